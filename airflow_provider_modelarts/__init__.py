@@ -1,0 +1,3 @@
+"""Airflow provider for hyperparameter search on Huawei Cloud ModelArts."""
+
+__version__ = "0.1.0"

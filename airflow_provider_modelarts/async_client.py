@@ -1,0 +1,185 @@
+"""The asynchronous client: ``aiohttp`` drives the core. Works without Airflow."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_modelarts.core import api, paging
+from airflow_provider_modelarts.core.answers import Answer
+from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsTransportError,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+    import aiohttp
+
+    from airflow_provider_modelarts.core.api import Algorithm, JobPage, Request
+    from airflow_provider_modelarts.core.flows import Flow
+    from airflow_provider_modelarts.core.jobs import TrainingJob
+    from airflow_provider_modelarts.core.settings import Settings
+    from airflow_provider_modelarts.core.shapes import JSON
+    from airflow_provider_modelarts.core.trials import Trial
+
+T = TypeVar("T")
+
+
+class AsyncModelArtsClient:
+    """ModelArts over keep-alive connections, for an event loop. Use it in an ``async with`` statement.
+
+    Its methods are those of :class:`~airflow_provider_modelarts.client.ModelArtsClient`, to be awaited.
+
+    :param settings: where and as whom to call.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._outside = Outside(time.time, random.random)
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def call(self, request: Request[T]) -> T:
+        """Make one call and return the value that its request reads from the answer."""
+        return await self._drive(exchange(request, self.settings, self._outside))
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Make the calls of a flow and return its result."""
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    value = await self.call(request)
+                except ModelArtsError as error:
+                    request = flow.throw(error)
+                else:
+                    request = flow.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def iter_trials(self, training_job_id: str, *, page_size: int = 50) -> AsyncIterator[Trial]:
+        """Yield the trials of a search, page by page, as the pages arrive.
+
+        :param page_size: trials per request, 1 to 50.
+        :raises ModelArtsProtocolError: when the platform lists fewer trials than it promises.
+        """
+        walk = paging.walk(paging.checked_page_size(page_size))
+        step = next(walk)
+        while step.offset is not None:
+            page = await self.call(api.list_trials(training_job_id, limit=page_size, offset=step.offset))
+            step = walk.send(page)
+            for trial in step.trials:
+                yield trial
+
+    async def list_trials(self, training_job_id: str, *, page_size: int = 50) -> list[Trial]:
+        """Return all trials of a search. See :meth:`iter_trials`."""
+        return [trial async for trial in self.iter_trials(training_job_id, page_size=page_size)]
+
+    async def get_training_job(self, training_job_id: str) -> TrainingJob:
+        """Return a training job (ShowTrainingJobDetails)."""
+        return await self.call(api.show_training_job(training_job_id))
+
+    async def get_algorithm(self, algorithm_id: str) -> Algorithm:
+        """Return a managed algorithm with the settings of its search (ShowAlgorithmByUuid)."""
+        return await self.call(api.show_algorithm(algorithm_id))
+
+    async def search_training_jobs(self, *, limit: int = 50, offset: int = 0) -> JobPage:
+        """Return one page of the training jobs (ListTrainingJobs), newest first."""
+        return await self.call(api.search_training_jobs(limit=limit, offset=offset))
+
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None
+    ) -> JSON:
+        """Call any other operation, with the same signature, retries and errors; return its JSON."""
+        return await self.call(api.any_request(method, path, query, body))
+
+    async def project_id(self) -> str:
+        """Return the project id, looked up by the region's name if it is not set."""
+        return await self._drive(find_project_id(self.settings, self._outside))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def __aenter__(self) -> AsyncModelArtsClient:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                if isinstance(step, Send):
+                    step = exchange.send(await self._send(step))
+                else:
+                    await asyncio.sleep(step.seconds)
+                    step = next(exchange)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _session(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._opened is None:
+            context = await asyncio.to_thread(_tls_context, self.settings.verify)
+            timeout = aiohttp.ClientTimeout(
+                total=None, sock_connect=self.settings.connect_timeout, sock_read=self.settings.read_timeout
+            )
+            connector = aiohttp.TCPConnector(ssl=context)
+            self._opened = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True)
+        return self._opened
+
+    async def _send(self, send: Send) -> Reply:
+        import aiohttp
+        from yarl import URL
+
+        session = await self._session()
+        url = URL(send.url, encoded=True)
+        try:
+            async with session.request(
+                send.method,
+                url,
+                headers=send.headers,
+                data=send.body or None,
+                allow_redirects=False,
+                proxy=self.settings.proxies.get(url.scheme),
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, headers, await response.read())
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            temporary = not isinstance(error, aiohttp.ClientSSLError)
+            return ModelArtsTransportError(
+                f"{send.method} {send.url}: no answer: {type(error).__name__}: {error}", temporary=temporary
+            )
+        except (aiohttp.ClientError, ValueError) as error:
+            # its text may quote a header, and headers hold the key's id and the signature
+            raise ModelArtsConfigurationError(
+                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
+            ) from None
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the trust that ``requests`` has too: its bundle, unless a path or ``REQUESTS_CA_BUNDLE`` names one."""
+    import os
+    import ssl
+
+    import certifi
+
+    if verify is False:
+        return False
+    bundle = verify if isinstance(verify, str) else os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+    return ssl.create_default_context(cafile=bundle)

@@ -1,0 +1,203 @@
+"""The synchronous client: ``requests`` drives the core. Works without Airflow, in a notebook or a script."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_modelarts.core import api, paging
+from airflow_provider_modelarts.core.answers import Answer
+from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsTransportError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import requests
+
+    from airflow_provider_modelarts.core.api import Algorithm, JobPage, Request
+    from airflow_provider_modelarts.core.flows import Flow
+    from airflow_provider_modelarts.core.jobs import TrainingJob
+    from airflow_provider_modelarts.core.settings import Settings
+    from airflow_provider_modelarts.core.shapes import JSON
+    from airflow_provider_modelarts.core.trials import Trial
+
+T = TypeVar("T")
+
+
+class ModelArtsOperations(ABC):
+    """The operations of the API, for whoever can make a call.
+
+    Every method may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
+    """
+
+    @abstractmethod
+    def call(self, request: Request[T]) -> T:
+        """Make one call and return the value that its request reads from the answer."""
+
+    def run(self, flow: Flow[T]) -> T:
+        """Make the calls of a flow and return its result."""
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    value = self.call(request)
+                except ModelArtsError as error:
+                    request = flow.throw(error)
+                else:
+                    request = flow.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def iter_trials(self, training_job_id: str, *, page_size: int = 50) -> Iterator[Trial]:
+        """Yield the trials of a search, page by page, as the pages arrive.
+
+        :param page_size: trials per request, 1 to 50.
+        :raises ModelArtsProtocolError: when the platform lists fewer trials than it promises. So it does while a
+            search starts its trials; wait for its end first.
+        """
+        walk = paging.walk(paging.checked_page_size(page_size))
+        step = next(walk)
+        while step.offset is not None:
+            step = walk.send(self.call(api.list_trials(training_job_id, limit=page_size, offset=step.offset)))
+            yield from step.trials
+
+    def list_trials(self, training_job_id: str, *, page_size: int = 50) -> list[Trial]:
+        """Return all trials of a search. See :meth:`iter_trials`."""
+        return list(self.iter_trials(training_job_id, page_size=page_size))
+
+    def get_training_job(self, training_job_id: str) -> TrainingJob:
+        """Return a training job (ShowTrainingJobDetails)."""
+        return self.call(api.show_training_job(training_job_id))
+
+    def get_algorithm(self, algorithm_id: str) -> Algorithm:
+        """Return a managed algorithm with the settings of its search (ShowAlgorithmByUuid)."""
+        return self.call(api.show_algorithm(algorithm_id))
+
+    def search_training_jobs(self, *, limit: int = 50, offset: int = 0) -> JobPage:
+        """Return one page of the training jobs (ListTrainingJobs), newest first.
+
+        :param limit: jobs per page, 1 to 50.
+        :param offset: number of the page, from 0.
+        """
+        return self.call(api.search_training_jobs(limit=limit, offset=offset))
+
+    def request(self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None) -> JSON:
+        """Call any other operation, with the same signature, retries and errors; return its JSON.
+
+        :param path: such as ``/v2/{project_id}/training-job-flavors``; ``{project_id}`` is filled in.
+        :param body: JSON to send; None sends no body.
+        """
+        return self.call(api.any_request(method, path, query, body))
+
+
+class ModelArtsClient(ModelArtsOperations):
+    """ModelArts over keep-alive connections. Close it, or use it in a ``with`` statement.
+
+    :param settings: where and as whom to call.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._outside = Outside(time.time, random.random)
+
+    def call(self, request: Request[T]) -> T:
+        """Make one call and return the value that its request reads from the answer."""
+        return self._drive(exchange(request, self.settings, self._outside))
+
+    @property
+    def project_id(self) -> str:
+        """The project id, looked up by the region's name if it is not set."""
+        return self._drive(find_project_id(self.settings, self._outside))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Return whether the platform lets this key read training jobs, and where; or its reason why not."""
+        try:
+            total = self.search_training_jobs(limit=1).total
+            return True, (
+                f"Signed in to {self.settings.base_url('modelarts')} as {self.settings.key.access_key}: "
+                f"project {self.project_id}, region {self.settings.region or 'not set'}, {total} training jobs"
+            )
+        except ModelArtsError as error:
+            return False, str(error)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if "_session" in vars(self):
+            self._session.close()
+
+    def __enter__(self) -> ModelArtsClient:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                if isinstance(step, Send):
+                    step = exchange.send(self._send(step))
+                else:
+                    time.sleep(step.seconds)
+                    step = next(exchange)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        import requests
+
+        session = requests.Session()
+        session.auth = _keep_signature
+        session.verify = self.settings.verify
+        session.proxies.update(self.settings.proxies)
+        return session
+
+    def _send(self, send: Send) -> Reply:
+        from requests import exceptions
+
+        timeout = (self.settings.connect_timeout, self.settings.read_timeout)
+        try:
+            response = self._session.request(
+                send.method,
+                send.url,
+                headers=send.headers,
+                data=send.body or None,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (
+            exceptions.ConnectionError,
+            exceptions.Timeout,
+            exceptions.ChunkedEncodingError,
+            exceptions.ContentDecodingError,
+        ) as error:
+            temporary = not isinstance(error, exceptions.SSLError)
+            return ModelArtsTransportError(
+                f"{send.method} {send.url}: no answer: {type(error).__name__}: {error}", temporary=temporary
+            )
+        except exceptions.RequestException as error:
+            # its text may quote a header, and headers hold the key's id and the signature
+            raise ModelArtsConfigurationError(
+                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
+            ) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, response.content)
+
+
+def _keep_signature(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stand in for an auth of ``requests``, which would else replace our header by a password from ~/.netrc."""
+    return request

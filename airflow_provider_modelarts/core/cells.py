@@ -1,0 +1,103 @@
+"""One cell of the trial table: text that may be a number, a flag, a tensor or a configuration."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from decimal import Decimal, InvalidOperation
+
+from airflow_provider_modelarts.core.shapes import JSON
+
+_TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
+_FLAGS = {"true": True, "false": False}
+_LONGEST_CONFIG = 1_000_000
+
+
+def number(cell: JSON) -> float | None:
+    """Return the number in a cell, NaN and infinities included; None where there is none.
+
+    ``"0.25"``, ``0.25`` and ``"tensor(0.25, device='cuda:0')"`` are 0.25. Blank cells, words and flags hold
+    no number: they are missing, never zero.
+    """
+    if isinstance(cell, str):
+        return _number(cell)
+    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        tensor = _TENSOR.fullmatch(text.strip()) if "tensor(" in text else None
+        return _number(tensor[1]) if tensor else None
+    # float() also takes what no program prints for a number: 1_000 and digits of other scripts
+    return value if text.isascii() and "_" not in text else None
+
+
+def integer(cell: JSON) -> int | None:
+    """Return the whole number in a cell, or None."""
+    value = number(cell)
+    return int(value) if value is not None and math.isfinite(value) and value.is_integer() else None
+
+
+def flag(cell: JSON) -> bool | None:
+    """Return the flag in a cell (``"True"``, ``true``), or None."""
+    if isinstance(cell, bool):
+        return cell
+    return _FLAGS.get(cell.strip().lower()) if isinstance(cell, str) else None
+
+
+def configuration(cell: JSON) -> dict[str, JSON] | None:
+    """Return the object in a ``config`` cell, or None where none can be read.
+
+    The platform has sent it as an object, as JSON text and as the ``repr`` of a Python dict; the vendor's SDK
+    makes ``{'lr': Decimal('0.03')}`` of it. Text is taken apart, never evaluated.
+    """
+    if isinstance(cell, dict):
+        return cell
+    if not isinstance(cell, str) or len(cell) > _LONGEST_CONFIG:
+        return None
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        value = _python_literal(cell)
+    return value if isinstance(value, dict) else None
+
+
+def _python_literal(text: str) -> JSON:
+    try:
+        return _literal(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, InvalidOperation, RecursionError, MemoryError):
+        return None
+
+
+def _literal(node: ast.expr) -> JSON:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.Dict(keys=keys, values=values):
+            return {_key(key): _literal(value) for key, value in zip(keys, values, strict=True)}
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_literal(item) for item in items]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            positive = _literal(operand)
+            if isinstance(positive, (int, float)) and not isinstance(positive, bool):
+                return -positive
+        case ast.Call(func=ast.Name(id="Decimal"), args=[ast.Constant(value=str() as digits)], keywords=[]):
+            return float(Decimal(digits))
+        case ast.Name(id="nan" | "inf" as word):
+            return float(word)
+    raise ValueError("not a literal")
+
+
+def _key(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    raise ValueError("not a text key")

@@ -1,0 +1,84 @@
+"""Values that a person or a template supplied: converted where a number, a flag or a mapping is meant.
+
+Templates render to text, and connections given as URI hold nothing but text. Every error names the field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from airflow_provider_modelarts.core.shapes import describe
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def identifier(field: str, value: object) -> str:
+    """Return an id that may enter a path: 1 to 64 letters, digits, hyphens and underscores."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise _bad(field, "1 to 64 letters, digits, '-' and '_'", value)
+
+
+def number(field: str, value: object) -> float:
+    """Return a finite number."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            converted = float(value)
+        except (ValueError, OverflowError):
+            converted = math.nan
+        if math.isfinite(converted):
+            return converted
+    raise _bad(field, "a number", value)
+
+
+def integer(field: str, value: object, *, at_least: int = 0) -> int:
+    """Return a whole number that is not below a bound."""
+    converted = number(field, value)
+    if converted.is_integer() and converted >= at_least:
+        return int(converted)
+    raise _bad(field, f"a whole number, at least {at_least}", value)
+
+
+def flag(field: str, value: object) -> bool:
+    """Return a flag."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise _bad(field, "true or false", value)
+
+
+def choice(field: str, value: object, choices: type[Choice]) -> Choice:
+    """Return a member of an enum."""
+    word = str(value).strip().lower()
+    for member in choices:
+        if member.value == word:
+            return member
+    raise _bad(field, " or ".join(repr(member.value) for member in choices), value)
+
+
+def mapping(field: str, value: object) -> Mapping[str, object]:
+    """Return a mapping with text keys, from a mapping or from JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise _bad(field, "a mapping or a JSON object", value) from None
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return value
+    raise _bad(field, "a mapping or a JSON object", value)
+
+
+def _bad(field: str, wanted: str, value: object) -> ModelArtsConfigurationError:
+    return ModelArtsConfigurationError(f"{field} must be {wanted}, not {describe(value)}")

@@ -1,0 +1,188 @@
+"""Training jobs: their phases, what they search for, and when they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_provider_modelarts.core.shapes import JSON, as_object, child, integer, text
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+
+class JobPhase(StrEnum):
+    """Phases of a training job (``status.phase`` of ShowTrainingJobDetails).
+
+    ::
+
+        Creating -> Pending -> Running -> Completed | Failed
+        Creating -> Abnormal                            creation failed, or the job was lost
+        Creating | Pending | Running -> Terminating -> Terminated      somebody stopped it
+
+    A phase that nobody has heard of is ``UNKNOWN``: neither an end nor a success.
+    """
+
+    CREATING = "Creating"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    TERMINATING = "Terminating"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    ABNORMAL = "Abnormal"
+    TERMINATED = "Terminated"
+    UNKNOWN = "Unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended, well or not."""
+        return self in _TERMINAL
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the job broke. A job that was stopped did not break."""
+        return self in _FAILURE
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the job has not begun to run, so that it cannot have trials."""
+        return self in _STARTING
+
+    @classmethod
+    def read(cls, word: str) -> JobPhase:
+        """Return the phase of a word, in any case; ``UNKNOWN`` for a new one."""
+        return _PHASES.get(word.strip().lower(), cls.UNKNOWN)
+
+
+_FAILURE = frozenset({JobPhase.FAILED, JobPhase.ABNORMAL})
+_TERMINAL = _FAILURE | {JobPhase.COMPLETED, JobPhase.TERMINATED}
+_STARTING = frozenset({JobPhase.CREATING, JobPhase.PENDING})
+_PHASES = {phase.value.lower(): phase for phase in JobPhase}
+
+
+class Mode(StrEnum):
+    """Direction of an objective."""
+
+    MAX = "max"
+    MIN = "min"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a search optimises: a metric and whether more or less of it is better."""
+
+    metric: str
+    mode: Mode
+    regex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """The settings of a hyperparameter search (``policies.auto_search``).
+
+    :param objectives: from ``reward_attrs``; those without a readable mode are left out.
+    :param num_samples: how many trials the search will run; None when it does not say.
+    """
+
+    objectives: tuple[Objective, ...] = ()
+    num_samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A training job as ShowTrainingJobDetails answers it.
+
+    :param phase_text: the phase in the platform's own word.
+    :param search: settings of the search; None when the job itself holds none.
+    :param algorithm_id: the managed algorithm that it was created from, if any.
+    :param ended_at: end in seconds since the epoch; None while it runs or when it cannot be told.
+    :param message: the platform's reasons, for a job that broke.
+    :param raw: the whole answer.
+    """
+
+    id: str
+    name: str
+    phase: JobPhase
+    phase_text: str
+    search: SearchSettings | None = None
+    algorithm_id: str | None = None
+    ended_at: float | None = None
+    message: str = ""
+    raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+
+
+def read_job(answer: JSON) -> TrainingJob:
+    """Return the job of a ShowTrainingJobDetails or CreateTrainingJob answer.
+
+    :raises ModelArtsProtocolError: when it has no id or no phase.
+    """
+    job = as_object(answer, "a training job")
+    job_id = text(child(job, "metadata", "id"))
+    phase_text = text(child(job, "status", "phase"))
+    if not job_id or not phase_text:
+        raise ModelArtsProtocolError("the answer for a training job has no metadata.id or no status.phase")
+    phase = JobPhase.read(phase_text)
+    return TrainingJob(
+        id=job_id,
+        name=text(child(job, "metadata", "name")),
+        phase=phase,
+        phase_text=phase_text,
+        search=read_search(child(job, "algorithm", "policies", "auto_search")),
+        algorithm_id=text(child(job, "algorithm", "id")) or None,
+        ended_at=_ended_at(job) if phase.is_terminal else None,
+        message=_message(job),
+        raw=job,
+    )
+
+
+def read_search(auto_search: JSON) -> SearchSettings | None:
+    """Return the settings of a search; None where there is none."""
+    if not isinstance(auto_search, dict) or not auto_search:
+        return None
+    objectives = (_objective(entry) for entry in _entries(auto_search.get("reward_attrs")))
+    samples = (_num_samples(entry) for entry in _entries(auto_search.get("algo_configs")))
+    return SearchSettings(
+        objectives=tuple(objective for objective in objectives if objective),
+        num_samples=next((number for number in samples if number), None),
+    )
+
+
+def _objective(entry: dict[str, JSON]) -> Objective | None:
+    metric, mode = text(entry.get("name")), text(entry.get("mode")).strip().lower()
+    if not metric or mode not in set(Mode):
+        return None
+    return Objective(metric, Mode(mode), text(entry.get("regex")) or None)
+
+
+def _num_samples(algo_config: dict[str, JSON]) -> int | None:
+    for param in _entries(algo_config.get("params")):
+        if param.get("key") == "num_samples":
+            return integer(param.get("value"))
+    return None
+
+
+def _ended_at(job: dict[str, JSON]) -> float | None:
+    start = integer(child(job, "status", "start_time")) or integer(child(job, "metadata", "create_time"))
+    duration = integer(child(job, "status", "duration"))
+    if start and duration is not None:
+        return (start + duration) / 1000
+    records = _entries(child(job, "status", "running_records"))
+    end = integer(records[-1].get("end_at")) if records else None
+    return float(end) if end else None
+
+
+def _message(job: dict[str, JSON]) -> str:
+    parts = []
+    for task in _entries(child(job, "status", "task_statuses")):
+        words = text(task.get("message")).strip()
+        code = text(task.get("exit_code"))
+        if words or code not in {"", "0"}:
+            parts.append(f"{text(task.get('task')) or 'task'}: {words or 'no message'} (exit code {code or '?'})")
+    records = _entries(child(job, "status", "running_records"))
+    reason = text(records[-1].get("end_reason")).strip() if records else ""
+    if reason:
+        parts.append(reason)
+    return "; ".join(parts)
+
+
+def _entries(value: JSON) -> list[dict[str, JSON]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,141 @@
+"""Whether a search is over: the one decision that sensor, trigger and operator share.
+
+It needs no memory: the same answers at the same time give the same outcome, in whatever process they are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
+from airflow_provider_modelarts.core.trials import Trial, TrialStatus
+
+_NAMED = 5
+
+
+class State(StrEnum):
+    """What a look at a search says."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPolicy:
+    """What a waiting task tolerates.
+
+    :param expected_trials: how many trials the search will run; None takes the search's own ``num_samples``.
+    :param max_failed_trials: how many trials may end in ERROR.
+    :param accept_stopped: take the trials of a job that somebody stopped.
+    :param settle_seconds: how long after the end of its job the trial table may lag behind.
+    """
+
+    expected_trials: int | None = None
+    max_failed_trials: int = 0
+    accept_stopped: bool = False
+    settle_seconds: float = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The trials that were listed, and how many the platform promised (its ``total``)."""
+
+    trials: Sequence[Trial] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a search.
+
+    :param message: why it is done or failed, or what is still missing.
+    :param counts: trials per status, in the platform's own words.
+    :param expected: how many trials will run; None when nobody knows.
+    """
+
+    state: State
+    message: str
+    counts: Mapping[str, int]
+    ended: int
+    listed: int
+    expected: int | None
+
+
+def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -> Progress:
+    """Decide whether a search is done, failed or still to be waited for.
+
+    :param now: seconds since the epoch; only compared with the end of the job.
+    """
+    expected = policy.expected_trials or (job.search.num_samples if job.search else None)
+    state, message = _decide(job, listing, policy, expected, now)
+    trials = listing.trials
+    return Progress(
+        state=state,
+        message=message,
+        counts=count_by_status(trials),
+        ended=sum(trial.ended for trial in trials),
+        listed=len(trials),
+        expected=expected,
+    )
+
+
+def count_by_status(trials: Sequence[Trial]) -> dict[str, int]:
+    """Return how many trials are in each status, in the platform's own words."""
+    return dict(sorted(Counter(trial.status_text for trial in trials).items()))
+
+
+def _decide(
+    job: TrainingJob, listing: Listing, policy: WaitPolicy, expected: int | None, now: float
+) -> tuple[State, str]:
+    trials = listing.trials
+    if job.phase.is_failure:
+        reason = f": {job.message}" if job.message else ", and the platform gives no reason"
+        return State.FAILED, f"training job {job.id} is {job.phase_text}{reason}"
+    failed = [trial for trial in trials if trial.status is TrialStatus.ERROR]
+    if len(failed) > policy.max_failed_trials:
+        return State.FAILED, (
+            f"{len(failed)} of {len(trials)} trials of training job {job.id} ended in ERROR: {_names(failed)}; "
+            f"max_failed_trials is {policy.max_failed_trials}"
+        )
+    if job.phase is JobPhase.TERMINATED:
+        return _decide_stopped(job, trials, policy)
+    unfinished = [trial for trial in trials if not trial.ended]
+    if job.phase is JobPhase.COMPLETED:
+        return _decide_completed(job, listing, unfinished, policy, now)
+    if trials and not unfinished and expected is not None and len(trials) >= expected:
+        return State.DONE, f"all {len(trials)} trials of training job {job.id} have ended"
+    return State.WAITING, f"training job {job.id} is {job.phase_text}"
+
+
+def _decide_stopped(job: TrainingJob, trials: Sequence[Trial], policy: WaitPolicy) -> tuple[State, str]:
+    if not policy.accept_stopped:
+        return State.FAILED, (
+            f"training job {job.id} was stopped before its search ended; accept_stopped=True takes the trials it has"
+        )
+    finished = sum(trial.status is TrialStatus.TERMINATED for trial in trials)
+    if finished:
+        return State.DONE, f"training job {job.id} was stopped; {finished} of its trials have ended"
+    return State.FAILED, f"training job {job.id} was stopped before any of its trials ended"
+
+
+def _decide_completed(
+    job: TrainingJob, listing: Listing, unfinished: Sequence[Trial], policy: WaitPolicy, now: float
+) -> tuple[State, str]:
+    listed = len(listing.trials)
+    if not listed and not listing.total:
+        return State.FAILED, (f"training job {job.id} is Completed and has no trials: it has no hyperparameter search")
+    if not unfinished and listed >= listing.total:
+        return State.DONE, f"all {listed} trials of training job {job.id} have ended"
+    lag = _names(unfinished) if unfinished else f"{listing.total - listed} of {listing.total} not listed"
+    if job.ended_at is not None and now < job.ended_at + policy.settle_seconds:
+        return State.WAITING, f"training job {job.id} is Completed; its trial table still settles: {lag}"
+    return State.FAILED, f"training job {job.id} is Completed, but its trials never ended: {lag}"
+
+
+def _names(trials: Sequence[Trial]) -> str:
+    shown = ", ".join(f"{trial.trial_id} ({trial.status_text})" for trial in trials[:_NAMED])
+    return shown if len(trials) <= _NAMED else f"{shown} and {len(trials) - _NAMED} more"

@@ -1,0 +1,164 @@
+"""Where and as whom to call: what a connection says, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_provider_modelarts.core import coerce, regions
+from airflow_provider_modelarts.core.retry import RetryPolicy
+from airflow_provider_modelarts.core.signing import AccessKey
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+
+_CONNECT_TIMEOUT = 10.0
+_READ_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where and as whom a client calls ModelArts.
+
+    :param key: the access key that signs.
+    :param region: such as ``cn-north-4``; needed where the endpoint or the project id is not given.
+    :param project_id: looked up in IAM by the region's name where it is not given.
+    :param endpoint: base URL of ModelArts, instead of the region's.
+    :param iam_endpoint: base URL of IAM, instead of the region's.
+    :param verify: check TLS certificates; a path names a bundle of authorities to trust.
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for the next part of an answer.
+    :param proxies: proxy URL per scheme (``http``, ``https``).
+    """
+
+    key: AccessKey
+    region: str | None = None
+    project_id: str | None = None
+    endpoint: str | None = None
+    iam_endpoint: str | None = None
+    verify: bool | str = True
+    connect_timeout: float = _CONNECT_TIMEOUT
+    read_timeout: float = _READ_TIMEOUT
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    retry: RetryPolicy = RetryPolicy()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, before any request."""
+        if not self.key.access_key or not self.key.secret_key:
+            raise ModelArtsConfigurationError(
+                "the access key id (login) and the secret access key (password) are both needed"
+            )
+        if not self.region and not (self.endpoint and self.project_id):
+            raise ModelArtsConfigurationError(
+                "no region: set it in the connection (extra field region) or give region="
+            )
+        if self.region:
+            coerce.identifier("region", self.region)
+        if self.project_id:
+            coerce.identifier("project_id", self.project_id)
+        for name, url in (("endpoint", self.endpoint), ("iam_endpoint", self.iam_endpoint)):
+            if url is not None:
+                _check_url(name, url)
+
+    def base_url(self, service: str) -> str:
+        """Return the base URL of ``modelarts`` or ``iam``, without a slash at its end."""
+        if service == "iam":
+            url = self.iam_endpoint or regions.iam_endpoint(self.known_region())
+        else:
+            url = self.endpoint or regions.modelarts_endpoint(self.known_region())
+        return url.rstrip("/")
+
+    def known_region(self) -> str:
+        """Return the region, or raise :class:`ModelArtsConfigurationError` where there is none."""
+        if self.region:
+            return self.region
+        raise ModelArtsConfigurationError("no region, and the endpoint of one of the services is not given either")
+
+    def moved(self, *, region: str | None = None, project_id: str | None = None) -> Settings:
+        """Return the same settings for another region or project.
+
+        Another region forgets the project id, which belongs to the first one, unless a new one is given too.
+        """
+        if region and region != self.region:
+            return replace(self, region=region, project_id=project_id)
+        return replace(self, project_id=project_id or self.project_id)
+
+
+def read_connection(
+    *, login: str | None, password: str | None, host: str | None, port: int | None, extra: Mapping[str, object]
+) -> Settings:
+    """Return the settings that the fields of a connection hold. Blank fields count as absent.
+
+    :raises ModelArtsConfigurationError: naming the field that is missing or wrong.
+    """
+    given = {name: value for name, value in extra.items() if value is not None and value != ""}
+    connect_timeout, read_timeout = _timeouts(given.get("timeout"))
+    return Settings(
+        key=AccessKey((login or "").strip(), (password or "").strip(), _text(given, "security_token")),
+        region=_text(given, "region"),
+        project_id=_text(given, "project_id"),
+        endpoint=_text(given, "endpoint") or _endpoint_of_host(host, port),
+        iam_endpoint=_text(given, "iam_endpoint"),
+        verify=_verify(given.get("verify", True)),
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        proxies=_proxies(given.get("proxies", {})),
+    )
+
+
+def _text(given: Mapping[str, object], name: str) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.strip() or None
+    raise ModelArtsConfigurationError(f"{name} must be text")
+
+
+def _endpoint_of_host(host: str | None, port: int | None) -> str | None:
+    if not host:
+        return None
+    url = host.rstrip("/") if "://" in host else f"https://{host.rstrip('/')}"
+    return f"{url}:{port}" if port and _check_url("host", url).port is None else url
+
+
+def _check_url(name: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_number = False
+    if (
+        not port_is_number
+        or parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.username
+    ):
+        # the text itself is not shown: it may hold a password
+        raise ModelArtsConfigurationError(f"{name} must be a URL such as https://host, without query and user")
+    return parts
+
+
+def _verify(value: object) -> bool | str:
+    if isinstance(value, str) and "/" in value:
+        return value
+    return coerce.flag("verify", value)
+
+
+def _timeouts(value: object) -> tuple[float, float]:
+    """Return connect and read timeout from one number, or from two: ``[10, 60]`` or ``"10, 60"``."""
+    if value is None:
+        return _CONNECT_TIMEOUT, _READ_TIMEOUT
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
+    numbers = [coerce.number("timeout", part) for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
+    if not 1 <= len(numbers) <= 2 or min(numbers) <= 0:
+        raise ModelArtsConfigurationError("timeout must be seconds above 0: one number, or connect and read")
+    return numbers[0], numbers[-1]
+
+
+def _proxies(value: object) -> dict[str, str]:
+    proxies = coerce.mapping("proxies", value)
+    for scheme, url in proxies.items():
+        if scheme not in {"http", "https"} or not isinstance(url, str):
+            raise ModelArtsConfigurationError("proxies must map http and https to proxy URLs")
+    return {scheme: str(url) for scheme, url in proxies.items()}

@@ -1,0 +1,68 @@
+"""JSON values, and reading them without trusting them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+
+def as_object(value: JSON, what: str) -> dict[str, JSON]:
+    """Return a JSON object, or raise :class:`ModelArtsProtocolError` saying what is none."""
+    if isinstance(value, dict):
+        return value
+    raise ModelArtsProtocolError(f"{what} should be a JSON object, but is {describe(value)}")
+
+
+def as_list(value: JSON, what: str) -> list[JSON]:
+    """Return a JSON list, or raise :class:`ModelArtsProtocolError` saying what is none."""
+    if isinstance(value, list):
+        return value
+    raise ModelArtsProtocolError(f"{what} should be a JSON list, but is {describe(value)}")
+
+
+def child(value: JSON, *keys: str) -> JSON:
+    """Return what lies under nested keys; None where the way there ends."""
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def text(value: JSON) -> str:
+    """Return a text; the empty one for anything that is none (numbers become their digits)."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+
+
+def integer(value: JSON) -> int | None:
+    """Return a whole number, also from its digits; None for anything else.
+
+    The documents type several fields as integer here and as text there.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and len(value) <= 20 and value.strip().removeprefix("-").isdecimal():
+        return int(value)
+    return None
+
+
+def describe(value: object, limit: int = 60) -> str:
+    """Return a short description of a value for an error message."""
+    if isinstance(value, Mapping):
+        return f"an object with {len(value)} keys"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a huge integer"
+    shown = repr(value)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."

@@ -1,0 +1,190 @@
+"""Trials, and how they are read from the ``{header, data}`` table that ModelArts answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airflow_provider_modelarts.core import cells
+from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, integer, text
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+
+class TrialStatus(StrEnum):
+    """States of a trial. The engine is Ray Tune, whose states these are.
+
+    ::
+
+        PENDING -> RUNNING <-> PAUSED
+        RUNNING -> TERMINATED       its normal end, also when stopped early
+        RUNNING -> ERROR            never becomes TERMINATED
+
+    A word that nobody has heard of is ``UNKNOWN``: it never competes and is no success.
+    """
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    TERMINATED = "TERMINATED"
+    ERROR = "ERROR"
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def read(cls, word: str) -> TrialStatus:
+        """Return the status of a word, in any case; ``UNKNOWN`` for a new one."""
+        return _STATUSES.get(word.strip().upper(), cls.UNKNOWN)
+
+
+_STATUSES = {status.value: status for status in TrialStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of the training script with one configuration.
+
+    :param config: the hyperparameters with their JSON types, without the platform's own keys (``trial_index``,
+        ``param/*``); None when the cell is blank or cannot be read.
+    :param index: the platform's ``trial_index``.
+    :param metrics: the last value of every column that holds a number and is none of the platform's own; NaN and
+        infinities stay in, what is no number stays out.
+    :param reward: last value of the search's objective (column ``reward_attr``).
+    :param best_reward: best value of the search's objective within this trial.
+    :param duration: seconds (column ``time_total_s``).
+    :param raw: every cell under its column's name.
+    """
+
+    trial_id: str
+    status: TrialStatus
+    config: Mapping[str, JSON] | None = None
+    index: int | None = None
+    done: bool | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reward: float | None = None
+    best_reward: float | None = None
+    training_iteration: int | None = None
+    duration: float | None = None
+    raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it. In a status nobody knows, the ``done`` flag decides."""
+        if self.status is TrialStatus.UNKNOWN:
+            return self.done is True
+        return self.status in _ENDED
+
+    @property
+    def status_text(self) -> str:
+        """The status in the platform's own word."""
+        return text(self.raw.get("status")) or self.status.value
+
+
+_ENDED = frozenset({TrialStatus.TERMINATED, TrialStatus.ERROR})
+
+#: Columns with a meaning of their own; all others are metrics that the training script reported.
+_OWN_COLUMNS = frozenset(
+    {
+        "",
+        "best_reward",
+        "config",
+        "done",
+        "pid",
+        "reward_attr",
+        "status",
+        "time_total_s",
+        "training_iteration",
+        "trial_id",
+        "worker_index",
+    }
+)
+_NEEDED_COLUMNS = ("trial_id", "status", "config")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPage:
+    """One page of the listing.
+
+    :param total: how many trials the platform promises over all pages.
+    :param limit: the page size in force; None when the answer does not say.
+    """
+
+    trials: Sequence[Trial]
+    total: int
+    limit: int | None = None
+
+
+def read_page(answer: JSON) -> TrialPage:
+    """Return the page that a ShowAutoSearchTrials answer holds.
+
+    :raises ModelArtsProtocolError: when it is no such answer.
+    """
+    page = as_object(answer, "the list of trials")
+    total = integer(page.get("total"))
+    if total is None or total < 0:
+        raise ModelArtsProtocolError(f"the list of trials should say its total, but says {describe(page.get('total'))}")
+    items = as_object(page.get("items") or {}, "items in the list of trials")
+    return TrialPage(read_table(items.get("header"), items.get("data")), total, integer(page.get("limit")))
+
+
+def read_table(header: JSON, data: JSON) -> list[Trial]:
+    """Return the trials of a table, by column name. Of columns that share a name, the first counts.
+
+    A row may be shorter than the header as long as it has its id, status and config: metrics appear late.
+
+    :raises ModelArtsProtocolError: for a row that is longer, or has no id; it names the row.
+    """
+    columns = [text(name) for name in as_list(header or [], "the header of the trial table")]
+    rows = as_list(data or [], "the data of the trial table")
+    where: dict[str, int] = {}
+    for position, name in enumerate(columns):
+        where.setdefault(name, position)
+    if rows and "trial_id" not in where:
+        raise ModelArtsProtocolError(f"the trial table has no column trial_id, only {', '.join(columns)}")
+    shortest = 1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1)
+    metric_columns = [(name, position) for name, position in where.items() if name not in _OWN_COLUMNS]
+    return [
+        _read_row(_checked(row, number, shortest, len(columns)), number, where, metric_columns)
+        for number, row in enumerate(rows)
+    ]
+
+
+def _checked(row: JSON, number: int, shortest: int, longest: int) -> list[JSON]:
+    cells_of_row = as_list(row, f"row {number} of the trial table")
+    if not shortest <= len(cells_of_row) <= longest:
+        raise ModelArtsProtocolError(
+            f"row {number} of the trial table has {len(cells_of_row)} cells where the header has {longest} columns"
+            f" and id, status and config need {shortest}"
+        )
+    return cells_of_row
+
+
+def _read_row(
+    row: list[JSON], number: int, where: Mapping[str, int], metric_columns: Sequence[tuple[str, int]]
+) -> Trial:
+    width = len(row)
+    raw = {name: row[position] for name, position in where.items() if position < width}
+    trial_id = text(raw["trial_id"]).strip()
+    if not trial_id:
+        raise ModelArtsProtocolError(f"row {number} of the trial table has no trial_id")
+    config = cells.configuration(raw.get("config"))
+    metrics = {}
+    for name, position in metric_columns:
+        if position < width and (value := cells.number(row[position])) is not None:
+            metrics[name] = value
+    return Trial(
+        trial_id=trial_id,
+        status=TrialStatus.read(text(raw.get("status"))),
+        config=_hyperparameters(config) if config is not None else None,
+        index=integer(config.get("trial_index")) if config is not None else None,
+        done=cells.flag(raw.get("done")),
+        metrics=metrics,
+        reward=cells.number(raw.get("reward_attr")),
+        best_reward=cells.number(raw.get("best_reward")),
+        training_iteration=cells.integer(raw.get("training_iteration")),
+        duration=cells.number(raw.get("time_total_s")),
+        raw=raw,
+    )
+
+
+def _hyperparameters(config: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: value for name, value in config.items() if name != "trial_index" and not name.startswith("param/")}

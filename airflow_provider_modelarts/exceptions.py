@@ -1,0 +1,147 @@
+"""What a call to ModelArts can meet. No Airflow in here: see ``task_exceptions`` for what tasks raise.
+
+::
+
+    ModelArtsError
+    ├── ModelArtsConfigurationError     an argument or a connection field is wrong; nothing was sent
+    ├── ModelArtsTransportError         no answer: refused, reset, timed out, TLS failed
+    ├── ModelArtsProtocolError          an answer that is not what the documents promise
+    ├── ModelArtsApiError               an answer that says no: status, code, message, solution, request id
+    │   ├── ModelArtsAuthenticationError    the key, the signature or the token is refused
+    │   ├── ModelArtsPermissionError        known, but not allowed
+    │   ├── ModelArtsNotFoundError          no such job, trial or algorithm
+    │   ├── ModelArtsQuotaError             a quota is used up
+    │   ├── ModelArtsThrottledError         too many requests
+    │   └── ModelArtsServerError            the platform failed
+    └── ModelArtsNoBestTrialError       the trials were read, and none of them can be called the best
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+
+class ModelArtsError(Exception):
+    """Root of everything that this package raises by itself."""
+
+    def facts(self) -> dict[str, str | int | None]:
+        """Return what is needed to raise this error again in another process, as plain JSON."""
+        return {"message": str(self)}
+
+
+class ModelArtsConfigurationError(ModelArtsError, ValueError):
+    """An argument or a connection field is wrong. Nothing was sent."""
+
+
+class ModelArtsTransportError(ModelArtsError):
+    """There was no answer: connection refused or reset, timeout, TLS failure.
+
+    :param temporary: whether it may be different next time; a certificate that is not trusted stays so.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = True) -> None:
+        super().__init__(message)
+        self.temporary = temporary
+
+    def facts(self) -> dict[str, str | int | None]:
+        """Return message and attributes as plain JSON."""
+        return {"message": str(self), "temporary": self.temporary}
+
+
+class ModelArtsProtocolError(ModelArtsError):
+    """The answer is not what the documents promise."""
+
+
+class ModelArtsNoBestTrialError(ModelArtsError):
+    """The trials were read, and none of them can be called the best."""
+
+
+class ModelArtsApiError(ModelArtsError):
+    """ModelArts, its gateway or IAM answered with an error.
+
+    :param message: what the platform said.
+    :param status: HTTP status.
+    :param code: the platform's error code, such as ``ModelArts.2775`` or ``APIGW.0301``.
+    :param solution: the platform's advice (``error_solution``), if any.
+    :param request_id: the platform's id of the request; its support asks for it.
+    :param request: method and path of the request, without query and host.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        solution: str | None = None,
+        request_id: str | None = None,
+        request: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.solution = solution
+        self.request_id = request_id
+        self.request = request
+
+    def __str__(self) -> str:
+        text = f"{self.request}: HTTP {self.status} {self.code}: {self.message}"
+        if self.solution:
+            text += f" {self.solution}"
+        if self.request_id:
+            text += f" (request id {self.request_id})"
+        return text
+
+    def facts(self) -> dict[str, str | int | None]:
+        """Return the attributes as plain JSON."""
+        return dict(vars(self))
+
+
+class ModelArtsAuthenticationError(ModelArtsApiError):
+    """The key, its signature or the token is refused.
+
+    Do not try again with the same key: five bad signatures in a row lock it for some minutes.
+    """
+
+
+class ModelArtsPermissionError(ModelArtsApiError):
+    """The caller is known, but not allowed to do this."""
+
+
+class ModelArtsNotFoundError(ModelArtsApiError):
+    """There is no such job, trial or algorithm (for a job: HTTP 400 with ``ModelArts.2775``)."""
+
+
+class ModelArtsQuotaError(ModelArtsApiError):
+    """A quota of the account is used up."""
+
+
+class ModelArtsThrottledError(ModelArtsApiError):
+    """Too many requests."""
+
+
+class ModelArtsServerError(ModelArtsApiError):
+    """The platform failed (HTTP 5xx)."""
+
+
+def error_to_dict(error: ModelArtsError) -> dict[str, object]:
+    """Return an error as plain JSON, for a trigger's event. :func:`error_from_dict` is its inverse."""
+    return {"type": type(error).__name__, "facts": error.facts()}
+
+
+def error_from_dict(data: Mapping[str, object]) -> ModelArtsError:
+    """Return the error that :func:`error_to_dict` was given; the plain root class for an unknown type."""
+    facts = data.get("facts")
+    facts = dict(facts) if isinstance(facts, Mapping) else {}
+    message = str(facts.pop("message", "unknown error"))
+    for cls in _tree(ModelArtsError):
+        if cls.__name__ == data.get("type"):
+            return cls(message, **facts)
+    return ModelArtsError(message)
+
+
+def _tree(cls: type[ModelArtsError]) -> Iterator[type[ModelArtsError]]:
+    yield cls
+    for subclass in cls.__subclasses__():
+        yield from _tree(subclass)
