@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
+T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -47,6 +48,16 @@ def integer(field: str, value: object, *, at_least: int = 0) -> int:
     if converted.is_integer() and converted >= at_least:
         return int(converted)
     raise _bad(field, f"a whole number, at least {at_least}", value)
+
+
+def positive(field: str, value: object) -> int:
+    """Return a whole number, at least 1."""
+    return integer(field, value, at_least=1)
+
+
+def optional(convert: Callable[[str, object], T], field: str, value: object) -> T | None:
+    """Return a converted value; None for None, and for what a template makes of nothing: ``""`` and ``"None"``."""
+    return None if value is None or value in ("", "None") else convert(field, value)
 
 
 def flag(field: str, value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_modelarts.core import coerce, regions
@@ -73,29 +73,32 @@ class Settings:
             return self.region
         raise ModelArtsConfigurationError("no region, and the endpoint of one of the services is not given either")
 
-    def moved(self, *, region: str | None = None, project_id: str | None = None) -> Settings:
-        """Return the same settings for another region or project.
-
-        Another region forgets the project id, which belongs to the first one, unless a new one is given too.
-        """
-        if region and region != self.region:
-            return replace(self, region=region, project_id=project_id)
-        return replace(self, project_id=project_id or self.project_id)
-
 
 def read_connection(
-    *, login: str | None, password: str | None, host: str | None, port: int | None, extra: Mapping[str, object]
+    *,
+    login: str | None,
+    password: str | None,
+    host: str | None,
+    port: int | None,
+    extra: Mapping[str, object],
+    region: str | None = None,
+    project_id: str | None = None,
 ) -> Settings:
     """Return the settings that the fields of a connection hold. Blank fields count as absent.
 
+    :param region: instead of the connection's; the connection's project id, which belongs to the connection's own
+        region, is then left out.
+    :param project_id: instead of the connection's.
     :raises ModelArtsConfigurationError: naming the field that is missing or wrong.
     """
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
     connect_timeout, read_timeout = _timeouts(given.get("timeout"))
+    own_region, own_project = _text(given, "region"), _text(given, "project_id")
+    elsewhere = region is not None and region != own_region
     return Settings(
         key=AccessKey((login or "").strip(), (password or "").strip(), _text(given, "security_token")),
-        region=_text(given, "region"),
-        project_id=_text(given, "project_id"),
+        region=region or own_region,
+        project_id=project_id or (None if elsewhere else own_project),
         endpoint=_text(given, "endpoint") or _endpoint_of_host(host, port),
         iam_endpoint=_text(given, "iam_endpoint"),
         verify=_verify(given.get("verify", True)),

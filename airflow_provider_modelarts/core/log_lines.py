@@ -1,0 +1,110 @@
+"""What people read in a task's log: one line per change while waiting, and the ranked table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_modelarts.core.flows import Look
+from airflow_provider_modelarts.core.progress import Progress
+from airflow_provider_modelarts.core.selection import Ranking, Rejected, criterion_for, rank
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+
+_HEARTBEAT = 600.0
+_MOST_PARAMETERS = 8
+_WIDEST_CELL = 24
+
+
+@dataclass(slots=True)
+class ChangeLog:
+    """Lets a line through when it says something new, or when nothing was said for ten minutes."""
+
+    last_line: str = ""
+    said_at: float = 0.0
+
+    def news(self, line: str, now: float) -> str | None:
+        """Return what to log of a line, if anything.
+
+        :param now: seconds since the epoch.
+        """
+        if line == self.last_line and now < self.said_at + _HEARTBEAT:
+            return None
+        unchanged = line == self.last_line
+        self.last_line, self.said_at = line, now
+        return f"Still waiting: {line}" if unchanged else line
+
+
+def progress_line(look: Look, progress: Progress) -> str:
+    """Return one line on a look at a search: trials per status and the best value so far."""
+    line = f"Training job {look.job.id} is {look.job.phase_text}"
+    if progress.listed:
+        of = f"/{progress.expected}" if progress.expected else f" of {progress.listed} listed"
+        counts = ", ".join(f"{count} {_clean(status)}" for status, count in progress.counts.items())
+        line += f": {progress.ended}{of} trials ended ({counts}){_best_so_far(look)}"
+    return line
+
+
+def _best_so_far(look: Look) -> str:
+    try:
+        criterion = criterion_for(look.job.search)
+    except ModelArtsConfigurationError:
+        return ""  # nobody told what is better
+    ranked = rank(look.listing.trials, criterion).ranked
+    if not ranked:
+        return ""
+    return f", best {_clean(criterion.metric)}={ranked[0].value:.6g} by {_clean(ranked[0].trial.trial_id)}"
+
+
+def ranking_table(ranking: Ranking, limit: int = 20) -> str:
+    """Return a table of the ranked trials, and under it those that do not compete with their reasons.
+
+    :param limit: rows of each; the rest is counted.
+    """
+    metric = ranking.criterion.metric
+    shown = ranking.ranked[:limit]
+    names = list(dict.fromkeys(name for ranked in ranking.ranked for name in ranked.trial.config or ()))
+    names = names[:_MOST_PARAMETERS]
+    rows = [["rank", "trial", metric, *names]]
+    for ranked in shown:
+        config = ranked.trial.config or {}
+        place = f"{ranked.rank}=" if ranked.tied else f"{ranked.rank} "
+        rows.append(
+            [place, ranked.trial.trial_id, f"{ranked.value:.8g}", *(_value(config.get(name)) for name in names)]
+        )
+    lines = [
+        f"{len(ranking.ranked)} trials by {_clean(metric)} ({ranking.criterion.mode}), best first:",
+        *_aligned(rows),
+    ]
+    if any(ranked.tied for ranked in shown):
+        lines.append("= has the same value as another trial; the lowest trial index goes first")
+    lines += _more(ranking.ranked, limit)
+    if ranking.rejected:
+        lines.append(f"{len(ranking.rejected)} trials do not compete:")
+        lines += _aligned([_rejection(rejected) for rejected in ranking.rejected[:limit]])
+        lines += _more(ranking.rejected, limit)
+    return "\n".join(lines)
+
+
+def _rejection(rejected: Rejected) -> list[str]:
+    return [f"- {rejected.trial.trial_id}", rejected.reason, f"({rejected.detail})" if rejected.detail else ""]
+
+
+def _more(items: Sequence[object], limit: int) -> list[str]:
+    return [f"... and {len(items) - limit} more"] if len(items) > limit else []
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [[_clean(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _value(value: JSON) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _clean(cell: str) -> str:
+    """Return a cell that cannot break the log apart."""
+    text = "".join(char if char.isprintable() else "?" for char in cell[: _WIDEST_CELL + 1])
+    return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 3]}..."

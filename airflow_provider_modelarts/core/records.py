@@ -1,0 +1,110 @@
+"""What later tasks receive: plain JSON, small, and nothing in it that Airflow would take for more than data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+from airflow_provider_modelarts.core.jobs import TrainingJob
+from airflow_provider_modelarts.core.progress import Progress
+from airflow_provider_modelarts.core.selection import Criterion, Ranked
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+SCHEMA_VERSION = 1
+
+_LARGEST_CONFIG = 32_768  # characters of JSON
+_MOST_METRICS = 200
+_DEEPEST = 20
+_INT64 = range(-(2**63), 2**63)
+
+
+def search_summary(job: TrainingJob, progress: Progress) -> dict[str, JSON]:
+    """Return a short account of a search, as the sensor leaves it."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "training_job_id": job.id,
+        "job_phase": job.phase_text,
+        "trials": progress.listed,
+        "expected_trials": progress.expected,
+        "trial_counts": dict(progress.counts),
+        "message": progress.message,
+    }
+
+
+def trial_record(
+    training_job_id: str, ranked: Ranked, criterion: Criterion, trial_counts: Mapping[str, int]
+) -> dict[str, JSON]:
+    """Return all there is to know about a chosen trial.
+
+    Metrics that are no finite number are None.
+
+    :raises ModelArtsProtocolError: when its config cannot be handed on; see :func:`checked_config`.
+    """
+    trial = ranked.trial
+    metrics = list(trial.metrics.items())[:_MOST_METRICS]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "training_job_id": training_job_id,
+        "trial_id": trial.trial_id,
+        "trial_index": trial.index,
+        "rank": ranked.rank,
+        "config": checked_config(trial.trial_id, trial.config),
+        "metric": criterion.metric,
+        "mode": criterion.mode.value,
+        "scope": criterion.scope.value,
+        "value": ranked.value,
+        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},
+        "duration": trial.duration if trial.duration is not None and math.isfinite(trial.duration) else None,
+        "trial_counts": dict(trial_counts),
+    }
+
+
+def checked_config(trial_id: str, config: Mapping[str, JSON] | None) -> dict[str, JSON]:
+    """Return a config that survives the way through XCom unchanged.
+
+    :raises ModelArtsProtocolError: naming the key, when a value would be changed, dropped or acted upon: NaN,
+        infinities, integers beyond 64 bits, keys that begin with two underscores (with which Airflow marks objects),
+        or too much of it all.
+    """
+    if config is None:
+        raise ModelArtsProtocolError(f"the config of trial {trial_id} is missing or cannot be read")
+    checked = {name: _checked(trial_id, name, value, 0) for name, value in config.items()}
+    for name in checked:
+        _check_key(trial_id, name)
+    size = len(json.dumps(checked))
+    if size > _LARGEST_CONFIG:
+        raise ModelArtsProtocolError(
+            f"the config of trial {trial_id} is {size} characters of JSON, more than the {_LARGEST_CONFIG} allowed"
+        )
+    return checked
+
+
+def _checked(trial_id: str, where: str, value: JSON, depth: int) -> JSON:
+    if depth > _DEEPEST:
+        raise _refused(trial_id, where, "is nested too deeply")
+    match value:
+        case dict():
+            for name in value:
+                _check_key(trial_id, name)
+            return {name: _checked(trial_id, f"{where}.{name}", item, depth + 1) for name, item in value.items()}
+        case list():
+            return [_checked(trial_id, where, item, depth + 1) for item in value]
+        case bool():
+            return value
+        case float() if not math.isfinite(value):
+            raise _refused(trial_id, where, f"is {value}, which is no JSON")
+        case int() if value not in _INT64:
+            raise _refused(trial_id, where, "is an integer beyond 64 bits")
+    return value
+
+
+def _check_key(trial_id: str, name: str) -> None:
+    if name.startswith("__"):
+        raise _refused(trial_id, name, "begins with two underscores, with which Airflow marks objects")
+
+
+def _refused(trial_id: str, where: str, why: str) -> ModelArtsProtocolError:
+    shown = where if len(where) <= 80 else f"{where[:80]}..."
+    return ModelArtsProtocolError(f"the config of trial {trial_id} cannot be handed on: {shown!r} {why}")
