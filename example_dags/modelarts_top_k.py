@@ -32,10 +32,15 @@ with DAG(
     )
 
     @task
+    def each_of(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what it is given: Airflow maps over the return value of a task, not over another XCom."""
+        return trials
+
+    @task
     def retrain(trial: dict[str, Any]) -> str:
         """Stand in for your training: it receives the record of one of the best trials."""
         print(f"Retraining with {trial['config']}, which reached {trial['metric']}={trial['value']}")
         return trial["trial_id"]
 
     wait_for_search >> best_trials
-    retrain.expand(trial=best_trials.output["top_trials"])
+    retrain.expand(trial=each_of(best_trials.output["top_trials"]))

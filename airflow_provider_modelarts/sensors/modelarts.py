@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from airflow_provider_modelarts.task_exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_modelarts.core.progress import WaitPolicy
@@ -94,19 +97,11 @@ class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
         self.settle_seconds = settle_seconds
         self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Wait for the search, and return its summary."""
-        try:
-            return super().execute(context)
-        except AirflowSkipException as skip:
-            self._raise_refusal(skip)
-            raise
-
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the search once; in deferrable mode hand over to the trigger unless it is over."""
         from airflow_provider_modelarts.core.progress import State
 
-        with as_task_errors():
+        with self._task_errors():
             glance = self.hook.run(self._watch.look(time.time))
         if glance.news:
             self.log.info(glance.news)
@@ -129,7 +124,7 @@ class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
             case {"status": "timeout", "message": message}:
                 raise self._time_is_up(message)
             case {"status": "error", "error": dict() as error}:
-                with as_task_errors():
+                with self._task_errors():
                     raise error_from_dict(error)
         raise ModelArtsProtocolError(f"the trigger of training job {self.training_job_id} ended without an outcome")
 
@@ -139,8 +134,7 @@ class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
 
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as skip:
-            self._raise_refusal(skip)
+        except AirflowSkipException:
             raise
         except (AirflowException, AirflowTaskTimeout, ModelArtsError) as error:
             if self.never_fail or (self.soft_fail and isinstance(error, AirflowTaskTimeout)):
@@ -203,7 +197,11 @@ class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
             return AirflowTaskTimeout(message)
         return AirflowSensorTimeout(message)
 
-    def _raise_refusal(self, skip: AirflowSkipException) -> None:
-        """A refused key or a wrong argument is no failed search: ``soft_fail`` must not hide it."""
-        if self.soft_fail and isinstance(skip.__cause__, ModelArtsCallRefusedError):
-            raise skip.__cause__
+    @contextmanager
+    def _task_errors(self) -> Iterator[None]:
+        try:
+            with as_task_errors():
+                yield
+        except ModelArtsCallRefusedError:
+            self.soft_fail = False  # a refused key or a wrong argument is no failed search: it must not be hidden
+            raise

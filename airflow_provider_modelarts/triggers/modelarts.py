@@ -48,7 +48,7 @@ class ModelArtsHyperparameterSearchTrigger(BaseTrigger):
         settle_seconds: float = 120.0,
         ignore_errors: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.training_job_id = training_job_id
         self.modelarts_conn_id = modelarts_conn_id
         self.region = region

@@ -1,0 +1,51 @@
+# Two commands need nothing but Python 3.11 or newer:  make demo  and  make test
+# AIRFLOW=2.11.2 takes the other supported line, in an environment of its own.
+AIRFLOW ?= 3.3.2
+PYTHON ?= python3
+
+VENV := .venv-$(AIRFLOW)
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+INSTALLED := $(VENV)/.installed
+# the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
+GROUPS := --group test $(if $(filter 3.%,$(AIRFLOW)),--group lint)
+
+.PHONY: demo test lint package clean help
+
+help:
+	@echo "make demo     run the example DAG on a local ModelArts"
+	@echo "make test     run the unit tests"
+	@echo "make lint     check style, types and the direction of imports"
+	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
+	@echo "make clean    remove what these made"
+	@echo "AIRFLOW=2.11.2 behind any of them takes that version; the default is $(AIRFLOW)"
+
+demo: $(INSTALLED)
+	@$(BIN)/python scripts/demo.py
+
+test: $(INSTALLED)
+	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
+	@$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	@echo "==> Checking style, types and the direction of imports"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+package: $(INSTALLED)
+	@$(BIN)/python scripts/check_package.py $(CONSTRAINTS)
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	@echo "==> Making a virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "==> Installing Airflow $(AIRFLOW), this package and its test tools (a minute or two)"
+	@$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install -qq --constraint $(CONSTRAINTS) "apache-airflow==$(AIRFLOW)" \
+	    --editable . $(GROUPS)
+	@touch $@
+
+clean:
+	rm -rf .venv-* build dist
