@@ -1,0 +1,88 @@
+"""Builders that let a test state only what it is about, and the independent signer that ours is compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from huaweicloudsdkcore.sdk_request import SdkRequest
+from huaweicloudsdkcore.signer.signer import Signer
+from hypothesis import settings
+
+from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, SearchSettings, TrainingJob
+from airflow_provider_modelarts.core.trials import Trial, TrialPage, TrialStatus
+
+DATA = Path(__file__).parents[1] / "data"
+
+#: The same examples in every run: a suite that fails one day in ten tells nothing about the change that it fails on.
+quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
+
+def documented(name: str) -> Any:
+    """Return a documented answer."""
+    return json.loads((DATA / f"{name}_documented.json").read_text(encoding="utf-8"))
+
+
+def trial(trial_id: str = "t0", status: str = "TERMINATED", best: float | None = None, **fields: Any) -> Trial:
+    """Return a trial; ``best`` is its value of the search's objective."""
+    return Trial(trial_id, TrialStatus.read(status), best_reward=best, raw={"status": status}, **fields)
+
+
+def trials(*statuses: str) -> list[Trial]:
+    """Return a trial for each status, named t0, t1, and so on."""
+    return [trial(f"t{index}", status) for index, status in enumerate(statuses)]
+
+
+def page(trial_ids: Iterable[str], total: int, limit: int | None = None) -> TrialPage:
+    """Return a page that lists finished trials."""
+    return TrialPage([trial(trial_id) for trial_id in trial_ids], total, limit)
+
+
+def search(num_samples: int | None = None, **objectives: str) -> SearchSettings:
+    """Return settings of a search; objectives as ``acc="max"``."""
+    return SearchSettings(tuple(Objective(name, Mode(mode)) for name, mode in objectives.items()), num_samples)
+
+
+def job(phase: str = "Running", num_samples: int | None = None, **fields: Any) -> TrainingJob:
+    """Return a job of a search that runs ``num_samples`` trials."""
+    fields = {"search": search(num_samples), **fields}
+    return TrainingJob("job-1", "a-search", JobPhase.read(phase), phase, **fields)
+
+
+def converse(flow: Generator[Any, Any, Any], answers: Iterable[Any], asked: list[Any]) -> Any:
+    """Answer what a flow yields, throwing in errors; note in ``asked`` what it yielded, and return its result."""
+    remaining = iter(answers)
+    try:
+        asked.append(next(flow))
+        for answer in remaining:
+            next_one = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
+            asked.append(next_one)
+    except StopIteration as end:
+        assert list(remaining) == [], "the flow ended before it took all answers"
+        return end.value
+    raise AssertionError(f"the flow wants another answer, to {asked[-1]}")
+
+
+def vendor_signed(
+    access_key: str,
+    secret_key: str,
+    method: str,
+    path: str,
+    query: Iterable[tuple[str, str]],
+    headers: Mapping[str, str],
+    body: bytes,
+) -> SdkRequest:
+    """Return a request as the vendor's own SDK signs it. It changes lists and dicts that it is given: copy them."""
+    request = SdkRequest(
+        method=method,
+        schema="https",
+        host=headers["Host"],
+        resource_path=path,
+        query_params=list(query),
+        header_params=dict(headers),
+        body=body,
+    )
+    return Signer(SimpleNamespace(ak=access_key, sk=secret_key)).sign(request)
