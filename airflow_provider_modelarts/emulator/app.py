@@ -1,0 +1,94 @@
+"""The emulator over HTTP: what aiohttp hands over becomes a call, and what comes of it an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from airflow_provider_modelarts.emulator.canned import CannedAnswer
+from airflow_provider_modelarts.emulator.errors import (
+    Refusal,
+    method_not_allowed,
+    no_such_api,
+    too_large,
+    wrong_project,
+)
+from airflow_provider_modelarts.emulator.gate import Received
+from airflow_provider_modelarts.emulator.routes import ROUTES, Call, Route
+
+if TYPE_CHECKING:
+    from airflow_provider_modelarts.emulator.instance import Emulator
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_MAX_BODY = 12 * 1024**2
+
+
+def make_app(emulator: Emulator) -> web.Application:
+    """Return the application that serves an emulator."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = uuid.uuid4().hex
+        try:
+            response = await _respond(emulator, request, handler)
+        except Refusal as refusal:
+            response = _json(refusal.body(request_id), refusal.status)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    app = web.Application(middlewares=[answer], client_max_size=_MAX_BODY)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _handler(emulator, route))
+    return app
+
+
+async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        received = await _received(request)
+        canned = emulator.receive(received)
+        if canned is not None:
+            return await _canned(request, canned)
+        if request.match_info.http_exception is None:
+            emulator.gate.admit(received)
+        return await handler(request)
+    except web.HTTPNotFound:
+        raise no_such_api() from None
+    except web.HTTPMethodNotAllowed:
+        raise method_not_allowed() from None
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+
+
+def _handler(emulator: Emulator, route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        names = dict(request.match_info)
+        if names.get("project_id", emulator.project_id) != emulator.project_id:
+            raise wrong_project()
+        return _json(route.answer(emulator.cloud, Call(names, request.query, await request.read())))
+
+    return handle
+
+
+async def _received(request: web.Request) -> Received:
+    path, _, query = request.raw_path.partition("?")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Received(request.method, path, query, headers, await request.read())
+
+
+async def _canned(request: web.Request, canned: CannedAnswer) -> web.StreamResponse:
+    await asyncio.sleep(canned.delay)
+    if canned.drop and request.transport is not None:
+        request.transport.abort()
+    return web.Response(
+        status=canned.status, body=canned.body, headers={"Content-Type": "application/json", **canned.headers}
+    )
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json")

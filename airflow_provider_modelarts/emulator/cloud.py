@@ -1,0 +1,54 @@
+"""What the emulated cloud holds: one project with its jobs and algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.emulator.documents import algorithm_document
+from airflow_provider_modelarts.emulator.errors import algorithm_not_found, job_not_found
+from airflow_provider_modelarts.emulator.jobs import Clock, Job, ScriptedJob
+from airflow_provider_modelarts.emulator.script import Search
+from airflow_provider_modelarts.emulator.table import TableStyle
+
+
+class Cloud:
+    """One project in one region.
+
+    :param style: how trial tables are written.
+    :param clock: seconds since the epoch; it dates jobs, and never moves them on.
+    """
+
+    def __init__(self, *, region: str, project_id: str, style: TableStyle, clock: Clock) -> None:
+        self.region = region
+        self.project_id = project_id
+        self.style = style
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._algorithms: dict[str, Mapping[str, JSON]] = {}
+
+    def add(self, job: Job) -> None:
+        """Add a job; it takes the place of one with the same id."""
+        self._jobs[job.id] = job
+
+    def add_search(self, search: Search) -> None:
+        """Add a scripted search, and the algorithm that holds its settings if there is one."""
+        self.add(ScriptedJob(search, self._clock))
+        if search.algorithm_id:
+            self._algorithms[search.algorithm_id] = algorithm_document(search)
+
+    def job(self, job_id: str) -> Job:
+        """Return a job, or raise the platform's refusal."""
+        if job_id not in self._jobs:
+            raise job_not_found(job_id)
+        return self._jobs[job_id]
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, oldest first."""
+        return list(self._jobs.values())
+
+    def algorithm(self, algorithm_id: str) -> Mapping[str, JSON]:
+        """Return an algorithm as the platform answers it, or raise the platform's refusal."""
+        if algorithm_id not in self._algorithms:
+            raise algorithm_not_found()
+        return self._algorithms[algorithm_id]

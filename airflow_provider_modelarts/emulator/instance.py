@@ -1,0 +1,185 @@
+"""One emulator: its cloud, its gate, and what a test may ask of it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from airflow_provider_modelarts.core.retry import RetryPolicy
+from airflow_provider_modelarts.core.settings import Settings
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.signing import AccessKey
+from airflow_provider_modelarts.emulator.canned import CannedAnswer, CannedAnswers
+from airflow_provider_modelarts.emulator.cloud import Cloud
+from airflow_provider_modelarts.emulator.documents import JobTimes, job_document
+from airflow_provider_modelarts.emulator.gate import Gate, Received
+from airflow_provider_modelarts.emulator.jobs import Clock, GivenJob
+from airflow_provider_modelarts.emulator.scenarios import SCENARIOS, running_search
+from airflow_provider_modelarts.emulator.script import Search
+from airflow_provider_modelarts.emulator.table import ConfigEncoding, OffsetUnit, TableStyle
+
+#: The key of the demonstration. It opens nothing but emulators.
+DEMO_KEY = AccessKey("EMULATORACCESSKEY000", "emulatorSecretKey00000000000000000000000")
+DEMO_PROJECT_ID = "e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0"
+DEMO_REGION = "cn-north-4"
+
+_RETRY = RetryPolicy(first_delay=0.002, longest_delay=0.02, total=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRequest:
+    """A request that arrived, whatever became of it; without its headers and body, which hold secrets."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+
+
+class Emulator:
+    """A local ModelArts. :func:`~airflow_provider_modelarts.emulator.running` makes one and serves it.
+
+    :param scenarios: names of the scenarios to hold; None for all.
+    :param key: the access key that it lets in; with a security token a temporary one.
+    :param config_encoding: how the ``config`` cell is written: ``object``, ``json``, ``repr`` or ``decimal``.
+    :param offset_unit: what ``offset`` of the trial listing counts: ``page`` or ``row``.
+    :param header_seed: shuffles the columns of the trial table; None leaves the documented order.
+    :param extra_columns: columns that nobody has heard of, each with the cell of all its rows.
+    :param clock: seconds since the epoch, for signatures and the times of jobs.
+    :param on_request: called with each request before it is answered, on the server's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenarios: Iterable[str] | None = None,
+        key: AccessKey = DEMO_KEY,
+        region: str = DEMO_REGION,
+        project_id: str = DEMO_PROJECT_ID,
+        config_encoding: str = ConfigEncoding.OBJECT,
+        offset_unit: str = OffsetUnit.PAGE,
+        header_seed: int | None = None,
+        extra_columns: Mapping[str, str] | None = None,
+        clock: Clock = time.time,
+        on_request: Callable[[SeenRequest], None] | None = None,
+    ) -> None:
+        self.endpoint = ""
+        self.region = region
+        self.project_id = project_id
+        self.access_key = key.access_key
+        self.secret_key = key.secret_key
+        self.on_request = on_request
+        self.requests: list[SeenRequest] = []
+        style = TableStyle(ConfigEncoding(config_encoding), OffsetUnit(offset_unit), header_seed, extra_columns or {})
+        self.cloud = Cloud(region=region, project_id=project_id, style=style, clock=clock)
+        self.gate = Gate(key, clock)
+        self._key = key
+        self._clock = clock
+        self._canned = CannedAnswers()
+        self._numbers = itertools.count(1)
+        self._job_ids = {name: self.add_search(SCENARIOS[name]()) for name in scenarios or SCENARIOS}
+
+    @property
+    def job_ids(self) -> Mapping[str, str]:
+        """The job id of each scenario that it holds, by the scenario's name."""
+        return self._job_ids
+
+    def job_id(self, scenario: str) -> str:
+        """Return the job id of a scenario."""
+        return self._job_ids[scenario]
+
+    def connection(self) -> dict[str, object]:
+        """Return the Airflow connection that leads here; as JSON it is the value of ``AIRFLOW_CONN_...``."""
+        extra = {"region": self.region, "endpoint": self.endpoint, "iam_endpoint": self.endpoint}
+        if self._key.security_token:
+            extra["security_token"] = self._key.security_token
+        return {"conn_type": "modelarts", "login": self.access_key, "password": self.secret_key, "extra": extra}
+
+    def settings(self) -> Settings:
+        """Return the settings with which a client calls here. It tries again soon, and not for long."""
+        return Settings(
+            key=self._key, region=self.region, endpoint=self.endpoint, iam_endpoint=self.endpoint, retry=_RETRY
+        )
+
+    def add_search(self, search: Search) -> str:
+        """Add a scripted search and return its job id."""
+        self.cloud.add_search(search)
+        return search.job_id
+
+    def add_running_search(self, *, num_samples: int, terminated: int) -> str:
+        """Add a search that stays as it is, and return its job id.
+
+        :param num_samples: how many trials it will run.
+        :param terminated: how many of them are listed; all of those are TERMINATED.
+        """
+        return self.add_search(running_search(self._new_name(), num_samples, terminated))
+
+    def add_job(
+        self, job_id: str, job: Mapping[str, JSON], header: Sequence[str] = (), data: Sequence[Sequence[JSON]] = ()
+    ) -> str:
+        """Add a job that is answered word by word, and return its id.
+
+        :param job: what ShowTrainingJobDetails answers.
+        :param header: names of the columns of its trial table.
+        :param data: rows of the table, kept and not copied: what is appended later is listed from then on.
+        """
+        self.cloud.add(GivenJob(job_id, job, header, data))
+        return job_id
+
+    def add_table(
+        self, rows: Sequence[Sequence[JSON]], *, objective: tuple[str, str] | None = None, phase: str = "Completed"
+    ) -> str:
+        """Add a job with a table that is answered word by word, its header first, and return the job's id.
+
+        :param objective: metric and mode of its search; None for a search that does not tell.
+        """
+        search = Search(name=self._new_name(), phases=((0, phase),), objectives=dict([objective] if objective else []))
+        now = self._clock()
+        job = job_document(search, search.phase_at(0), JobTimes.at_first(search.phase_at(0), now), now)
+        header = [str(name) for name in rows[0]] if rows else []
+        return self.add_job(search.job_id, job, header, rows[1:])
+
+    def answer_next(
+        self,
+        path_part: str,
+        *,
+        status: int = 200,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        times: int = 1,
+        after: int = 0,
+        delay: float = 0.0,
+        drop: bool = False,
+    ) -> None:
+        """Answer the next requests with this, before anything of them is checked.
+
+        :param path_part: requests with this in their path are meant.
+        :param times: how many requests to answer so.
+        :param after: how many requests to let pass before.
+        :param delay: seconds to wait before answering.
+        :param drop: close the connection instead of answering.
+        """
+        self._canned.add(CannedAnswer(path_part, status, body, headers or {}, times, after, delay, drop))
+
+    def receive(self, request: Received) -> CannedAnswer | None:
+        """Note a request, and return the canned answer to it if there is one."""
+        seen = SeenRequest(request.method, request.path, dict(parse_qsl(request.query, keep_blank_values=True)))
+        self.requests.append(seen)
+        if self.on_request is not None:
+            self.on_request(seen)
+        return self._canned.next_for(request.path)
+
+    def _new_name(self) -> str:
+        return f"added-{next(self._numbers)}"
+
+
+def describe(emulator: Emulator) -> dict[str, object]:
+    """Return what a script needs to call an emulator, as plain JSON."""
+    return {
+        "endpoint": emulator.endpoint,
+        "project_id": emulator.project_id,
+        "connection": emulator.connection(),
+        "jobs": dict(emulator.job_ids),
+    }

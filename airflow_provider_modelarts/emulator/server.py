@@ -1,0 +1,70 @@
+"""Serving an emulator: on an event loop, or on a thread of its own beside synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from aiohttp import web
+
+from airflow_provider_modelarts.emulator.app import make_app
+from airflow_provider_modelarts.emulator.instance import Emulator
+
+LOOPBACK = "127.0.0.1"
+
+# Long enough to finish an answer; a canned delay may be longer than anybody wants to wait at the end.
+_SHUTDOWN_SECONDS = 0.2
+
+
+@asynccontextmanager
+async def serving(emulator: Emulator, host: str = LOOPBACK, port: int = 0) -> AsyncIterator[None]:
+    """Serve an emulator on the running event loop; its ``endpoint`` is set then.
+
+    :param port: 0 takes a free one.
+    """
+    runner = web.AppRunner(make_app(emulator), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        name = f"[{host}]" if ":" in host else host
+        emulator.endpoint = f"http://{name}:{runner.addresses[0][1]}"
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def running(*, host: str = LOOPBACK, port: int = 0, **options: Any) -> Iterator[Emulator]:
+    """Serve a new emulator on a thread of its own while the block runs.
+
+    :param options: as of :class:`~airflow_provider_modelarts.emulator.Emulator`.
+    """
+    emulator = Emulator(**options)
+    started: Future[Callable[[], object]] = Future()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve_until_stopped(emulator, host, port, started)), name="modelarts-emulator"
+    )
+    thread.start()
+    try:
+        stop = started.result()
+        try:
+            yield emulator
+        finally:
+            stop()
+    finally:
+        thread.join()
+
+
+async def _serve_until_stopped(emulator: Emulator, host: str, port: int, started: Future[Callable[[], object]]) -> None:
+    """Serve until the function that ``started`` is given is called, from whatever thread."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        async with serving(emulator, host, port):
+            started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+            await stopped.wait()
+    except (OSError, OverflowError) as error:  # the port is taken or is none, or the host is not ours
+        started.set_exception(error)
