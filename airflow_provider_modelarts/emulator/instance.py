@@ -129,17 +129,21 @@ class Emulator:
         return job_id
 
     def add_table(
-        self, rows: Sequence[Sequence[JSON]], *, objective: tuple[str, str] | None = None, phase: str = "Completed"
+        self,
+        header: Sequence[str],
+        data: Sequence[Sequence[JSON]],
+        *,
+        objective: tuple[str, str] | None = ("acc", "max"),
+        phase: str = "Completed",
     ) -> str:
-        """Add a job with a table that is answered word by word, its header first, and return the job's id.
+        """Add a job with a trial table that is answered word by word, as by :meth:`add_job`, and return its id.
 
         :param objective: metric and mode of its search; None for a search that does not tell.
         """
         search = Search(name=self._new_name(), phases=((0, phase),), objectives=dict([objective] if objective else []))
-        now = self._clock()
-        job = job_document(search, search.phase_at(0), JobTimes.at_first(search.phase_at(0), now), now)
-        header = [str(name) for name in rows[0]] if rows else []
-        return self.add_job(search.job_id, job, header, rows[1:])
+        first, now = search.phase_at(0), self._clock()
+        job = job_document(search, first, JobTimes.at_first(first, now), now)
+        return self.add_job(search.job_id, job, header, data)
 
     def answer_next(
         self,
