@@ -140,7 +140,7 @@ class AsyncModelArtsClient:
                 total=None, sock_connect=self.settings.connect_timeout, sock_read=self.settings.read_timeout
             )
             connector = aiohttp.TCPConnector(ssl=context)
-            self._opened = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True)
+            self._opened = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self._opened
 
     async def _send(self, send: Send) -> Reply:
@@ -156,7 +156,7 @@ class AsyncModelArtsClient:
                 headers=send.headers,
                 data=send.body or None,
                 allow_redirects=False,
-                proxy=self.settings.proxies.get(url.scheme),
+                proxy=self.settings.proxies.get(url.scheme) or _proxy_of_environment(url.scheme, url.authority),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, headers, await response.read())
@@ -170,6 +170,13 @@ class AsyncModelArtsClient:
             raise ModelArtsConfigurationError(
                 f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
             ) from None
+
+
+def _proxy_of_environment(scheme: str, authority: str) -> str | None:
+    """Return what ``requests`` takes too. aiohttp's own way would also take a password from ~/.netrc."""
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(authority) else getproxies().get(scheme)
 
 
 def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:

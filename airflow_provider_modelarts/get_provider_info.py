@@ -17,6 +17,7 @@ EXTRA_FIELDS: dict[str, tuple[str, str, bool]] = {
     "iam_endpoint": ("IAM endpoint", "Blank: the region's. Only used to look up the project id.", False),
     "verify": ("Verify TLS", "Blank or true; false; or the path of a CA bundle.", False),
     "timeout": ("Timeout", "Seconds: one number, or connect and read such as 10,60. Blank: 10,60.", False),
+    "retry_seconds": ("Retry time", "Seconds for which one call is tried. Blank: 90; 0: once.", False),
     "proxies": ("Proxies", 'JSON such as {"https": "http://proxy:3128"}. Blank: from the environment.', False),
 }
 HIDDEN_FIELDS = ["schema"]

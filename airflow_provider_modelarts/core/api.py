@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-from airflow_provider_modelarts.core import coerce
+from airflow_provider_modelarts.core import cells, coerce
 from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob, read_job, read_search
 from airflow_provider_modelarts.core.paging import checked_page_size
 from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, child, integer, text
-from airflow_provider_modelarts.core.trials import TrialPage, read_page
+from airflow_provider_modelarts.core.trials import Trial, TrialPage, read_page, read_table
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsProtocolError
+
+#: A condition on a listing: key, operator (between, like, in, not) and values.
+Filter: TypeAlias = tuple[str, str, Sequence[str]]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -52,6 +55,25 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterImportance:
+    """How much a hyperparameter matters to the objective, by the platform's own analysis."""
+
+    name: str
+    mean: float | None
+    std: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something that happened to a job; ``time`` is ISO 8601 text."""
+
+    time: str
+    level: str
+    message: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobPage:
     """One page of a job search; ``total`` counts all jobs that the caller may see."""
 
@@ -69,6 +91,64 @@ def list_trials(training_job_id: str, *, limit: int, offset: int) -> Request[Tri
     )
 
 
+def show_trial(training_job_id: str, trial_id: str) -> Request[list[Trial]]:
+    """ShowAutoSearchPerTrial: the reports of one trial, oldest first, the last of them its current state.
+
+    The table has no status column: ``done`` tells whether the trial has ended.
+    """
+    return Request("GET", f"{_job(training_job_id)}/autosearch-trials/{_trial(trial_id)}", _read_reports)
+
+
+def stop_trial(training_job_id: str, trial_id: str) -> Request[str]:
+    """ShowAutoSearchTrialEarlyStop (a POST, whatever its name): the id of the trial that is being stopped."""
+    return Request(
+        "POST",
+        f"{_job(training_job_id)}/autosearch-trial-earlystop/{_trial(trial_id)}",
+        lambda answer: text(child(answer, "earlystop_trial")) or trial_id,
+    )
+
+
+def show_parameter_importance(training_job_id: str) -> Request[list[ParameterImportance]]:
+    """ShowAutoSearchParamsAnalysis."""
+    return Request("GET", f"{_job(training_job_id)}/autosearch-parameter-analysis", _read_importance)
+
+
+def create_training_job(body: Mapping[str, JSON]) -> Request[TrainingJob]:
+    """CreateTrainingJob. Never repeated by itself: it costs money, and nobody knows whether a lost one arrived."""
+    return Request("POST", "/v2/{project_id}/training-jobs", read_job, body=json.dumps(body).encode(), idempotent=False)
+
+
+def stop_training_job(training_job_id: str) -> Request[TrainingJob]:
+    """StopTrainingJob: the job, Terminating."""
+    body = json.dumps({"action_type": "terminate"}).encode()
+    return Request("POST", f"{_job(training_job_id)}/actions", read_job, body=body)
+
+
+def delete_training_job(training_job_id: str) -> Request[None]:
+    """DeleteTrainingJob. It is gone when ShowTrainingJobDetails answers ``ModelArts.2775``."""
+    return Request("DELETE", _job(training_job_id), lambda answer: None)
+
+
+def list_events(training_job_id: str, *, level: str | None = None, limit: int = 50) -> Request[list[JobEvent]]:
+    """ListTrainingJobEvents, newest first.
+
+    :param level: ``Info``, ``Warning`` or ``Error``; None for all.
+    :param limit: 1 to 100.
+    """
+    query = [("limit", str(limit)), ("order", "desc"), *([("level", level)] if level else [])]
+    return Request("GET", f"{_job(training_job_id)}/events", _read_events, query)
+
+
+def show_log_preview(training_job_id: str, task: str) -> Request[str]:
+    """ShowTrainingJobLogsPreview: the newest part of a task's log; empty while there is none.
+
+    :param task: such as ``worker-0``; ``TrainingJob.tasks`` names them.
+    """
+    path = f"{_job(training_job_id)}/tasks/{coerce.identifier('task', task)}/logs/preview"
+    # before 2022-03-01 the field was named context; 204 without a body means that there is no log yet
+    return Request("GET", path, lambda answer: text(child(answer, "content")) or text(child(answer, "context")))
+
+
 def show_training_job(training_job_id: str) -> Request[TrainingJob]:
     """ShowTrainingJobDetails."""
     return Request("GET", _job(training_job_id), read_job)
@@ -80,10 +160,14 @@ def show_algorithm(algorithm_id: str) -> Request[Algorithm]:
     return Request("GET", f"/v2/{{project_id}}/algorithms/{algorithm_id}", _read_algorithm)
 
 
-def search_training_jobs(*, limit: int = 50, offset: int = 0) -> Request[JobPage]:
-    """ListTrainingJobs. ``offset`` counts pages from 0."""
-    body = json.dumps({"limit": limit, "offset": offset}).encode()
-    return Request("POST", "/v2/{project_id}/training-job-searches", _read_job_page, body=body)
+def search_training_jobs(*, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> Request[JobPage]:
+    """ListTrainingJobs, newest first. ``offset`` counts pages from 0."""
+    body: dict[str, JSON] = {"limit": limit, "offset": offset, "sort_by": "create_time", "order": "desc"}
+    if filters:
+        body["filters"] = [
+            {"key": key, "operator": operator, "value": list(values)} for key, operator, values in filters
+        ]
+    return Request("POST", "/v2/{project_id}/training-job-searches", _read_job_page, body=json.dumps(body).encode())
 
 
 def find_project(region: str) -> Request[str]:
@@ -116,6 +200,30 @@ def any_request(
 
 def _job(training_job_id: str) -> str:
     return f"/v2/{{project_id}}/training-jobs/{coerce.identifier('training_job_id', training_job_id)}"
+
+
+def _trial(trial_id: str) -> str:
+    return coerce.identifier("trial_id", trial_id)
+
+
+def _read_reports(answer: JSON) -> list[Trial]:
+    table = as_object(answer, "the reports of a trial")
+    return read_table(table.get("header"), table.get("data"))
+
+
+def _read_importance(answer: JSON) -> list[ParameterImportance]:
+    rows = as_list(child(answer, "data") or [], "the data of the parameter analysis")
+    importances = []
+    for row in rows:
+        name, figures = [*as_list(row, "a row of the parameter analysis"), None, None][:2]
+        mean, _, std = text(figures).partition("/")
+        importances.append(ParameterImportance(text(name), cells.number(mean), cells.number(std)))
+    return importances
+
+
+def _read_events(answer: JSON) -> list[JobEvent]:
+    events = as_list(child(answer, "events") or [], "the events of a job")
+    return [JobEvent(*(text(child(event, key)) for key in ("time", "level", "message", "source"))) for event in events]
 
 
 def _read_algorithm(answer: JSON) -> Algorithm:

@@ -11,6 +11,8 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
 )
 
+RETRY_SECONDS = 90.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -21,7 +23,7 @@ class RetryPolicy:
 
     first_delay: float = 0.5
     longest_delay: float = 20.0
-    total: float = 90.0
+    total: float = RETRY_SECONDS
 
 
 def next_delay(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_modelarts.core import coerce, regions
-from airflow_provider_modelarts.core.retry import RetryPolicy
+from airflow_provider_modelarts.core.retry import RETRY_SECONDS, RetryPolicy
 from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
@@ -28,6 +28,7 @@ class Settings:
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next part of an answer.
     :param proxies: proxy URL per scheme (``http``, ``https``).
+    :param retry: how long and how often one call is tried.
     """
 
     key: AccessKey
@@ -105,6 +106,7 @@ def read_connection(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         proxies=_proxies(given.get("proxies", {})),
+        retry=RetryPolicy(total=coerce.number("retry_seconds", given.get("retry_seconds", RETRY_SECONDS))),
     )
 
 

@@ -1,0 +1,60 @@
+"""Settings for the whole suite: an Airflow without a database, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+
+import pytest
+import task_runs
+
+# before the first import of Airflow
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="modelarts-tests-")
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = "sqlite:////nonexistent-folder/none.db"
+
+pytest_plugins = ["airflow_provider_modelarts.emulator.pytest_plugin"]
+
+
+@pytest.fixture(name="connect")
+def _connect(monkeypatch):
+    """Lead the Airflow connection ``modelarts_default`` to a local ModelArts."""
+
+    def connect(emulator, **extra):
+        connection = emulator.connection()
+        connection["extra"] |= extra
+        monkeypatch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", json.dumps(connection))
+        return emulator
+
+    return connect
+
+
+@pytest.fixture(name="connected")
+def _connected(modelarts_emulator, connect):
+    """A local ModelArts, and an Airflow connection ``modelarts_default`` that leads to it."""
+    return connect(modelarts_emulator)
+
+
+@pytest.fixture(name="connected_once")
+def _connected_once(modelarts_emulator, connect):
+    """The same, but each call is tried only once."""
+    return connect(modelarts_emulator, retry_seconds=0)
+
+
+@pytest.fixture(name="task_log")
+def _task_log(caplog, capsys):
+    """Return a function that returns what tasks have logged: Airflow 3 prints it, 2.11 uses Python's logging."""
+    caplog.set_level("INFO")
+    return lambda: caplog.text + capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _no_start_date_from_database(monkeypatch):
+    """Airflow 2.11 asks its database since when a rescheduled sensor runs; this suite has none."""
+    with contextlib.suppress(ImportError, AttributeError):
+        monkeypatch.setattr(
+            "airflow.sensors.base._orig_start_date", lambda **_: task_runs.running.get().rescheduled_first
+        )

@@ -1,0 +1,97 @@
+"""Runs a task as Airflow does, without a database: on a worker, rescheduled, or deferred to a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+
+running: ContextVar[TaskInstance] = ContextVar("running")
+MODES = ("poke", "reschedule", "deferrable")
+
+
+@dataclass
+class TaskInstance:
+    """Stands in for Airflow's task instance: it keeps what is pushed."""
+
+    xcom: dict[str, Any] = field(default_factory=dict)
+    try_number: int = 1
+    max_tries: int = 0
+    dag_id: str = "dag"
+    task_id: str = "task"
+    run_id: str = "run"
+    map_index: int = -1
+    rescheduled_first: datetime | None = None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep a value as the metadata database would: as JSON."""
+        self.xcom[key] = json.loads(json.dumps(value, allow_nan=False))
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        """Tell since when a rescheduled sensor waits; Airflow 3 asks for it."""
+        return self.rescheduled_first
+
+
+@dataclass
+class Run:
+    """How a task ended: ``success``, ``skipped`` or ``failed``, with what it returned or raised."""
+
+    state: str
+    value: Any = None
+    error: BaseException | None = None
+    ti: TaskInstance = field(default_factory=TaskInstance)
+
+    @property
+    def message(self) -> str:
+        """The text of the error."""
+        return str(self.error)
+
+
+def run_task(make: Callable[[], Any]) -> Run:
+    """Run a task to its end, with a new operator for each process that Airflow would take.
+
+    :param make: makes the operator; called anew after each reschedule and each deferral.
+    """
+    ti = TaskInstance()
+    running.set(ti)
+    context = {"ti": ti, "task_instance": ti}
+    step = lambda: make().execute(context)  # noqa: E731
+    while True:
+        try:
+            return Run("success", json.loads(json.dumps(step(), allow_nan=False)), ti=ti)
+        except AirflowRescheduleException:
+            ti.rescheduled_first = ti.rescheduled_first or datetime.now(UTC)
+            step = lambda: make().execute(context)  # noqa: E731
+        except TaskDeferred as deferred:
+            event, method = fire(deferred.trigger), deferred.method_name
+            step = lambda: make().resume_execution(method, {"event": event}, context)  # noqa: E731, B023
+        except AirflowSkipException as skip:
+            return Run("skipped", error=skip, ti=ti)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            return Run("failed", error=error, ti=ti)
+
+
+def fire(trigger: Any) -> Any:
+    """Run a trigger as the triggerer does, from its stored arguments, and return its event as stored."""
+    path, arguments = json.loads(json.dumps(trigger.serialize(), allow_nan=False))
+    module, _, name = path.rpartition(".")
+    restored = getattr(importlib.import_module(module), name)(**arguments)
+
+    async def first_event() -> Any:
+        events = restored.run()
+        try:
+            return (await anext(events)).payload
+        finally:
+            await events.aclose()
+
+    return json.loads(json.dumps(asyncio.run(first_event(), debug=True), allow_nan=False))

@@ -1,0 +1,73 @@
+"""What importing costs: DAG files are parsed every few seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DAG_FILE_IMPORTS = [
+    "airflow_provider_modelarts.operators.modelarts",
+    "airflow_provider_modelarts.sensors.modelarts",
+    "airflow_provider_modelarts.triggers.modelarts",
+]
+AIRFLOW = (
+    "import airflow.providers.common.compat.sdk as sdk; sdk.BaseOperator, sdk.BaseSensorOperator, sdk.conf, sdk.DAG"
+)
+
+
+def modules_after(*statements: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after some statements."""
+    code = "; ".join([*statements, "import sys", "print('loaded:', *sys.modules)"])
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(output.rpartition("loaded:")[2].split())
+
+
+@pytest.fixture(scope="module", name="added")
+def _added() -> set[str]:
+    """The modules that our DAG-file imports load beyond Airflow's own."""
+    airflow = f"{AIRFLOW}; import airflow.triggers.base"
+    return modules_after(airflow, *(f"import {name}" for name in DAG_FILE_IMPORTS)) - modules_after(airflow)
+
+
+@pytest.mark.parametrize("library", ["requests", "aiohttp", "pendulum", "yarl", "certifi", "asgiref"])
+def test_dag_file_imports_load_no_library(added, library):
+    """Libraries are imported where they are used, not when a DAG file is parsed."""
+    assert not [name for name in added if name.split(".")[0] == library]
+
+
+def test_dag_file_imports_load_only_thin_modules(added):
+    """Neither core, clients nor hook are loaded to parse a DAG file."""
+    ours = {name for name in added if name.startswith("airflow_provider_modelarts.")}
+
+    assert ours == {
+        "airflow_provider_modelarts.exceptions",
+        "airflow_provider_modelarts.operators",
+        "airflow_provider_modelarts.operators.modelarts",
+        "airflow_provider_modelarts.sensors",
+        "airflow_provider_modelarts.sensors.modelarts",
+        "airflow_provider_modelarts.task_exceptions",
+        "airflow_provider_modelarts.triggers",
+        "airflow_provider_modelarts.triggers.modelarts",
+    }
+
+
+@pytest.mark.parametrize("module", ["airflow_provider_modelarts.client", "airflow_provider_modelarts.async_client"])
+def test_client_works_without_airflow(module):
+    """A notebook uses the clients where no Airflow is installed."""
+    loaded = modules_after(f"import {module}")
+
+    assert not [name for name in loaded if name == "airflow" or name.startswith("airflow.")]
+    assert "requests" not in loaded
+    assert "aiohttp" not in loaded
+
+
+def test_dag_file_imports_use_no_deprecated_name():
+    """Every name is taken from where the installed Airflow wants it taken from."""
+    warnings = [
+        "import warnings, airflow.providers.common.compat.sdk",
+        "warnings.filterwarnings('error', module='airflow_provider_modelarts')",
+    ]
+
+    assert modules_after(*warnings, *(f"import {name}" for name in DAG_FILE_IMPORTS))

@@ -1,0 +1,94 @@
+"""The search trigger by itself; with its sensor it is tested in ``tests/sensors``."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+
+import pytest
+from task_runs import fire
+
+from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
+
+ARGUMENTS = {
+    "training_job_id": "job",
+    "modelarts_conn_id": "other",
+    "region": "cn-north-4",
+    "project_id": "p",
+    "poll_interval": 7.0,
+    "deadline": 1_800_000_000.0,
+    "expected_trials": 3,
+    "max_failed_trials": 1,
+    "accept_stopped": True,
+    "settle_seconds": 9.0,
+    "ignore_errors": True,
+}
+
+
+def test_serialized_arguments_make_an_equal_trigger():
+    """Every argument survives the way through the metadata database."""
+    path, arguments = ModelArtsHyperparameterSearchTrigger(**ARGUMENTS).serialize()
+
+    assert path == "airflow_provider_modelarts.triggers.modelarts.ModelArtsHyperparameterSearchTrigger"
+    assert arguments == ARGUMENTS
+
+
+def test_every_argument_is_stored():
+    """An argument that is not stored would silently fall back to its default."""
+    parameters = list(inspect.signature(ModelArtsHyperparameterSearchTrigger.__init__).parameters)
+
+    assert parameters[1:] == list(ARGUMENTS)
+
+
+def test_arguments_of_the_first_version_are_understood():
+    """Rows in the metadata database outlive an upgrade: what version 0.1.0 stored must be readable for ever."""
+    trigger = ModelArtsHyperparameterSearchTrigger(**ARGUMENTS)
+
+    assert ModelArtsHyperparameterSearchTrigger(training_job_id="job").poll_interval == 30.0
+    assert trigger.serialize()[1]["training_job_id"] == "job"
+
+
+def test_missing_connection_ends_in_an_error_event(monkeypatch):
+    """A trigger that raises leaves its task with no explanation, so it reports instead."""
+    monkeypatch.delenv("AIRFLOW_CONN_NOWHERE", raising=False)
+
+    event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id="job", modelarts_conn_id="nowhere"))
+
+    assert event["status"] == "error"
+    assert "waiting for training job job broke off" in event["error"]["facts"]["message"]
+
+
+def test_passed_deadline_ends_after_one_look(connected):
+    """A triggerer that was down past the deadline still looks once: the search may be over."""
+    job_id = connected.job_id("pending-forever")
+
+    event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, deadline=time.time() - 60))
+
+    assert event["status"] == "timeout"
+    assert sum(request.path.endswith(job_id) for request in connected.requests) == 1
+
+
+def test_search_that_ended_past_the_deadline_is_done(connected):
+    """What is over is over, however late somebody looks."""
+    job_id = connected.job_id("documented")
+
+    event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, deadline=time.time() - 60))
+
+    assert event["status"] == "done"
+
+
+def test_cancelled_trigger_fires_nothing(connected):
+    """A restart of the triggerer cancels it; it just goes on elsewhere."""
+    trigger = ModelArtsHyperparameterSearchTrigger(
+        training_job_id=connected.job_id("pending-forever"), poll_interval=0.01
+    )
+
+    async def cancel():
+        task = asyncio.ensure_future(anext(trigger.run()))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
