@@ -79,7 +79,9 @@ class Emulator:
         self._clock = clock
         self._canned = CannedAnswers()
         self._numbers = itertools.count(1)
-        self._job_ids = {name: self.add_search(SCENARIOS[name]()) for name in scenarios or SCENARIOS}
+        self._job_ids = {
+            name: self.add_search(SCENARIOS[name]()) for name in (SCENARIOS if scenarios is None else scenarios)
+        }
 
     @property
     def job_ids(self) -> Mapping[str, str]:
