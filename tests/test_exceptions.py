@@ -122,11 +122,6 @@ def test_error_of_an_unknown_type(data, message):
     assert str(error) == message
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="error_from_dict hands all facts to the class: leave out those it does not take",
-)
 @pytest.mark.parametrize(
     "data",
     [
@@ -140,9 +135,6 @@ def test_error_of_another_version(data):
     assert "m" in str(error_from_dict(data))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="facts() returns all of vars(self), also __notes__: name the facts"
-)
 def test_error_with_a_note_through_json():
     """A note that somebody added to an error does not keep it from coming back."""
     error = ModelArtsServerError("no", status=500, code="500")
@@ -199,11 +191,6 @@ def test_plain_error_through_pickle(cls):
     assert (type(error), str(error)) == (cls, "no")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="pickle calls the class with the message alone: give ModelArtsApiError __reduce__",
-)
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_through_pickle(cls):
     """An error of the platform may come out of another process, of a pool for example, like any exception."""

@@ -175,7 +175,6 @@ def test_rule_4_job_without_search_settings():
     assert states == [WAITING, DONE]
 
 
-@pytest.mark.xfail(strict=True, reason="_decide ignores listing.total while the job runs: require listed >= total too")
 def test_rule_4_trials_that_are_promised_but_not_listed():
     """While the platform promises more trials than it lists, some are still to come."""
     assert look("Running", EIGHT, num_samples=8, total=10).state is WAITING
