@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,10 @@ def trials(*statuses: str) -> list[Trial]:
 
 def page(trial_ids: Iterable[str], total: int, limit: int | None = None) -> TrialPage:
     """Return a page that lists finished trials."""
-    return TrialPage([trial(trial_id) for trial_id in trial_ids], total, limit)
+    return TrialPage([_finished(trial_id) for trial_id in trial_ids], total, limit)
+
+
+_finished = cache(trial)  # trials do not change, and the tests of paging list tens of thousands
 
 
 def search(num_samples: int | None = None, **objectives: str) -> SearchSettings:

@@ -253,10 +253,9 @@ def test_error_code_is_cut():
     raises=RecursionError,
     reason="_said is called outside of the try, two frames for each level: bound how deep it looks",
 )
-@pytest.mark.parametrize("depth", [600, 800])
-def test_error_with_a_deep_body(depth):
+def test_error_with_a_deep_body():
     """An error body that is nested too deeply to search is still an error of the platform."""
-    assert type(refused(500, b'{"a":' * depth + b"1" + b"}" * depth)) is ModelArtsServerError
+    assert type(refused(500, b'{"a":' * 600 + b"1" + b"}" * 600)) is ModelArtsServerError
 
 
 @quick

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_modelarts.core import cells
 
+words = st.text(max_size=8)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=5,
 )
-configs = st.dictionaries(st.text(), json_values, max_size=6)
+configs = st.dictionaries(words, json_values, max_size=4)
 
 
 @pytest.mark.parametrize(
