@@ -38,11 +38,13 @@ class ScriptedJob:
         self._clock = clock
         self._tick = 0
         self._times = JobTimes.at_first(search.phase_at(0), clock())
+        self._listed = search.listed_at(0)
 
     def look(self) -> None:
         """Let one tick pass."""
         self._tick += 1
         self._times = self._times.after(self._search.phase_at(self._tick), self._clock())
+        self._listed = self._search.listed_at(self._tick)
 
     def document(self) -> Mapping[str, JSON]:
         """Return the job as it is at the present tick."""
@@ -50,12 +52,11 @@ class ScriptedJob:
 
     def trials(self, rows: slice, style: TableStyle) -> Page:
         """Return some rows of the trial table as it is at the present tick."""
-        search, tick = self._search, self._tick
+        search, tick, listed = self._search, self._tick, self._listed
         header = style.header(self._columns) if search.trials else []
-        listed = search.listed_at(tick)
         data = [
             style.write_row(header, number, search.row(place, trial, tick), may_be_short=trial.short_row)
-            for number, (place, trial) in list(enumerate(listed))[rows]
+            for number, (place, trial) in zip(range(len(listed))[rows], listed[rows], strict=True)
         ]
         return Page(header, data, len(listed))
 
