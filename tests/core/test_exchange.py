@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
@@ -121,6 +122,15 @@ def test_call_url():
 
     assert sent(steps)[0].method == "GET"
     assert sent(steps)[0].url == "https://modelarts.cn-north-4.myhuaweicloud.com/v2/p1/training-quotas?resource=job-num"
+
+
+def test_call_url_is_encoded():
+    """What needs encoding in path and query is encoded on the wire."""
+    steps = []
+
+    call(api.any_request("GET", "/v2/a b/一", {"x y": "&="}), answer(200), steps=steps)
+
+    assert urlsplit(sent(steps)[0].url)[2:4] == ("/v2/a%20b/%E4%B8%80", "x%20y=%26%3D")
 
 
 @pytest.mark.parametrize(
@@ -343,6 +353,17 @@ def test_project_is_looked_up_for_each_key_region_and_endpoint(other):
     fields = {"key": ours.key, "project_id": None, **other}
     theirs = settings(**{name: value for name, value in fields.items() if name != "key" or value})
     projects = {"projects": [{"id": "p-other", "name": theirs.region}]}
+
+    assert converse(find_project_id(theirs, outside), [answer(200, projects)], []) == "p-other"
+
+
+def test_project_is_looked_up_for_each_region_of_one_endpoint():
+    """Regions that share an IAM have projects of their own."""
+    outside = Outside(Clock(), lambda: 0.5)
+    ours = settings(project_id=None, iam_endpoint="http://127.0.0.1:9000")
+    theirs = replace(ours, region="cn-east-3")
+    converse(find_project_id(ours, outside), [answer(200, PROJECTS)], [])
+    projects = {"projects": [{"id": "p-other", "name": "cn-east-3"}]}
 
     assert converse(find_project_id(theirs, outside), [answer(200, projects)], []) == "p-other"
 

@@ -244,6 +244,7 @@ def test_ranking_rejects(rejected, reason, detail):
         (Bound(max=0.1), math.inf, False),
         (Bound(), 5.0, True),
         (Bound(), None, False),
+        (Bound(), math.nan, False),
     ],
 )
 def test_bound_admits(bound, value, admitted):
