@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 
 class ModelArtsError(Exception):
@@ -27,6 +27,10 @@ class ModelArtsError(Exception):
     def facts(self) -> dict[str, str | int | None]:
         """Return what is needed to raise this error again in another process, as plain JSON."""
         return {"message": str(self)}
+
+    def __reduce__(self) -> tuple[Callable[..., ModelArtsError], tuple[dict[str, object]]]:
+        """Let the error pass between processes, as exceptions do."""
+        return error_from_dict, (error_to_dict(self),)
 
 
 class ModelArtsConfigurationError(ModelArtsError, ValueError):
@@ -94,8 +98,15 @@ class ModelArtsApiError(ModelArtsError):
         return text
 
     def facts(self) -> dict[str, str | int | None]:
-        """Return the attributes as plain JSON."""
-        return dict(vars(self))
+        """Return message and attributes as plain JSON."""
+        return {
+            "message": self.message,
+            "status": self.status,
+            "code": self.code,
+            "solution": self.solution,
+            "request_id": self.request_id,
+            "request": self.request,
+        }
 
 
 class ModelArtsAuthenticationError(ModelArtsApiError):
@@ -131,14 +142,18 @@ def error_to_dict(error: ModelArtsError) -> dict[str, object]:
 
 
 def error_from_dict(data: Mapping[str, object]) -> ModelArtsError:
-    """Return the error that :func:`error_to_dict` was given; the plain root class for an unknown type."""
+    """Return the error that :func:`error_to_dict` was given.
+
+    What another version stored may have an unknown type or other facts: it comes back as the plain root class.
+    """
     facts = data.get("facts")
     facts = dict(facts) if isinstance(facts, Mapping) else {}
     message = str(facts.pop("message", "unknown error"))
-    for cls in _tree(ModelArtsError):
-        if cls.__name__ == data.get("type"):
-            return cls(message, **facts)
-    return ModelArtsError(message)
+    cls = next((cls for cls in _tree(ModelArtsError) if cls.__name__ == data.get("type")), ModelArtsError)
+    try:
+        return cls(message, **facts)
+    except TypeError:
+        return ModelArtsError(message)
 
 
 def _tree(cls: type[ModelArtsError]) -> Iterator[type[ModelArtsError]]:

@@ -48,7 +48,7 @@ def _connected_once(modelarts_emulator, connect):
 def _task_log(caplog, capsys):
     """Return a function that returns what tasks have logged: Airflow 3 prints it, 2.11 uses Python's logging."""
     caplog.set_level("INFO")
-    return lambda: caplog.text + capsys.readouterr().out
+    return lambda: caplog.text or capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)

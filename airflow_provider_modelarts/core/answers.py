@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_modelarts.core.shapes import JSON, text
@@ -20,7 +20,7 @@ from airflow_provider_modelarts.exceptions import (
 
 _LONGEST_EXCERPT = 200
 
-_NOT_FOUND = frozenset({"ModelArts.2775"})
+_NOT_FOUND = frozenset({"ModelArts.2755", "ModelArts.2775"})
 _QUOTA = frozenset({"ModelArts.2815", "ModelArts.2816", "ModelArts.2833"})
 _BAD_KEY = frozenset({"ModelArts.0206", "ModelArts.2784"})
 
@@ -55,6 +55,15 @@ def read_json(answer: Answer, request: str) -> JSON:
         raise ModelArtsProtocolError(
             f"{request}: the answer is no JSON ({kind}): {_excerpt(answer.body)}. Is the endpoint right?"
         ) from error
+
+
+def without_secrets(answer: Answer, secrets: Iterable[str]) -> Answer:
+    """Return an answer in which nothing secret of the request stands, should the server have echoed it."""
+    body, headers = answer.body, answer.headers
+    for secret in secrets:
+        body = body.replace(secret.encode(), b"***")
+        headers = {name: value.replace(secret, "***") for name, value in headers.items()}
+    return Answer(answer.status, headers, body)
 
 
 def retry_after(answer: Answer | None) -> float | None:
@@ -104,18 +113,18 @@ def _class_for(status: int, code: str) -> type[ModelArtsApiError]:
     return ModelArtsServerError if status >= 500 else ModelArtsApiError
 
 
-def _said(body: JSON) -> tuple[str, str, str] | None:
+def _said(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
     """Return code, message and solution of an error body.
 
     The three shapes, and errors nested in another object, are those that the vendor's SDK reads
     (``exceptions/exception_handler.py``).
     """
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not depth:
         return None
     for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
         if text(body.get(code)) and text(body.get(message)):
-            return text(body[code]), text(body[message])[:1000], text(body.get("error_solution"))[:1000]
-    return next((said for value in body.values() if (said := _said(value))), None)
+            return text(body[code])[:100], text(body[message])[:1000], text(body.get("error_solution"))[:1000]
+    return next((said for value in body.values() if (said := _said(value, depth - 1))), None)
 
 
 def _excerpt(body: bytes) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 from airflow_provider_modelarts.core import cells, coerce
 from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob, read_job, read_search
@@ -115,7 +116,7 @@ def show_parameter_importance(training_job_id: str) -> Request[list[ParameterImp
 
 def create_training_job(body: Mapping[str, JSON]) -> Request[TrainingJob]:
     """CreateTrainingJob. Never repeated by itself: it costs money, and nobody knows whether a lost one arrived."""
-    return Request("POST", "/v2/{project_id}/training-jobs", read_job, body=json.dumps(body).encode(), idempotent=False)
+    return Request("POST", "/v2/{project_id}/training-jobs", read_job, body=_json(dict(body)), idempotent=False)
 
 
 def stop_training_job(training_job_id: str) -> Request[TrainingJob]:
@@ -184,7 +185,8 @@ def any_request(
 
     :raises ModelArtsConfigurationError: for a path that does not begin with a single slash or steps upwards.
     """
-    if not path.startswith("/") or path.startswith("//") or ".." in path.split("/") or "?" in path:
+    plain = unquote(path)
+    if not plain.startswith("/") or plain.startswith("//") or ".." in plain.split("/") or "?" in path:
         raise ModelArtsConfigurationError(
             f"path must begin with one '/', and have neither '..' nor a query in it, not {path!r}"
         )
@@ -192,10 +194,21 @@ def any_request(
         method.upper(),
         path,
         lambda answer: answer,
-        query=tuple((name, str(value)) for name, value in (query or {}).items()),
-        body=b"" if body is None else json.dumps(body).encode(),
+        query=tuple((name, _query_text(value)) for name, value in (query or {}).items()),
+        body=b"" if body is None else _json(body),
         idempotent=method.upper() == "GET",
     )
+
+
+def _query_text(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _json(body: JSON) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelArtsConfigurationError(f"the body is no JSON: {error}") from error
 
 
 def _job(training_job_id: str) -> str:

@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from decimal import Decimal, InvalidOperation
 
 from airflow_provider_modelarts.core.shapes import JSON
@@ -73,7 +74,9 @@ def configuration(cell: JSON) -> dict[str, JSON] | None:
 
 def _python_literal(text: str) -> JSON:
     try:
-        return _literal(ast.parse(text.strip(), mode="eval").body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what somebody wrote there is no source code of ours
+            return _literal(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, InvalidOperation, RecursionError, MemoryError):
         return None
 

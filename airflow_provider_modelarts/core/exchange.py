@@ -6,14 +6,14 @@ definition of what a call does. The clock and the random numbers come from outsi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_modelarts import __version__
 from airflow_provider_modelarts.core import api, signing
-from airflow_provider_modelarts.core.answers import Answer, read_json, retry_after
+from airflow_provider_modelarts.core.answers import Answer, read_json, retry_after, without_secrets
 from airflow_provider_modelarts.core.api import Request
 from airflow_provider_modelarts.core.retry import next_delay
 from airflow_provider_modelarts.core.settings import Settings
@@ -30,8 +30,8 @@ class Send:
 
     method: str
     url: str
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,10 @@ def _attempts(request: Request[T], settings: Settings, project_id: str, outside:
     attempt = 0
     while True:
         attempt += 1
-        reply = yield _signed(request, path, settings, project_id, outside.now())
+        send = _signed(request, path, settings, project_id, outside.now())
+        reply = yield send
         try:
-            return request.read(read_json(_answer(reply), name))
+            return request.read(read_json(without_secrets(_answer(reply), _secrets(send, settings)), name))
         except ModelArtsError as error:
             delay = next_delay(
                 error,
@@ -111,6 +112,13 @@ def _answer(reply: Reply) -> Answer:
     if isinstance(reply, Answer):
         return reply
     raise reply or TypeError("the driver gave no reply")
+
+
+def _secrets(send: Send, settings: Settings) -> Iterator[str]:
+    yield settings.key.secret_key
+    if settings.key.security_token:
+        yield settings.key.security_token
+    yield send.headers["Authorization"].rpartition("=")[2]
 
 
 def _signed(request: Request[T], path: str, settings: Settings, project_id: str, now: float) -> Send:

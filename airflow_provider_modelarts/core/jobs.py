@@ -142,7 +142,7 @@ def read_search(auto_search: JSON) -> SearchSettings | None:
     samples = (_num_samples(entry) for entry in _entries(auto_search.get("algo_configs")))
     return SearchSettings(
         objectives=tuple(objective for objective in objectives if objective),
-        num_samples=next((number for number in samples if number), None),
+        num_samples=next((number for number in samples if number is not None and number > 0), None),
     )
 
 

@@ -8,13 +8,14 @@ counts pages goes on after it. The walk then steps accordingly, at the price of 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider_modelarts.core.trials import Trial, TrialPage
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsProtocolError
 
 MAX_PAGE_SIZE = 50
 _PASSES = 3
+_MOST_REQUESTS = 10_000  # of one pass, should a listing grow for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +41,79 @@ def walk(page_size: int, *, partial: bool = False) -> Generator[Step, TrialPage,
     """Walk a listing: ``next()`` gives the first step, ``send(page)`` the step that follows a page.
 
     Trials that were seen before are dropped, a listing that grows meanwhile is read to its new end, and one that
-    shifts between two pages is read again. The number of requests is bounded by what the first page promises.
+    shifts or shrinks between two pages is read again. The number of requests is bounded by what the pages promise.
 
     :param partial: the job is still at work, so that fewer trials than ``total`` are no error.
     :raises ModelArtsProtocolError: when a page only repeats what was listed, or when, not ``partial``, the listing
         ends before ``total``.
     """
-    seen: set[str] = set()
-    page = yield Step((), 0)
-    requests_left = _PASSES * (3 + page.total // max(len(page.trials), 1))
+    given: set[str] = set()
+    counted: set[str] = set()  # since the total last fell: trials that are gone must not make up for others
+    total = 0
     passes_left = 1 if partial else _PASSES
-    first, previous = page, None
-    offset, counts_rows = 0, False
+    one_pass = _Pass(page_size, partial=partial)
+    page = yield Step((), 0)
     while True:
-        new = _unseen(page, seen)
-        if len(seen) >= page.total:
+        if page.total < total:
+            counted.clear()
+        total = page.total
+        counted.update(_ids(page))
+        new = _new(page, given)
+        if len(counted) >= total:
             break
-        requests_left -= 1
-        repeats = previous is not None and _ids(page) == _ids(previous)
-        if requests_left and page.trials and not repeats and (_is_full(page, page_size) or not partial):
-            counts_rows = counts_rows or (offset == 1 and _starts_one_row_after(first, page))
-            offset += len(page.trials) if counts_rows else 1
-            previous = page
-        else:
+        offset = one_pass.offset_after(page)
+        if offset is None:
             passes_left -= 1
-            if not passes_left or not requests_left:
-                _check_end(page.total, len(seen), repeats=repeats or not requests_left, partial=partial)
+            if not passes_left:
+                _check_end(total, len(given), repeats=one_pass.repeats, partial=partial)
                 break
-            offset, counts_rows, previous = 0, False, None
+            offset, one_pass = 0, _Pass(page_size, partial=partial)
         page = yield Step(new, offset)
-        if offset == 0:
-            first = page
     yield Step(new, None)
 
 
-def _unseen(page: TrialPage, seen: set[str]) -> list[Trial]:
+@dataclass(slots=True)
+class _Pass:
+    """One pass over the pages, from the first on."""
+
+    page_size: int
+    partial: bool = field(kw_only=True)
+    offset: int = 0
+    requests: int = 0
+    counts_rows: bool = False
+    repeats: bool = False
+    first: TrialPage | None = None
+    previous: TrialPage | None = None
+
+    def offset_after(self, page: TrialPage) -> int | None:
+        """Return what to ask for after a page; None where this pass can find no more."""
+        first = self.first = self.first or page
+        self.requests += 1
+        self.repeats = bool(page.trials) and self.previous is not None and _ids(page) == _ids(self.previous)
+        bound = min(3 + page.total // max(len(first.trials), 1), _MOST_REQUESTS)
+        if not page.trials or self.repeats or self.requests >= bound or (self.partial and not self._is_full(page)):
+            return None
+        if self.offset == 1 and len(first.trials) > 1 and page.trials[0].trial_id == first.trials[1].trial_id:
+            self.counts_rows = True
+        self.previous = page
+        self.offset += len(page.trials) if self.counts_rows else 1
+        return self.offset
+
+    def _is_full(self, page: TrialPage) -> bool:
+        return len(page.trials) >= (min(page.limit, self.page_size) if page.limit else self.page_size)
+
+
+def _new(page: TrialPage, given: set[str]) -> list[Trial]:
     new = []
     for trial in page.trials:
-        if trial.trial_id not in seen:
-            seen.add(trial.trial_id)
+        if trial.trial_id not in given:
+            given.add(trial.trial_id)
             new.append(trial)
     return new
 
 
 def _ids(page: TrialPage) -> list[str]:
     return [trial.trial_id for trial in page.trials]
-
-
-def _is_full(page: TrialPage, page_size: int) -> bool:
-    return len(page.trials) >= (min(page.limit, page_size) if page.limit else page_size)
-
-
-def _starts_one_row_after(first: TrialPage, page: TrialPage) -> bool:
-    return len(first.trials) > 1 and page.trials[0].trial_id == first.trials[1].trial_id
 
 
 def _check_end(total: int, listed: int, *, repeats: bool, partial: bool) -> None:

@@ -95,7 +95,7 @@ def read_connection(
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
     connect_timeout, read_timeout = _timeouts(given.get("timeout"))
     own_region, own_project = _text(given, "region"), _text(given, "project_id")
-    elsewhere = region is not None and region != own_region
+    elsewhere = region and region != own_region
     return Settings(
         key=AccessKey((login or "").strip(), (password or "").strip(), _text(given, "security_token")),
         region=region or own_region,
@@ -122,8 +122,9 @@ def _text(given: Mapping[str, object], name: str) -> str | None:
 def _endpoint_of_host(host: str | None, port: int | None) -> str | None:
     if not host:
         return None
-    url = host.rstrip("/") if "://" in host else f"https://{host.rstrip('/')}"
-    return f"{url}:{port}" if port and _check_url("host", url).port is None else url
+    url = host if "://" in host else f"https://{host}"
+    parts = _check_url("host", url)
+    return parts._replace(netloc=f"{parts.netloc}:{port}").geturl() if port and parts.port is None else url
 
 
 def _check_url(name: str, url: str) -> SplitResult:
@@ -137,7 +138,7 @@ def _check_url(name: str, url: str) -> SplitResult:
         or parts.scheme not in {"http", "https"}
         or not parts.hostname
         or parts.query
-        or parts.username
+        or "@" in parts.netloc
     ):
         # the text itself is not shown: it may hold a password
         raise ModelArtsConfigurationError(f"{name} must be a URL such as https://host, without query and user")
@@ -162,8 +163,10 @@ def _timeouts(value: object) -> tuple[float, float]:
 
 
 def _proxies(value: object) -> dict[str, str]:
-    proxies = coerce.mapping("proxies", value)
-    for scheme, url in proxies.items():
-        if scheme not in {"http", "https"} or not isinstance(url, str):
-            raise ModelArtsConfigurationError("proxies must map http and https to proxy URLs")
+    try:
+        proxies = coerce.mapping("proxies", value)
+    except ModelArtsConfigurationError:
+        proxies = {"": None}  # what was given is not shown: it may hold a password
+    if not all(scheme in {"http", "https"} and isinstance(url, str) for scheme, url in proxies.items()):
+        raise ModelArtsConfigurationError('proxies must map http and https to URLs: {"https": "http://proxy:3128"}')
     return {scheme: str(url) for scheme, url in proxies.items()}

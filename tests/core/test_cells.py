@@ -355,10 +355,6 @@ def test_configuration_of_very_long_text():
     assert cells.configuration("{'a': '" + "x" * 1_000_000 + "'}") is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ast.parse warns of invalid escapes: wrap it in warnings.catch_warnings() with simplefilter('ignore')",
-)
 def test_configuration_of_text_with_a_stray_escape(recwarn):
     """Reading what somebody else wrote puts no Python warning into the task's log."""
     cells.configuration(r"{'regex': '\d+'}")

@@ -136,7 +136,6 @@ def test_num_samples_of_a_search(algo_configs, num_samples):
     assert read_search({"algo_configs": algo_configs, "search_params": []}).num_samples == num_samples
 
 
-@pytest.mark.xfail(strict=True, reason="read_search takes any number but 0: keep only those above 0")
 def test_num_samples_of_a_search_below_zero():
     """A number of trials below zero is none: else every search would have as many trials as it will run."""
     settings = read_search({"algo_configs": [{"params": [{"key": "num_samples", "value": "-1"}]}]})
