@@ -57,8 +57,17 @@ def test_show_training_job_answer():
         (api.show_training_job, "training_job_id"),
         (lambda bad: api.list_trials(bad, limit=50, offset=0), "training_job_id"),
         (api.show_algorithm, "algorithm_id"),
+        (api.stop_training_job, "training_job_id"),
+        (api.delete_training_job, "training_job_id"),
+        (api.show_parameter_importance, "training_job_id"),
+        (api.list_events, "training_job_id"),
+        (lambda bad: api.show_log_preview(bad, "worker-0"), "training_job_id"),
+        (lambda bad: api.show_log_preview(JOB, bad), "task"),
+        (lambda bad: api.show_trial(bad, "ae544174"), "training_job_id"),
+        (lambda bad: api.show_trial(JOB, bad), "trial_id"),
+        (lambda bad: api.stop_trial(bad, "ae544174"), "training_job_id"),
+        (lambda bad: api.stop_trial(JOB, bad), "trial_id"),
     ],
-    ids=["show_training_job", "list_trials", "show_algorithm"],
 )
 def test_operation_with_an_id_that_changes_the_path(operation, name, bad):
     """An id is checked before it enters a path, and the argument is named."""
@@ -138,6 +147,134 @@ def test_search_training_jobs_of_another_shape(answer):
     """An answer of another shape is a protocol error."""
     with pytest.raises(ModelArtsProtocolError):
         api.search_training_jobs().read(answer)
+
+
+def test_search_training_jobs_with_filters():
+    """Conditions on the listing are sent as the documents write them."""
+    request = api.search_training_jobs(filters=[("name", "in", ["a", "b"]), ("phase", "not", ("Failed",))])
+
+    assert json.loads(request.body)["filters"] == [
+        {"key": "name", "operator": "in", "value": ["a", "b"]},
+        {"key": "phase", "operator": "not", "value": ["Failed"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "method", "path", "idempotent"),
+    [
+        (api.show_trial(JOB, "ae544174"), "GET", "/autosearch-trials/ae544174", True),
+        (api.stop_trial(JOB, "ae544174"), "POST", "/autosearch-trial-earlystop/ae544174", True),
+        (api.show_parameter_importance(JOB), "GET", "/autosearch-parameter-analysis", True),
+        (api.stop_training_job(JOB), "POST", "/actions", True),
+        (api.delete_training_job(JOB), "DELETE", "", True),
+        (api.list_events(JOB), "GET", "/events", True),
+        (api.show_log_preview(JOB, "worker-0"), "GET", "/tasks/worker-0/logs/preview", True),
+    ],
+)
+def test_operation_on_a_job(request_, method, path, idempotent):
+    """Each operation on a job has the documented method and path, and may be repeated."""
+    assert (request_.method, request_.path) == (method, f"/v2/{{project_id}}/training-jobs/{JOB}{path}")
+    assert request_.idempotent is idempotent
+
+
+def test_create_training_job():
+    """A job is created by a POST of its body, which costs money and is never repeated by itself."""
+    request = api.create_training_job({"kind": "job", "metadata": {"name": "n"}})
+
+    assert (request.method, request.path) == ("POST", "/v2/{project_id}/training-jobs")
+    assert json.loads(request.body) == {"kind": "job", "metadata": {"name": "n"}}
+    assert not request.idempotent
+    assert request.read(documented("create_training_job_response")).name == "test-pytorch-cpu01"
+
+
+def test_stop_training_job():
+    """Stopping has one documented action, and answers the job."""
+    request = api.stop_training_job(JOB)
+
+    job = request.read({"metadata": {"id": JOB}, "status": {"phase": "Terminating"}})
+
+    assert json.loads(request.body) == {"action_type": "terminate"}
+    assert job.phase is JobPhase.TERMINATING
+
+
+@pytest.mark.parametrize("answer", ["", None, {}])
+def test_delete_training_job_answer(answer):
+    """What a deletion answers says nothing."""
+    assert api.delete_training_job(JOB).read(answer) is None
+
+
+def test_show_trial_answer():
+    """The documented answer is read as the reports of one trial."""
+    reports = api.show_trial(JOB, "ae544174").read(documented("show_trial"))
+
+    assert [(trial.trial_id, trial.done) for trial in reports] == [("ae544174", False), ("ae544174", True)]
+
+
+@pytest.mark.parametrize("answer", [{"earlystop_trial": "ae544174"}, {}, None, ""])
+def test_stop_trial_answer(answer):
+    """The answer names the trial; where it does not, it is the one that was asked for."""
+    assert api.stop_trial(JOB, "ae544174").read(answer) == "ae544174"
+
+
+def test_show_parameter_importance_answer():
+    """Mean and deviation share a cell in the documented answer, divided by a slash."""
+    answer = {
+        "header": ["parameters", "the mean/std of importance"],
+        "data": [["batch_size", "0.2443/0.3867"], ["learning_rate", "0.6992/0.4040"], ["x", "0.5"], ["y", ""], ["z"]],
+    }
+
+    importances = api.show_parameter_importance(JOB).read(answer)
+
+    assert [(each.name, each.mean, each.std) for each in importances] == [
+        ("batch_size", 0.2443, 0.3867),
+        ("learning_rate", 0.6992, 0.404),
+        ("x", 0.5, None),
+        ("y", None, None),
+        ("z", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ({}, {"limit": "50", "order": "desc"}),
+        ({"level": "Error", "limit": 5}, {"limit": "5", "order": "desc", "level": "Error"}),
+    ],
+)
+def test_list_events_request(arguments, query):
+    """Events are asked for newest first, of one level or all."""
+    assert dict(api.list_events(JOB, **arguments).query) == query
+
+
+def test_list_events_answer():
+    """An event has its time, level, message and source; what is missing is empty."""
+    answer = {
+        "total": 2,
+        "events": [
+            {"time": "2024-01-02T11:04:05+08:00", "level": "Error", "message": "out of memory", "source": "Task"},
+            {"message": "created"},
+        ],
+    }
+
+    first, second = api.list_events(JOB).read(answer)
+
+    assert first == api.JobEvent("2024-01-02T11:04:05+08:00", "Error", "out of memory", "Task")
+    assert second == api.JobEvent("", "", "created", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ({"content": "line\n", "current_size": 5, "full_size": 5242880}, "line\n"),
+        ({"context": "old\n"}, "old\n"),
+        ({"content": ""}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_show_log_preview_answer(answer, text):
+    """The text of a log is in one of two fields; an empty answer means that there is none yet."""
+    assert api.show_log_preview(JOB, "worker-0").read(answer) == text
 
 
 def test_find_project_request():

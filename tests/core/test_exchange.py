@@ -446,6 +446,28 @@ def test_error_of_a_server_that_echoes_shows_no_secret(status):
     assert leaks(caught.value, steps) == []
 
 
+@pytest.mark.xfail(strict=True, reason="secrets are replaced in the body, before JSON undoes its escapes: do it after")
+def test_error_of_a_server_that_echoes_in_escapes_shows_no_secret():
+    """The slashes of a token may be escaped in JSON; the token is taken out of the message all the same."""
+    key = AccessKey("AK", SECRET, "hidden/security/token==")
+    flow = exchange(POST, settings(key=key), Outside(Clock(), lambda: 0.5))
+    next(flow)
+    echo = rb'{"error_code": "X.1", "error_msg": "refused: hidden\/security\/token=="}'
+
+    with pytest.raises(ModelArtsApiError) as caught:
+        flow.send(answer(401, echo))
+
+    assert "hidden/security/token" not in str(caught.value)
+
+
+@pytest.mark.xfail(strict=True, reason="secrets are replaced in good answers as well: only what an error says needs it")
+def test_value_with_a_text_that_is_also_a_secret():
+    """What a good answer says is left as it is, even where a short secret of a test server stands in it."""
+    value = {"learning_rate": 0.1, "optimizer": "adam"}
+
+    assert call(GET, answer(200, value), key=AccessKey("AK", "adam", "rate")) == value
+
+
 def test_send_repr_shows_no_secret():
     """What is to be sent can be looked at, in a debugger or a traceback, without its credentials."""
     steps = []
