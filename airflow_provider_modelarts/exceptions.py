@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 class ModelArtsError(Exception):
@@ -139,6 +139,17 @@ class ModelArtsServerError(ModelArtsApiError):
 def error_to_dict(error: ModelArtsError) -> dict[str, object]:
     """Return an error as plain JSON, for a trigger's event. :func:`error_from_dict` is its inverse."""
     return {"type": type(error).__name__, "facts": error.facts()}
+
+
+def without_secrets(error: ModelArtsError, secrets: Iterable[str]) -> ModelArtsError:
+    """Return an error whose texts hold none of these, should a server have echoed what it was sent."""
+    found = [secret for secret in secrets if secret in str(error)]
+    if not found:
+        return error
+    facts = error.facts()
+    for secret in found:
+        facts = {name: fact.replace(secret, "***") if isinstance(fact, str) else fact for name, fact in facts.items()}
+    return error_from_dict({"type": type(error).__name__, "facts": facts})
 
 
 def error_from_dict(data: Mapping[str, object]) -> ModelArtsError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_modelarts.core.shapes import JSON, text
@@ -55,15 +55,6 @@ def read_json(answer: Answer, request: str) -> JSON:
         raise ModelArtsProtocolError(
             f"{request}: the answer is no JSON ({kind}): {_excerpt(answer.body)}. Is the endpoint right?"
         ) from error
-
-
-def without_secrets(answer: Answer, secrets: Iterable[str]) -> Answer:
-    """Return an answer in which nothing secret of the request stands, should the server have echoed it."""
-    body, headers = answer.body, answer.headers
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"***")
-        headers = {name: value.replace(secret, "***") for name, value in headers.items()}
-    return Answer(answer.status, headers, body)
 
 
 def retry_after(answer: Answer | None) -> float | None:

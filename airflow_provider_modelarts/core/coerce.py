@@ -16,8 +16,8 @@ from airflow_provider_modelarts.core.shapes import describe
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off"})
+_TRUE = ("true", "1", "yes", "on", 1)
+_FALSE = ("false", "0", "no", "off", 0)
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -64,7 +64,7 @@ def flag(field: str, value: object) -> bool:
     """Return a flag."""
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower()
+    word = value.strip().lower() if isinstance(value, str) else value
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
     raise _bad(field, "true or false", value)

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from airflow_provider_modelarts import __version__
 from airflow_provider_modelarts.core import api, signing
-from airflow_provider_modelarts.core.answers import Answer, read_json, retry_after, without_secrets
+from airflow_provider_modelarts.core.answers import Answer, read_json, retry_after
 from airflow_provider_modelarts.core.api import Request
 from airflow_provider_modelarts.core.retry import next_delay
 from airflow_provider_modelarts.core.settings import Settings
-from airflow_provider_modelarts.exceptions import ModelArtsError, ModelArtsTransportError
+from airflow_provider_modelarts.exceptions import ModelArtsError, ModelArtsTransportError, without_secrets
 
 T = TypeVar("T")
 
@@ -92,8 +92,9 @@ def _attempts(request: Request[T], settings: Settings, project_id: str, outside:
         send = _signed(request, path, settings, project_id, outside.now())
         reply = yield send
         try:
-            return request.read(read_json(without_secrets(_answer(reply), _secrets(send, settings)), name))
-        except ModelArtsError as error:
+            return request.read(read_json(_answer(reply), name))
+        except ModelArtsError as raw:
+            error = without_secrets(raw, _secrets(send, settings))
             delay = next_delay(
                 error,
                 attempt=attempt,
@@ -103,8 +104,10 @@ def _attempts(request: Request[T], settings: Settings, project_id: str, outside:
                 spread=outside.spread(),
                 policy=settings.retry,
             )
-            if delay is None:
+            if delay is None and error is raw:
                 raise
+            if delay is None:
+                raise error from None
             yield Pause(delay, error)
 
 

@@ -53,6 +53,7 @@ class JobPhase(StrEnum):
         return _PHASES.get(word.strip().lower(), cls.UNKNOWN)
 
 
+_LONGEST_MESSAGE = 2000
 _FAILURE = frozenset({JobPhase.FAILED, JobPhase.ABNORMAL})
 _TERMINAL = _FAILURE | {JobPhase.COMPLETED, JobPhase.TERMINATED}
 _STARTING = frozenset({JobPhase.CREATING, JobPhase.PENDING})
@@ -139,10 +140,11 @@ def read_search(auto_search: JSON) -> SearchSettings | None:
     if not isinstance(auto_search, dict) or not auto_search:
         return None
     objectives = (_objective(entry) for entry in _entries(auto_search.get("reward_attrs")))
-    samples = (_num_samples(entry) for entry in _entries(auto_search.get("algo_configs")))
+    samples = [_num_samples(entry) for entry in _entries(auto_search.get("algo_configs"))]
     return SearchSettings(
         objectives=tuple(objective for objective in objectives if objective),
-        num_samples=next((number for number in samples if number is not None and number > 0), None),
+        # of several search algorithms nobody knows which will run, nor how many trials that makes
+        num_samples=samples[0] if len(samples) == 1 else None,
     )
 
 
@@ -156,7 +158,8 @@ def _objective(entry: dict[str, JSON]) -> Objective | None:
 def _num_samples(algo_config: dict[str, JSON]) -> int | None:
     for param in _entries(algo_config.get("params")):
         if param.get("key") == "num_samples":
-            return integer(param.get("value"))
+            number = integer(param.get("value"))
+            return number if number is not None and number > 0 else None
     return None
 
 
@@ -181,7 +184,7 @@ def _message(job: dict[str, JSON]) -> str:
     reason = text(records[-1].get("end_reason")).strip() if records else ""
     if reason:
         parts.append(reason)
-    return "; ".join(parts)
+    return "; ".join(parts)[:_LONGEST_MESSAGE]
 
 
 def _entries(value: JSON) -> list[dict[str, JSON]]:

@@ -106,7 +106,8 @@ def _decide(
     unfinished = [trial for trial in trials if not trial.ended]
     if job.phase is JobPhase.COMPLETED:
         return _decide_completed(job, listing, unfinished, policy, now)
-    if trials and not unfinished and expected is not None and len(trials) >= max(expected, listing.total):
+    all_listed = expected is not None and len(trials) >= max(expected, listing.total)
+    if trials and not unfinished and all_listed and job.phase is not JobPhase.UNKNOWN:
         return State.DONE, f"all {len(trials)} trials of training job {job.id} have ended"
     return State.WAITING, f"training job {job.id} is {job.phase_text}"
 

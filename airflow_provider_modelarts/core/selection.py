@@ -186,7 +186,7 @@ def select_best(ranking: Ranking, top_k: int = 1) -> Sequence[Ranked]:
     :raises ModelArtsNoBestTrialError: when no trial competes; it counts the trials per reason.
     """
     if ranking.ranked:
-        return ranking.ranked[:top_k]
+        return ranking.ranked[: max(top_k, 1)]
     criterion = ranking.criterion
     if not ranking.rejected:
         raise ModelArtsNoBestTrialError(f"there is no trial to choose by {criterion.metric!r}")
