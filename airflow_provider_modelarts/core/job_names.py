@@ -1,0 +1,100 @@
+"""Names and marks by which a task finds its own training jobs again, so that it never pays for one twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from airflow_provider_modelarts.core import coerce
+from airflow_provider_modelarts.core.jobs import TrainingJob
+from airflow_provider_modelarts.core.shapes import child, text
+
+_LONGEST_NAME = 64
+_LONGEST_DESCRIPTION = 256
+_HASH = 12
+_ROOM_FOR_SUFFIX = 4  # "-999"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskIdentity:
+    """The one task instance that a job belongs to.
+
+    :param prefix: of the deployment, so that two Airflows on one project never share a name.
+    :param generation: how often the task was cleared; a retry belongs to the same generation.
+    """
+
+    prefix: str
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    generation: int
+
+    @property
+    def name(self) -> str:
+        """The name of the generation's first job: readable in front, unique behind, 60 characters at most."""
+        words = [self.prefix, self.dag_id, self.task_id]
+        readable = "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words if word)
+        room = _LONGEST_NAME - _ROOM_FOR_SUFFIX - _HASH - 1
+        return f"{readable[:room].strip('-')}-{self.fingerprint}"
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all of it."""
+        parts = (self.prefix, self.dag_id, self.task_id, self.run_id, self.map_index, self.generation)
+        return sha256("\0".join(map(str, parts)).encode()).hexdigest()[:_HASH]
+
+    @property
+    def mark(self) -> str:
+        """What the description of every job of this generation says. A name alone could be somebody else's."""
+        return f"[airflow {self.fingerprint}]"
+
+    def described(self, description: str) -> str:
+        """Return a description that carries the mark, within the platform's 256 characters."""
+        return f"{description[: _LONGEST_DESCRIPTION - len(self.mark) - 1]} {self.mark}".strip()
+
+    def owns(self, job: TrainingJob) -> bool:
+        """Return whether a job was created by this generation of the task."""
+        return self.number(job) is not None and self.mark in text(child(dict(job.raw), "metadata", "description"))
+
+    def number(self, job: TrainingJob) -> int | None:
+        """Return which of the generation's jobs this is by its name, from 1; None when it is none of them."""
+        name, _, suffix = job.name.partition(self.name)
+        if name or not job.name.startswith(self.name):
+            return None
+        if not suffix:
+            return 1
+        number = suffix.removeprefix("-")
+        return int(number) if suffix.startswith("-") and number.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about a job: adopt one, or create one under a name."""
+
+    adopt: TrainingJob | None
+    name: str
+
+
+def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob]) -> Plan:
+    """Decide between adopting and creating.
+
+    The newest of the generation's jobs is adopted when it is at work or Completed. When it Failed, is Abnormal or was
+    stopped, a new one is to be created under the next name.
+
+    :param jobs: whatever the platform lists under a similar name; those of others are passed over.
+    """
+    own = sorted((job for job in jobs if identity.owns(job)), key=lambda job: identity.number(job) or 0)
+    if not own:
+        return Plan(None, identity.name)
+    newest = own[-1]
+    if not newest.phase.is_terminal or newest.phase.value == "Completed":
+        return Plan(newest, newest.name)
+    return Plan(None, f"{identity.name}-{(identity.number(newest) or 1) + 1}")
+
+
+def checked_prefix(prefix: str | None) -> str:
+    """Return the deployment's prefix, or raise :class:`~..exceptions.ModelArtsConfigurationError`."""
+    return coerce.identifier("job_name_prefix", prefix) if prefix else ""

@@ -1,0 +1,120 @@
+"""From plain Python terms to ``policies.auto_search``, whose numbers are all text.
+
+Shapes and names are those of ``auto_search.py``, ``search_params.py``, ``reward_attrs.py`` and ``algo_configs.py`` in
+the vendor's SDK; the search algorithms and the types of their parameters are those of ShowSearchAlgorithms.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from airflow_provider_modelarts.core import coerce
+from airflow_provider_modelarts.core.job_bodies import parameter_text
+from airflow_provider_modelarts.core.jobs import Mode
+from airflow_provider_modelarts.core.shapes import JSON, describe
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+
+_PARAMETER_TYPES = {
+    "num_samples": "Integer",
+    "seed": "Integer",
+    "kind": "String",
+    "kappa": "Float",
+    "xi": "Float",
+    "gamma": "Float",
+    "n_initial_points": "Integer",
+    "avg_best_idx": "Float",
+    "shrink_coef": "Float",
+}
+ALGORITHMS: Mapping[str, frozenset[str]] = {
+    "bayes_opt_search": frozenset({"num_samples", "seed", "kind", "kappa", "xi"}),
+    "tpe_search": frozenset({"num_samples", "seed", "gamma", "n_initial_points"}),
+    "anneal_search": frozenset({"num_samples", "seed", "avg_best_idx", "shrink_coef"}),
+}
+
+
+def auto_search(search_space: object, objective: object, algorithm: object) -> dict[str, JSON]:
+    """Return the body of ``policies.auto_search``.
+
+    :param search_space: hyperparameter -> ``{"min": 1e-4, "max": 0.1}``, or a list of values.
+    :param objective: ``{"metric": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}``; the script prints the metric, and
+        the platform finds it with the regular expression.
+    :param algorithm: ``{"name": "tpe_search", "num_samples": 20}`` and its other parameters.
+    :raises ModelArtsConfigurationError: naming what is missing, unknown or contradictory.
+    """
+    space = coerce.mapping("search_space", search_space)
+    if not space:
+        raise ModelArtsConfigurationError("search_space names no hyperparameter")
+    return {
+        "reward_attrs": [_reward_attr(coerce.mapping("objective", objective))],
+        "search_params": [_search_param(name, values) for name, values in space.items()],
+        "algo_configs": [_algo_config(coerce.mapping("algorithm", algorithm))],
+    }
+
+
+def _reward_attr(objective: Mapping[str, object]) -> JSON:
+    _check_keys("objective", objective, needed={"metric", "mode", "regex"})
+    metric, regex = objective["metric"], objective["regex"]
+    if not isinstance(metric, str) or not metric:
+        raise ModelArtsConfigurationError(f"objective.metric must be the name of a metric, not {describe(metric)}")
+    try:
+        re.compile(str(regex))
+    except re.error as error:
+        raise ModelArtsConfigurationError(f"objective.regex is no regular expression: {error}") from error
+    return {"name": metric, "mode": coerce.choice("objective.mode", objective["mode"], Mode).value, "regex": str(regex)}
+
+
+def _search_param(name: str, values: object) -> JSON:
+    where = f"search_space[{name!r}]"
+    if isinstance(values, (list, tuple)):
+        if not values:
+            raise ModelArtsConfigurationError(f"{where} has no values")
+        return {
+            "name": name,
+            "param_type": "discrete",
+            "discrete_values": [parameter_text(name, value) for value in values],
+        }
+    bounds = coerce.mapping(where, values)
+    _check_keys(where, bounds, needed={"min", "max"}, allowed={"points"})
+    low, high = (coerce.number(f"{where}.{end}", bounds[end]) for end in ("min", "max"))
+    if low >= high:
+        raise ModelArtsConfigurationError(f"{where}: min {low!r} must be below max {high!r}")
+    param: dict[str, JSON] = {
+        "name": name,
+        "param_type": "continuous",
+        "lower_bound": parameter_text(name, bounds["min"]),
+        "upper_bound": parameter_text(name, bounds["max"]),
+    }
+    if "points" in bounds:
+        param["discrete_points_num"] = str(coerce.integer(f"{where}.points", bounds["points"], at_least=2))
+    return param
+
+
+def _algo_config(algorithm: Mapping[str, object]) -> JSON:
+    _check_keys("algorithm", algorithm, needed={"name", "num_samples"}, allowed=set(_PARAMETER_TYPES))
+    name = str(algorithm["name"])
+    if name not in ALGORITHMS:
+        raise ModelArtsConfigurationError(f"algorithm.name must be one of {', '.join(ALGORITHMS)}, not {name!r}")
+    coerce.positive("algorithm.num_samples", algorithm["num_samples"])
+    _check_keys(f"algorithm {name}", algorithm, needed={"name", "num_samples"}, allowed=ALGORITHMS[name])
+    return {"name": name, "params": [_algo_param(key, algorithm[key]) for key in algorithm if key != "name"]}
+
+
+def _algo_param(key: str, value: object) -> JSON:
+    kind = _PARAMETER_TYPES[key]
+    if kind == "Integer":
+        value = coerce.integer(f"algorithm.{key}", value)
+    elif kind == "Float":
+        value = coerce.number(f"algorithm.{key}", value)
+    return {"key": key, "value": parameter_text(key, value), "type": kind}
+
+
+def _check_keys(
+    where: str, given: Mapping[str, object], *, needed: set[str], allowed: set[str] | frozenset[str] = frozenset()
+) -> None:
+    if missing := needed - set(given):
+        raise ModelArtsConfigurationError(f"{where} lacks {', '.join(sorted(missing))}")
+    if unknown := set(given) - needed - allowed:
+        raise ModelArtsConfigurationError(
+            f"{where} does not know {', '.join(sorted(unknown))}; it takes {', '.join(sorted(needed | allowed))}"
+        )
