@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_modelarts.core import api, paging
 from airflow_provider_modelarts.core.answers import Answer
 from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
+from airflow_provider_modelarts.core.flows import Sleep
 from airflow_provider_modelarts.exceptions import (
     ModelArtsConfigurationError,
     ModelArtsError,
@@ -53,14 +54,18 @@ class AsyncModelArtsClient:
     async def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
         try:
-            request = next(flow)
+            step = next(flow)
             while True:
+                if isinstance(step, Sleep):
+                    await asyncio.sleep(step.seconds)
+                    step = next(flow)
+                    continue
                 try:
-                    value = await self.call(request)
+                    value = await self.call(step)
                 except ModelArtsError as error:
-                    request = flow.throw(error)
+                    step = flow.throw(error)
                 else:
-                    request = flow.send(value)
+                    step = flow.send(value)
         except StopIteration as end:
             result: T = end.value
             return result

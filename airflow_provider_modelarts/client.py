@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_modelarts.core import api, paging
 from airflow_provider_modelarts.core.answers import Answer
 from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
+from airflow_provider_modelarts.core.flows import Sleep
 from airflow_provider_modelarts.exceptions import (
     ModelArtsConfigurationError,
     ModelArtsError,
@@ -46,14 +47,18 @@ class ModelArtsOperations(ABC):
     def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
         try:
-            request = next(flow)
+            step = next(flow)
             while True:
+                if isinstance(step, Sleep):
+                    time.sleep(step.seconds)
+                    step = next(flow)
+                    continue
                 try:
-                    value = self.call(request)
+                    value = self.call(step)
                 except ModelArtsError as error:
-                    request = flow.throw(error)
+                    step = flow.throw(error)
                 else:
-                    request = flow.send(value)
+                    step = flow.send(value)
         except StopIteration as end:
             result: T = end.value
             return result

@@ -15,6 +15,8 @@ EXTRA_FIELDS: dict[str, tuple[str, str, bool]] = {
     "security_token": ("Security token", "Only for temporary access keys.", True),
     "endpoint": ("ModelArts endpoint", "Blank: https://modelarts.<region>.myhuaweicloud.com", False),
     "iam_endpoint": ("IAM endpoint", "Blank: the region's. Only used to look up the project id.", False),
+    "console_url": ("Console", "Base URL for links. Blank: https://console.huaweicloud.com", False),
+    "job_name_prefix": ("Job name prefix", "Of this deployment: put before the names of jobs it creates.", False),
     "verify": ("Verify TLS", "Blank or true; false; or the path of a CA bundle.", False),
     "timeout": ("Timeout", "Seconds: one number, or connect and read such as 10,60. Blank: 10,60.", False),
     "retry_seconds": ("Retry time", "Seconds for which one call is tried. Blank: 90; 0: once.", False),
@@ -66,6 +68,7 @@ def get_provider_info() -> dict[str, object]:
         "operators": [_modules(f"{root}.operators.modelarts")],
         "sensors": [_modules(f"{root}.sensors.modelarts")],
         "triggers": [_modules(f"{root}.triggers.modelarts")],
+        "extra-links": [f"{root}.links.modelarts.ModelArtsTrainingJobLink"],
     }
 
 

@@ -43,9 +43,12 @@ def test_dag_file_imports_load_only_thin_modules(added):
 
     assert ours == {
         "airflow_provider_modelarts.exceptions",
+        "airflow_provider_modelarts.links",
+        "airflow_provider_modelarts.links.modelarts",
         "airflow_provider_modelarts.operators",
         "airflow_provider_modelarts.operators.modelarts",
         "airflow_provider_modelarts.sensors",
+        "airflow_provider_modelarts.sensors.base",
         "airflow_provider_modelarts.sensors.modelarts",
         "airflow_provider_modelarts.task_exceptions",
         "airflow_provider_modelarts.triggers",

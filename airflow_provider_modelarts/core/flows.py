@@ -18,8 +18,16 @@ from airflow_provider_modelarts.exceptions import ModelArtsNotFoundError, ModelA
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let some seconds pass before the next request."""
+
+    seconds: float
+
+
 # A generator type cannot say that each request is answered with a value of its own type.
-Flow: TypeAlias = Generator[Request[Any], Any, T]
+Flow: TypeAlias = Generator[Request[Any] | Sleep, Any, T]
 
 
 @dataclass(frozen=True, slots=True)

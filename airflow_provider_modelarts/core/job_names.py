@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from airflow_provider_modelarts.core import coerce
-from airflow_provider_modelarts.core.jobs import TrainingJob
-from airflow_provider_modelarts.core.shapes import child, text
+from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
 
 _LONGEST_NAME = 64
 _LONGEST_DESCRIPTION = 256
@@ -56,8 +54,8 @@ class TaskIdentity:
         return f"{description[: _LONGEST_DESCRIPTION - len(self.mark) - 1]} {self.mark}".strip()
 
     def owns(self, job: TrainingJob) -> bool:
-        """Return whether a job was created by this generation of the task."""
-        return self.number(job) is not None and self.mark in text(child(dict(job.raw), "metadata", "description"))
+        """Return whether a job was created by this generation of the task, as its name and its description say."""
+        return self.number(job) is not None and self.mark in job.description
 
     def number(self, job: TrainingJob) -> int | None:
         """Return which of the generation's jobs this is by its name, from 1; None when it is none of them."""
@@ -90,11 +88,11 @@ def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob]) -> Plan:
     if not own:
         return Plan(None, identity.name)
     newest = own[-1]
-    if not newest.phase.is_terminal or newest.phase.value == "Completed":
+    if is_usable(newest):
         return Plan(newest, newest.name)
     return Plan(None, f"{identity.name}-{(identity.number(newest) or 1) + 1}")
 
 
-def checked_prefix(prefix: str | None) -> str:
-    """Return the deployment's prefix, or raise :class:`~..exceptions.ModelArtsConfigurationError`."""
-    return coerce.identifier("job_name_prefix", prefix) if prefix else ""
+def is_usable(job: TrainingJob) -> bool:
+    """Return whether a retry may go on with a job: it is at work, or it is Completed."""
+    return not job.phase.is_terminal or job.phase is JobPhase.COMPLETED

@@ -95,6 +95,8 @@ class TrainingJob:
     :param phase_text: the phase in the platform's own word.
     :param search: settings of the search; None when the job itself holds none.
     :param algorithm_id: the managed algorithm that it was created from, if any.
+    :param duration: seconds that it has run.
+    :param tasks: such as ``worker-0``; their logs can be read.
     :param ended_at: end in seconds since the epoch; None while it runs or when it cannot be told.
     :param message: the platform's reasons, for a job that broke.
     :param raw: the whole answer.
@@ -106,6 +108,9 @@ class TrainingJob:
     phase_text: str
     search: SearchSettings | None = None
     algorithm_id: str | None = None
+    description: str = ""
+    duration: float | None = None
+    tasks: tuple[str, ...] = ()
     ended_at: float | None = None
     message: str = ""
     raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
@@ -129,6 +134,9 @@ def read_job(answer: JSON) -> TrainingJob:
         phase_text=phase_text,
         search=read_search(child(job, "algorithm", "policies", "auto_search")),
         algorithm_id=text(child(job, "algorithm", "id")) or None,
+        description=text(child(job, "metadata", "description")),
+        duration=duration / 1000 if (duration := integer(child(job, "status", "duration"))) is not None else None,
+        tasks=tuple(text(task) for task in tasks) if isinstance(tasks := child(job, "status", "tasks"), list) else (),
         ended_at=_ended_at(job) if phase.is_terminal else None,
         message=_message(job),
         raw=job,

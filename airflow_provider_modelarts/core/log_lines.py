@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.progress import Progress
-from airflow_provider_modelarts.core.selection import Ranking, Rejected, criterion_for, rank
+from airflow_provider_modelarts.core.selection import Ranking, Rejected, ranking_by_objective
 from airflow_provider_modelarts.core.shapes import JSON
-from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 _HEARTBEAT = 600.0
 _MOST_PARAMETERS = 8
@@ -34,6 +33,10 @@ class ChangeLog:
         self.last_line, self.said_at = line, now
         return f"Still waiting: {line}" if unchanged else line
 
+    def last_seen(self) -> str:
+        """Return what was seen last, as a sentence."""
+        return f"Last seen: {self.last_line}" if self.last_line else "It could not be read once."
+
 
 def progress_line(look: Look, progress: Progress) -> str:
     """Return one line on a look at a search: trials per status and the best value so far."""
@@ -46,14 +49,11 @@ def progress_line(look: Look, progress: Progress) -> str:
 
 
 def _best_so_far(look: Look) -> str:
-    try:
-        criterion = criterion_for(look.job.search)
-    except ModelArtsConfigurationError:
-        return ""  # nobody told what is better
-    ranked = rank(look.listing.trials, criterion).ranked
-    if not ranked:
+    ranking = ranking_by_objective(look.listing.trials, look.job.search)
+    if ranking is None or not ranking.ranked:
         return ""
-    return f", best {_clean(criterion.metric)}={ranked[0].value:.6g} by {_clean(ranked[0].trial.trial_id)}"
+    best, metric = ranking.ranked[0], ranking.criterion.metric
+    return f", best {_clean(metric)}={best.value:.6g} by {_clean(best.trial.trial_id)}"
 
 
 def ranking_table(ranking: Ranking, limit: int = 20) -> str:

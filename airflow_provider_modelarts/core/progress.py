@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
 from airflow_provider_modelarts.core.trials import Trial, TrialStatus
 
@@ -38,6 +39,21 @@ class WaitPolicy:
     max_failed_trials: int = 0
     accept_stopped: bool = False
     settle_seconds: float = 120
+
+
+def read_policy(
+    *, expected_trials: object, max_failed_trials: object, accept_stopped: object, settle_seconds: object
+) -> WaitPolicy:
+    """Return the policy that a task's arguments express, rendered or not.
+
+    :raises ModelArtsConfigurationError: naming the argument that is wrong.
+    """
+    return WaitPolicy(
+        expected_trials=coerce.optional(coerce.positive, "expected_trials", expected_trials),
+        max_failed_trials=coerce.integer("max_failed_trials", max_failed_trials),
+        accept_stopped=coerce.flag("accept_stopped", accept_stopped),
+        settle_seconds=coerce.number("settle_seconds", settle_seconds),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,21 @@ def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -
     )
 
 
+def assess_job(job: TrainingJob, *, accept_stopped: bool = False) -> tuple[State, str]:
+    """Decide whether a training job is done, failed or still to be waited for; return it with the reason."""
+    if job.phase.is_failure:
+        return State.FAILED, _broken(job)
+    if job.phase is JobPhase.TERMINATED and not accept_stopped:
+        return State.FAILED, f"training job {job.id} was stopped before it ended"
+    state = State.DONE if job.phase.is_terminal else State.WAITING
+    return state, f"training job {job.id} is {job.phase_text}"
+
+
+def _broken(job: TrainingJob) -> str:
+    reason = f": {job.message}" if job.message else ", and the platform gives no reason"
+    return f"training job {job.id} is {job.phase_text}{reason}"
+
+
 def count_by_status(trials: Sequence[Trial]) -> dict[str, int]:
     """Return how many trials are in each status, in the platform's own words."""
     return dict(sorted(Counter(trial.status_text for trial in trials).items()))
@@ -93,8 +124,7 @@ def _decide(
 ) -> tuple[State, str]:
     trials = listing.trials
     if job.phase.is_failure:
-        reason = f": {job.message}" if job.message else ", and the platform gives no reason"
-        return State.FAILED, f"training job {job.id} is {job.phase_text}{reason}"
+        return State.FAILED, _broken(job)
     failed = [trial for trial in trials if trial.status is TrialStatus.ERROR]
     if len(failed) > policy.max_failed_trials:
         return State.FAILED, (

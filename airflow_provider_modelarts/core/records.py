@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from airflow_provider_modelarts.core.jobs import TrainingJob
 from airflow_provider_modelarts.core.progress import Progress
 from airflow_provider_modelarts.core.selection import Criterion, Ranked
-from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.shapes import JSON, child, text
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
 SCHEMA_VERSION = 1
@@ -30,6 +30,22 @@ def search_summary(job: TrainingJob, progress: Progress) -> dict[str, JSON]:
         "expected_trials": progress.expected,
         "trial_counts": dict(progress.counts),
         "message": progress.message,
+    }
+
+
+def job_summary(job: TrainingJob) -> dict[str, JSON]:
+    """Return a short account of a training job."""
+    outputs = child(dict(job.raw), "algorithm", "outputs")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "training_job_id": job.id,
+        "name": job.name,
+        "job_phase": job.phase_text,
+        "duration": job.duration,
+        "outputs": {
+            text(child(output, "name")): text(child(output, "remote", "obs", "obs_url"))
+            for output in (outputs if isinstance(outputs, list) else [])
+        },
     }
 
 

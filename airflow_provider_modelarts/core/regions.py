@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+CONSOLE = "https://console.huaweicloud.com"
+
 _IAM_REGIONS = frozenset(
     """
     ae-ad-1 af-south-1 ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 cn-east-2 cn-east-3 cn-east-4

@@ -166,6 +166,14 @@ def rank(trials: Sequence[Trial], criterion: Criterion, constraints: Mapping[str
     return Ranking(criterion, ranked, rejected)
 
 
+def ranking_by_objective(trials: Sequence[Trial], search: SearchSettings | None) -> Ranking | None:
+    """Rank trials by the search's own objective; None when the search does not tell a single one."""
+    try:
+        return rank(trials, criterion_for(search))
+    except ModelArtsConfigurationError:
+        return None
+
+
 def _qualify(trial: Trial, criterion: Criterion, constraints: Mapping[str, Bound]) -> float | Rejected:
     if trial.status is not TrialStatus.TERMINATED:
         return Rejected(trial, "not finished", trial.status_text)

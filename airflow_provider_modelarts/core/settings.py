@@ -27,6 +27,8 @@ class Settings:
     :param verify: check TLS certificates; a path names a bundle of authorities to trust.
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next part of an answer.
+    :param console_url: base URL of the console, for links.
+    :param job_name_prefix: of this deployment, for the names of the jobs that it creates.
     :param proxies: proxy URL per scheme (``http``, ``https``).
     :param retry: how long and how often one call is tried.
     """
@@ -39,6 +41,8 @@ class Settings:
     verify: bool | str = True
     connect_timeout: float = _CONNECT_TIMEOUT
     read_timeout: float = _READ_TIMEOUT
+    console_url: str = regions.CONSOLE
+    job_name_prefix: str = ""
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry: RetryPolicy = RetryPolicy()
 
@@ -56,7 +60,10 @@ class Settings:
             coerce.identifier("region", self.region)
         if self.project_id:
             coerce.identifier("project_id", self.project_id)
-        for name, url in (("endpoint", self.endpoint), ("iam_endpoint", self.iam_endpoint)):
+        if self.job_name_prefix:
+            coerce.identifier("job_name_prefix", self.job_name_prefix)
+        urls = {"endpoint": self.endpoint, "iam_endpoint": self.iam_endpoint, "console_url": self.console_url}
+        for name, url in urls.items():
             if url is not None:
                 _check_url(name, url)
 
@@ -67,6 +74,11 @@ class Settings:
         else:
             url = self.endpoint or regions.modelarts_endpoint(self.known_region())
         return url.rstrip("/")
+
+    def job_url(self, training_job_id: str) -> str:
+        """Return the page of a training job in the console."""
+        region = f"?region={self.region}" if self.region else ""
+        return f"{self.console_url.rstrip('/')}/modelarts/{region}#/training/detail/{training_job_id}"
 
     def known_region(self) -> str:
         """Return the region, or raise :class:`ModelArtsConfigurationError` where there is none."""
@@ -105,6 +117,8 @@ def read_connection(
         verify=_verify(given.get("verify", True)),
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
+        console_url=_text(given, "console_url") or regions.CONSOLE,
+        job_name_prefix=_text(given, "job_name_prefix") or "",
         proxies=_proxies(given.get("proxies", {})),
         retry=RetryPolicy(total=coerce.number("retry_seconds", given.get("retry_seconds", RETRY_SECONDS))),
     )

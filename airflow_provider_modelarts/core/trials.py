@@ -139,9 +139,7 @@ def read_table(header: JSON, data: JSON) -> list[Trial]:
     for position, name in enumerate(columns):
         where.setdefault(name, position)
     if rows and "trial_id" not in where:
-        raise ModelArtsProtocolError(
-            f"the trial table has no column trial_id, only {', '.join(columns)[:200]}"
-        )
+        raise ModelArtsProtocolError(f"the trial table has no column trial_id, only {', '.join(columns)[:200]}")
     shortest = 1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1)
     metric_columns = [(name, position) for name, position in where.items() if name not in _OWN_COLUMNS]
     return [

@@ -1,24 +1,29 @@
-"""Looking at one search again and again: what sensor, trigger and operator share between two looks."""
+"""Looking at a job again and again: what sensors, triggers and operators share between two looks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from airflow_provider_modelarts.core.flows import Flow, look_at_search
-from airflow_provider_modelarts.core.jobs import SearchSettings
+from airflow_provider_modelarts.core import api
+from airflow_provider_modelarts.core.flows import Flow, Look, look_at_search
+from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob
 from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line
-from airflow_provider_modelarts.core.progress import State, WaitPolicy, assess
-from airflow_provider_modelarts.core.records import search_summary
+from airflow_provider_modelarts.core.progress import State, WaitPolicy, assess, assess_job
+from airflow_provider_modelarts.core.records import job_summary, search_summary
+from airflow_provider_modelarts.core.selection import ranking_by_objective
 from airflow_provider_modelarts.core.shapes import JSON
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
     """What one look says.
 
-    :param message: why the search is done or failed, or what is still missing.
-    :param summary: a short account of the search as plain JSON.
+    :param message: why it is done or failed, or what is still missing.
+    :param summary: a short account as plain JSON.
     :param news: a line for the log, when there is something new to say.
     """
 
@@ -28,28 +33,71 @@ class Glance:
     news: str | None
 
 
-@dataclass(slots=True)
-class Watch:
-    """Watches one search. It remembers only what spares requests and log lines: no outcome depends on it."""
+class Watch(Protocol):
+    """Watches one job. It remembers only what spares requests and log lines: no outcome depends on it."""
 
-    training_job_id: str
-    policy: WaitPolicy
-    _search: SearchSettings | None = None
-    _log: ChangeLog = field(default_factory=ChangeLog)
-
-    def look(self, clock: Callable[[], float]) -> Flow[Glance]:
-        """Read the search and judge it.
+    def look(self, clock: Clock) -> Flow[Glance]:
+        """Read and judge.
 
         :param clock: returns seconds since the epoch; asked after the reading.
         """
+
+    def timeout_message(self) -> str:
+        """Return what to say when time is up."""
+
+
+@dataclass(slots=True)
+class SearchWatch:
+    """Watches a hyperparameter search.
+
+    :param stop_when: a value of the search's objective with which it may be called done before its end.
+    """
+
+    training_job_id: str
+    policy: WaitPolicy
+    stop_when: float | None = None
+    _search: SearchSettings | None = None
+    _log: ChangeLog = field(default_factory=ChangeLog)
+
+    def look(self, clock: Clock) -> Flow[Glance]:
+        """Read the search and judge it."""
         look = yield from look_at_search(self.training_job_id, self._search)
         self._search = look.job.search or self._search
         now = clock()
         progress = assess(look.job, look.listing, self.policy, now)
+        state, message = progress.state, progress.message
+        if state is State.WAITING and self._is_reached(look):
+            state, message = State.DONE, f"training job {look.job.id} has reached {self.stop_when!r}"
         news = self._log.news(progress_line(look, progress), now)
-        return Glance(progress.state, progress.message, search_summary(look.job, progress), news)
+        return Glance(state, message, search_summary(look.job, progress), news)
 
     def timeout_message(self) -> str:
         """Return what to say when time is up."""
-        seen = self._log.last_line or "it could not be read once"
-        return f"The search of training job {self.training_job_id} did not end in time. Last seen: {seen}"
+        return f"The search of training job {self.training_job_id} did not end in time. {self._log.last_seen()}"
+
+    def _is_reached(self, look: Look) -> bool:
+        ranking = ranking_by_objective(look.listing.trials, look.job.search)
+        if self.stop_when is None or ranking is None or not ranking.ranked:
+            return False
+        best = ranking.ranked[0].value
+        return best == self.stop_when or ranking.criterion.is_better(best, self.stop_when)
+
+
+@dataclass(slots=True)
+class JobWatch:
+    """Watches a training job."""
+
+    training_job_id: str
+    accept_stopped: bool = False
+    _log: ChangeLog = field(default_factory=ChangeLog)
+
+    def look(self, clock: Clock) -> Flow[Glance]:
+        """Read the job and judge it."""
+        job: TrainingJob = yield api.show_training_job(self.training_job_id)
+        state, message = assess_job(job, accept_stopped=self.accept_stopped)
+        news = self._log.news(f"Training job {job.id} is {job.phase_text}", clock())
+        return Glance(state, message, job_summary(job), news)
+
+    def timeout_message(self) -> str:
+        """Return what to say when time is up."""
+        return f"Training job {self.training_job_id} did not end in time. {self._log.last_seen()}"

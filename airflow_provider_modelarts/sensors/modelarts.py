@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
-from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
-
-from airflow_provider_modelarts.task_exceptions import (
-    ModelArtsCallRefusedError,
-    ModelArtsSearchFailedError,
-    as_task_errors,
-)
+from airflow_provider_modelarts.sensors.base import ModelArtsSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_modelarts.core.progress import WaitPolicy
-    from airflow_provider_modelarts.core.watch import Watch
-    from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+    from airflow_provider_modelarts.core.watch import JobWatch, SearchWatch
+    from airflow_provider_modelarts.triggers.modelarts import (
+        ModelArtsHyperparameterSearchTrigger,
+        ModelArtsTrainingJobTrigger,
+    )
 
-#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
-_BACKSTOP = timedelta(minutes=5)
+_JOB_FIELDS = ("training_job_id", "modelarts_conn_id", "region", "project_id")
 
 
-class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
+class ModelArtsHyperparameterSearchSensor(ModelArtsSensor):
     """Waits until every trial of a hyperparameter search is TERMINATED.
 
     It is done when at least one trial is listed, all have ended, and none is still to come: the job is Completed, or
     as many trials are listed as the search will run. It fails at once when the job fails, is stopped, or a trial ends
-    in ERROR, which never becomes TERMINATED. It only watches: it never stops anything.
+    in ERROR, which never becomes TERMINATED.
 
     Its XCom is a short summary: job id and phase, trials per status.
 
@@ -61,147 +40,86 @@ class ModelArtsHyperparameterSearchSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = (
-        "training_job_id",
-        "modelarts_conn_id",
-        "region",
-        "project_id",
+        *_JOB_FIELDS,
         "expected_trials",
         "max_failed_trials",
         "accept_stopped",
         "settle_seconds",
     )
-    ui_color = "#e8d7f1"
 
     def __init__(
         self,
         *,
-        training_job_id: str,
-        modelarts_conn_id: str = "modelarts_default",
-        region: str | None = None,
-        project_id: str | None = None,
         expected_trials: int | str | None = None,
         max_failed_trials: int | str = 0,
         accept_stopped: bool | str = False,
         settle_seconds: float | str = 120,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.training_job_id = training_job_id
-        self.modelarts_conn_id = modelarts_conn_id
-        self.region = region
-        self.project_id = project_id
         self.expected_trials = expected_trials
         self.max_failed_trials = max_failed_trials
         self.accept_stopped = accept_stopped
         self.settle_seconds = settle_seconds
-        self.deferrable = deferrable
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the search once; in deferrable mode hand over to the trigger unless it is over."""
-        from airflow_provider_modelarts.core.progress import State
+    def _make_watch(self) -> SearchWatch:
+        from airflow_provider_modelarts.core.watch import SearchWatch
 
-        with self._task_errors():
-            glance = self.hook.run(self._watch.look(time.time))
-        if glance.news:
-            self.log.info(glance.news)
-        if glance.state is State.FAILED:
-            raise ModelArtsSearchFailedError(glance.message)
-        if glance.state is State.WAITING and self.deferrable:
-            self._defer()
-        return PokeReturnValue(glance.state is State.DONE, glance.summary)
+        return SearchWatch(self.training_job_id, self._policy())
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Take up what the trigger saw, and return the summary of the search."""
-        from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, error_from_dict
-
-        match event:
-            case {"status": "done", "summary": dict() as summary, "message": message}:
-                self.log.info(message)
-                return summary
-            case {"status": "failed", "message": message}:
-                raise ModelArtsSearchFailedError(message)
-            case {"status": "timeout", "message": message}:
-                raise self._time_is_up(message)
-            case {"status": "error", "error": dict() as error}:
-                with self._task_errors():
-                    raise error_from_dict(error)
-        raise ModelArtsProtocolError(f"the trigger of training job {self.training_job_id} ended without an outcome")
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after the trigger; ``soft_fail`` and ``never_fail`` decide as they do without deferral."""
-        from airflow_provider_modelarts.exceptions import ModelArtsError
-
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException:
-            raise
-        except (AirflowException, AirflowTaskTimeout, ModelArtsError) as error:
-            if self.never_fail or (self.soft_fail and isinstance(error, AirflowTaskTimeout)):
-                raise AirflowSkipException(str(error)) from error
-            raise
-
-    @cached_property
-    def hook(self) -> ModelArtsHook:
-        """The hook that makes the calls."""
-        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
-
-        return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
-
-    @cached_property
-    def _watch(self) -> Watch:
-        from airflow_provider_modelarts.core.watch import Watch
-
-        return Watch(self.training_job_id, self._policy())
-
-    def _policy(self) -> WaitPolicy:
-        from airflow_provider_modelarts.core import coerce
-        from airflow_provider_modelarts.core.progress import WaitPolicy
-
-        return WaitPolicy(
-            expected_trials=coerce.optional(coerce.positive, "expected_trials", self.expected_trials),
-            max_failed_trials=coerce.integer("max_failed_trials", self.max_failed_trials),
-            accept_stopped=coerce.flag("accept_stopped", self.accept_stopped),
-            settle_seconds=coerce.number("settle_seconds", self.settle_seconds),
-        )
-
-    def _defer(self) -> None:
+    def _make_trigger(self, **shared: Any) -> ModelArtsHyperparameterSearchTrigger:
         from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
 
         policy = self._policy()
-        limit = min(self.timeout, self._execution_seconds())
-        self.defer(
-            trigger=ModelArtsHyperparameterSearchTrigger(
-                training_job_id=self.training_job_id,
-                modelarts_conn_id=self.modelarts_conn_id,
-                region=self.region,
-                project_id=self.project_id,
-                poll_interval=self.poke_interval,
-                deadline=time.time() + limit,
-                expected_trials=policy.expected_trials,
-                max_failed_trials=policy.max_failed_trials,
-                accept_stopped=policy.accept_stopped,
-                settle_seconds=policy.settle_seconds,
-                ignore_errors=self.silent_fail,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=limit) + _BACKSTOP,
+        return ModelArtsHyperparameterSearchTrigger(
+            **shared,
+            expected_trials=policy.expected_trials,
+            max_failed_trials=policy.max_failed_trials,
+            accept_stopped=policy.accept_stopped,
+            settle_seconds=policy.settle_seconds,
         )
 
-    def _execution_seconds(self) -> float:
-        return self.execution_timeout.total_seconds() if self.execution_timeout else math.inf
+    def _policy(self) -> WaitPolicy:
+        from airflow_provider_modelarts.core.progress import read_policy
 
-    def _time_is_up(self, message: str) -> BaseException:
-        """Return what Airflow itself raises on a worker: for ``execution_timeout`` the task may be retried."""
-        if self._execution_seconds() < self.timeout:
-            return AirflowTaskTimeout(message)
-        return AirflowSensorTimeout(message)
+        return read_policy(
+            expected_trials=self.expected_trials,
+            max_failed_trials=self.max_failed_trials,
+            accept_stopped=self.accept_stopped,
+            settle_seconds=self.settle_seconds,
+        )
 
-    @contextmanager
-    def _task_errors(self) -> Iterator[None]:
-        try:
-            with as_task_errors():
-                yield
-        except ModelArtsCallRefusedError:
-            self.soft_fail = False  # a refused key or a wrong argument is no failed search: it must not be hidden
-            raise
+
+class ModelArtsTrainingJobSensor(ModelArtsSensor):
+    """Waits until a training job is Completed; fails when it failed or was stopped.
+
+    Its XCom is a short summary: id, name, phase, duration in seconds, outputs.
+
+    :param training_job_id: id of the job. (templated)
+    :param modelarts_conn_id: id of the connection. (templated)
+    :param region: region instead of the connection's. (templated)
+    :param project_id: project id instead of the connection's. (templated)
+    :param accept_stopped: take a job that somebody stopped for done. (templated)
+    :param deferrable: wait in the triggerer instead of on a worker; ``poke_interval`` and ``timeout`` hold there too.
+    """
+
+    template_fields: Sequence[str] = (*_JOB_FIELDS, "accept_stopped")
+
+    def __init__(self, *, accept_stopped: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.accept_stopped = accept_stopped
+
+    def _make_watch(self) -> JobWatch:
+        from airflow_provider_modelarts.core.watch import JobWatch
+
+        return JobWatch(self.training_job_id, self._accepts_stopped())
+
+    def _make_trigger(self, **shared: Any) -> ModelArtsTrainingJobTrigger:
+        from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
+
+        return ModelArtsTrainingJobTrigger(**shared, accept_stopped=self._accepts_stopped())
+
+    def _accepts_stopped(self) -> bool:
+        from airflow_provider_modelarts.core import coerce
+
+        return coerce.flag("accept_stopped", self.accept_stopped)

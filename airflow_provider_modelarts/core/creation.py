@@ -1,0 +1,90 @@
+"""Creating a training job exactly once.
+
+A job costs money, and ``POST`` is not idempotent. The name says which task instance a job belongs to, so that a retry
+finds what an earlier try created, and a ``POST`` without an answer is resolved by looking for the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airflow_provider_modelarts.core import api
+from airflow_provider_modelarts.core.flows import Flow, Sleep
+from airflow_provider_modelarts.core.job_names import TaskIdentity, is_usable, plan
+from airflow_provider_modelarts.core.jobs import TrainingJob
+from airflow_provider_modelarts.core.shapes import JSON, as_object, text
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsError,
+    ModelArtsNotFoundError,
+    ModelArtsProtocolError,
+    ModelArtsServerError,
+    ModelArtsTransportError,
+)
+
+_NAME_IS_TAKEN = "ModelArts.2751"
+_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a job whose creation got no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The job that a task works with; ``adopted`` when an earlier try had created it."""
+
+    job: TrainingJob
+    adopted: bool
+
+
+def acquire_job(body: Mapping[str, JSON], identity: TaskIdentity, remembered_id: str | None = None) -> Flow[Acquired]:
+    """Adopt the job of this generation of the task, or create it.
+
+    :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
+    :param remembered_id: id of the job that an earlier try stored, if it could.
+    :raises ModelArtsError: as the platform refuses; when nobody knows whether a job was created, that is what it says.
+    """
+    if remembered_id is not None:
+        known = yield from _show(remembered_id)
+        if known is not None and identity.owns(known) and is_usable(known):
+            return Acquired(known, adopted=True)
+    decision = plan(identity, (yield from _similar(identity)))
+    if decision.adopt is not None:
+        return Acquired(decision.adopt, adopted=True)
+    return (yield from _create(_named(body, identity, decision.name), identity, decision.name))
+
+
+def _create(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> Flow[Acquired]:
+    unanswered: ModelArtsError
+    try:
+        return Acquired((yield api.create_training_job(body)), adopted=False)
+    except (ModelArtsTransportError, ModelArtsServerError, ModelArtsProtocolError) as error:
+        unanswered = error
+    except ModelArtsApiError as error:
+        if error.code != _NAME_IS_TAKEN:
+            raise
+        unanswered = error
+    for seconds in _LOOKS:
+        yield Sleep(seconds)
+        for job in (yield from _similar(identity)):
+            if job.name == name and identity.owns(job):
+                return Acquired(job, adopted=True)
+    unanswered.add_note(f"No training job named {name} was found since. A retry of the task looks for it again.")
+    raise unanswered
+
+
+def _similar(identity: TaskIdentity) -> Flow[list[TrainingJob]]:
+    page: api.JobPage = yield api.search_training_jobs(filters=[("name", "like", [identity.name])])
+    return list(page.jobs)
+
+
+def _show(training_job_id: str) -> Flow[TrainingJob | None]:
+    try:
+        job: TrainingJob = yield api.show_training_job(training_job_id)
+    except ModelArtsNotFoundError:
+        return None
+    return job
+
+
+def _named(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> dict[str, JSON]:
+    metadata = as_object(body.get("metadata") or {}, "body.metadata")
+    description = identity.described(text(metadata.get("description")))
+    return {**body, "metadata": {**metadata, "name": name, "description": description}}

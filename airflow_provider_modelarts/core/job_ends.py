@@ -1,0 +1,51 @@
+"""What to do when a job is no longer wanted, and what to say when it broke."""
+
+from __future__ import annotations
+
+from airflow_provider_modelarts.core import api
+from airflow_provider_modelarts.core.flows import Flow
+from airflow_provider_modelarts.core.jobs import TrainingJob
+from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsError, ModelArtsNotFoundError
+
+_NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
+_LAST_LINES = 20
+_MOST_EVENTS = 5
+
+
+def stop_job(training_job_id: str) -> Flow[bool]:
+    """Stop a job; return False when there was nothing to stop: it has ended, or is gone."""
+    try:
+        yield api.stop_training_job(training_job_id)
+    except ModelArtsNotFoundError:
+        return False
+    except ModelArtsApiError as error:
+        if error.status == _NOT_STOPPABLE:
+            return False
+        raise
+    return True
+
+
+def delete_job(training_job_id: str) -> Flow[bool]:
+    """Delete a job; return False when it was gone already."""
+    try:
+        yield api.delete_training_job(training_job_id)
+    except ModelArtsNotFoundError:
+        return False
+    return True
+
+
+def explain_failure(job: TrainingJob) -> Flow[str]:
+    """Return the last error events and log lines of a job, as far as they can be read."""
+    parts = []
+    try:
+        events: list[api.JobEvent] = yield api.list_events(job.id, level="Error")
+        parts += [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
+    except ModelArtsError as error:
+        parts.append(f"(its events cannot be read: {error})")
+    for task in job.tasks[:1]:
+        try:
+            log: str = yield api.show_log_preview(job.id, task)
+            parts += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
+        except ModelArtsError as error:
+            parts.append(f"(the log of {task} cannot be read: {error})")
+    return "\n".join(parts)

@@ -1,0 +1,169 @@
+"""What the sensors share: one look in three modes, and the same outcome in each of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
+from airflow_provider_modelarts.task_exceptions import (
+    ModelArtsCallRefusedError,
+    ModelArtsSearchFailedError,
+    as_task_errors,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_modelarts.core.watch import Watch
+    from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
+_BACKSTOP = timedelta(minutes=5)
+
+
+class ModelArtsSensor(BaseSensorOperator):
+    """Looks at one job until it is done. It only watches: it never stops anything.
+
+    :param training_job_id: id of the job. (templated)
+    :param modelarts_conn_id: id of the connection. (templated)
+    :param region: region instead of the connection's. (templated)
+    :param project_id: project id instead of the connection's. (templated)
+    :param deferrable: wait in the triggerer instead of on a worker; ``poke_interval`` and ``timeout`` hold there too.
+    """
+
+    operator_extra_links = (ModelArtsTrainingJobLink(),)
+    ui_color = "#e8d7f1"
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.training_job_id = training_job_id
+        self.modelarts_conn_id = modelarts_conn_id
+        self.region = region
+        self.project_id = project_id
+        self.deferrable = deferrable
+
+    @abstractmethod
+    def _make_watch(self) -> Watch:
+        """Return what looks at the job."""
+
+    @abstractmethod
+    def _make_trigger(self, **shared: Any) -> BaseTrigger:
+        """Return the trigger that takes over; ``shared`` are the arguments that all triggers have."""
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the job once; in deferrable mode hand over to the trigger unless it is over."""
+        from airflow_provider_modelarts.core.progress import State
+
+        with self._task_errors():
+            glance = self.hook.run(self._watch.look(time.time))
+        if glance.news:
+            self.log.info(glance.news)
+        ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
+        if glance.state is State.FAILED:
+            raise ModelArtsSearchFailedError(glance.message)
+        if glance.state is State.WAITING and self.deferrable:
+            self._defer()
+        return PokeReturnValue(glance.state is State.DONE, glance.summary)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take up what the trigger saw, and return the summary of the job."""
+        from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, error_from_dict
+
+        match event:
+            case {"status": "done", "summary": dict() as summary, "message": message}:
+                self.log.info(message)
+                return summary
+            case {"status": "failed", "message": message}:
+                raise ModelArtsSearchFailedError(message)
+            case {"status": "timeout", "message": message}:
+                raise self._time_is_up(message)
+            case {"status": "error", "error": dict() as error}:
+                with self._task_errors():
+                    raise error_from_dict(error)
+        raise ModelArtsProtocolError(f"the trigger of training job {self.training_job_id} ended without an outcome")
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the trigger; ``soft_fail`` and ``never_fail`` decide as they do without deferral."""
+        from airflow_provider_modelarts.exceptions import ModelArtsError
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except (AirflowException, AirflowTaskTimeout, ModelArtsError) as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowTaskTimeout)):
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    @cached_property
+    def hook(self) -> ModelArtsHook:
+        """The hook that makes the calls."""
+        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+        return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
+
+    @cached_property
+    def _watch(self) -> Watch:
+        return self._make_watch()
+
+    def _defer(self) -> None:
+        limit = min(self.timeout, self._execution_seconds())
+        self.defer(
+            trigger=self._make_trigger(
+                training_job_id=self.training_job_id,
+                modelarts_conn_id=self.modelarts_conn_id,
+                region=self.region,
+                project_id=self.project_id,
+                poll_interval=self.poke_interval,
+                deadline=time.time() + limit,
+                ignore_errors=self.silent_fail,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=limit) + _BACKSTOP,
+        )
+
+    def _execution_seconds(self) -> float:
+        return self.execution_timeout.total_seconds() if self.execution_timeout else math.inf
+
+    def _time_is_up(self, message: str) -> BaseException:
+        """Return what Airflow itself raises on a worker: for ``execution_timeout`` the task may be retried."""
+        if self._execution_seconds() < self.timeout:
+            return AirflowTaskTimeout(message)
+        return AirflowSensorTimeout(message)
+
+    @contextmanager
+    def _task_errors(self) -> Iterator[None]:
+        try:
+            with as_task_errors():
+                yield
+        except ModelArtsCallRefusedError:
+            self.soft_fail = False  # a refused key or a wrong argument is no failed search: it must not be hidden
+            raise
