@@ -3,6 +3,7 @@
 ::
 
     AirflowException
+    ├── ModelArtsTrainingJobFailedError     a job that the task had created did not end well; a retry creates anew
     └── AirflowFailException                no retry of the task can help
         ├── ModelArtsSearchFailedError      the search or its job did not end well; ``soft_fail`` skips
         ├── ModelArtsBestTrialError         the search ended, but no trial can be called the best
@@ -16,13 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_modelarts.exceptions import (
     ModelArtsAuthenticationError,
     ModelArtsConfigurationError,
     ModelArtsNoBestTrialError,
 )
+
+
+class ModelArtsTrainingJobFailedError(AirflowException):
+    """A training job that the task had created did not end well. A retry of the task creates a new one."""
 
 
 class ModelArtsSearchFailedError(AirflowFailException):

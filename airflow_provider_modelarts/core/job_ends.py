@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from airflow_provider_modelarts.core import api
-from airflow_provider_modelarts.core.flows import Flow
+from airflow_provider_modelarts.core.flows import Flow, list_trials
 from airflow_provider_modelarts.core.jobs import TrainingJob
-from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsError, ModelArtsNotFoundError
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsNotFoundError,
+)
 
 _NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
 _LAST_LINES = 20
@@ -34,17 +39,37 @@ def delete_job(training_job_id: str) -> Flow[bool]:
     return True
 
 
-def explain_failure(job: TrainingJob) -> Flow[str]:
-    """Return the last error events and log lines of a job, as far as they can be read."""
+def stop_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
+    """Stop one trial early; return False when it had ended.
+
+    What the platform answers for a trial that has ended is documented nowhere, so that its status is read before.
+
+    :raises ModelArtsConfigurationError: when the search lists no such trial.
+    """
+    listing = yield from list_trials(training_job_id, partial=True)
+    trial = next((trial for trial in listing.trials if trial.trial_id == trial_id), None)
+    if trial is None:
+        raise ModelArtsConfigurationError(f"training job {training_job_id} lists no trial {trial_id!r}")
+    if trial.ended:
+        return False
+    yield api.stop_trial(training_job_id, trial_id)
+    return True
+
+
+def explain_failure(training_job_id: str) -> Flow[str]:
+    """Return the last error events and log lines of a job, as far as they can be read. It raises nothing of ours."""
     parts = []
     try:
-        events: list[api.JobEvent] = yield api.list_events(job.id, level="Error")
+        job: TrainingJob = yield api.show_training_job(training_job_id)
+        tasks = job.tasks[:1]
+        events: list[api.JobEvent] = yield api.list_events(training_job_id, level="Error")
         parts += [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
     except ModelArtsError as error:
         parts.append(f"(its events cannot be read: {error})")
-    for task in job.tasks[:1]:
+        tasks = ()
+    for task in tasks:
         try:
-            log: str = yield api.show_log_preview(job.id, task)
+            log: str = yield api.show_log_preview(training_job_id, task)
             parts += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
         except ModelArtsError as error:
             parts.append(f"(the log of {task} cannot be read: {error})")

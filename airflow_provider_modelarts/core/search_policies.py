@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import cast
 
 from airflow_provider_modelarts.core import coerce
-from airflow_provider_modelarts.core.job_bodies import parameter_text
+from airflow_provider_modelarts.core.job_bodies import parameter_text, with_hyperparameters
 from airflow_provider_modelarts.core.jobs import Mode
-from airflow_provider_modelarts.core.shapes import JSON, describe
+from airflow_provider_modelarts.core.shapes import JSON, as_object, child, describe, text
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 _PARAMETER_TYPES = {
@@ -50,6 +51,47 @@ def auto_search(search_space: object, objective: object, algorithm: object) -> d
         "search_params": [_search_param(name, values) for name, values in space.items()],
         "algo_configs": [_algo_config(coerce.mapping("algorithm", algorithm))],
     }
+
+
+def with_search(
+    body: Mapping[str, JSON], *, search_space: object, objective: object, algorithm: object, policies: object
+) -> dict[str, JSON]:
+    """Return a job body with a search in its ``algorithm.policies``.
+
+    The search comes in plain terms (see :func:`auto_search`), as a raw ``policies`` body, or is in the body already.
+    What it searches for must be a parameter of the job; those that are missing are added with their first value.
+    """
+    job = dict(body)
+    job["algorithm"] = target = dict(as_object(job.get("algorithm") or {}, "body.algorithm"))
+    terms = {"search_space": search_space, "objective": objective, "algorithm": algorithm}
+    given = [name for name, term in terms.items() if term is not None]
+    if policies is not None and given:
+        raise ModelArtsConfigurationError(f"give either policies or {', '.join(given)}, not both")
+    if given and len(given) < len(terms):
+        raise ModelArtsConfigurationError(f"{', '.join(sorted(set(terms) - set(given)))} must be given too")
+    if given:
+        target["policies"] = {"auto_search": auto_search(search_space, objective, algorithm)}
+    elif policies is not None:
+        target["policies"] = cast("JSON", dict(coerce.mapping("policies", policies)))
+    if not child(target, "policies", "auto_search") and not target.get("id"):
+        raise ModelArtsConfigurationError(
+            "the job has no search: give search_space, objective and algorithm, or policies, or an algorithm with one"
+        )
+    return with_missing_parameters(job)
+
+
+def with_missing_parameters(job: dict[str, JSON]) -> dict[str, JSON]:
+    """Return a body in which everything that is searched for is a parameter of the job."""
+    params = child(job, "algorithm", "policies", "auto_search", "search_params")
+    known = child(job, "algorithm", "parameters")
+    names = {text(child(entry, "name")) for entry in (known if isinstance(known, list) else [])}
+    missing: dict[str, object] = {}
+    for param in params if isinstance(params, list) else []:
+        values = child(param, "discrete_values")
+        first = values[0] if isinstance(values, list) and values else child(param, "lower_bound")
+        if text(child(param, "name")) not in names:
+            missing[text(child(param, "name"))] = text(first)
+    return with_hyperparameters(job, missing)
 
 
 def _reward_attr(objective: Mapping[str, object]) -> JSON:

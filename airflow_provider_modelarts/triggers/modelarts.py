@@ -26,8 +26,8 @@ _AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
 class _ModelArtsTrigger(BaseTrigger):
     """Looks at one job until it is done or failed, or until a deadline.
 
-    Fires once, with ``{"status": ...}``: ``done`` or ``failed`` with a ``message`` and a ``summary``, ``timeout`` with
-    a ``message``, or ``error`` with the ``error`` of a call.
+    Fires once, with ``{"training_job_id": ..., "status": ...}``: ``done`` or ``failed`` with a ``message`` and a
+    ``summary``, ``timeout`` with a ``message``, or ``error`` with the ``error`` of a call.
 
     :param training_job_id: id of the job.
     :param poll_interval: seconds between two looks.
@@ -95,7 +95,7 @@ class _ModelArtsTrigger(BaseTrigger):
             self.log.exception("Waiting for training job %s broke off", self.training_job_id)
             message = f"waiting for training job {self.training_job_id} broke off: {type(error).__name__}: {error}"
             event = {"status": "error", "error": error_to_dict(ModelArtsError(message))}
-        yield TriggerEvent(event)
+        yield TriggerEvent({"training_job_id": self.training_job_id, **event})
 
     async def on_kill(self) -> None:
         """Stop the job, if its task started it. Airflow calls this from 3.3 on, when somebody ends the task."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import timedelta
 
 import pytest
@@ -20,10 +19,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsProtocolError,
     ModelArtsServerError,
 )
-from airflow_provider_modelarts.sensors.modelarts import (
-    ModelArtsHyperparameterSearchSensor,
-    ModelArtsTrainingJobSensor,
-)
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
 from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsSearchFailedError
 
 # What becomes of each scenario of the emulator: how the wait ends, and a word of its message or summary.
@@ -294,13 +290,3 @@ def test_log_names_counts_and_best_value(connected, task_log):
     wait(connected.job_id("documented"), "poke")
 
     assert "8/8 trials ended (8 TERMINATED), best acc=0.25 by ae5503c0" in task_log()
-
-
-@pytest.mark.parametrize("sensor", [ModelArtsHyperparameterSearchSensor, ModelArtsTrainingJobSensor])
-def test_rendered_fields_are_parameters_of_the_constructor(sensor):
-    """Airflow fails to parse a DAG where they are not."""
-    parameters = {
-        name for cls in sensor.__mro__ if "__init__" in vars(cls) for name in inspect.signature(cls.__init__).parameters
-    }
-
-    assert set(sensor.template_fields) <= parameters

@@ -1,0 +1,215 @@
+"""Creating a job exactly once, against a little platform that may lose answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_modelarts.core.creation import acquire_job
+from airflow_provider_modelarts.core.flows import Sleep
+from airflow_provider_modelarts.core.job_names import TaskIdentity
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsError,
+    ModelArtsNotFoundError,
+    ModelArtsServerError,
+    ModelArtsTransportError,
+)
+
+ME = TaskIdentity(prefix="prod", dag_id="dag", task_id="train", run_id="r1", map_index=-1, generation=0)
+BODY = {"kind": "job", "metadata": {"description": "nightly"}, "algorithm": {}}
+LOST = ModelArtsTransportError("connection reset")
+BROKEN = ModelArtsServerError("oops", status=500, code="ModelArts.2950")
+
+
+class Platform:
+    """Keeps jobs; ``lose`` makes the next creation raise, after or before the job has come to be."""
+
+    def __init__(self, *jobs):
+        self.jobs = {job["metadata"]["id"]: job for job in jobs}
+        self.created = []
+        self.slept = 0.0
+        self.lose = None
+        self.arrives = True
+        self.seen_after = 0  # looks that do not yet show the newest job
+
+    def run(self, flow):
+        """Answer the requests of a flow, and return its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    value = self.answer(step)
+                except ModelArtsError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(value)
+        except StopIteration as end:
+            return end.value
+
+    def answer(self, step):
+        """Answer one request."""
+        if isinstance(step, Sleep):
+            self.slept += step.seconds
+            return None
+        if step.path.endswith("/training-job-searches"):
+            return step.read({"items": self.listed(), "total": len(self.jobs)})
+        if step.method == "POST":
+            return step.read(self.create(json.loads(step.body)))
+        job_id = step.path.rpartition("/")[2]
+        if job_id not in self.jobs:
+            raise ModelArtsNotFoundError("gone", status=400, code="ModelArts.2775")
+        return step.read(self.jobs[job_id])
+
+    def listed(self):
+        """Return the jobs that a search shows, newest first."""
+        jobs = list(self.jobs.values())[::-1]
+        if self.created and self.seen_after > 0:
+            self.seen_after -= 1
+            return jobs[1:]
+        return jobs
+
+    def create(self, body):
+        """Create a job, or lose it."""
+        name = body["metadata"]["name"]
+        if any(job["metadata"]["name"] == name for job in self.jobs.values()):
+            raise ModelArtsApiError("duplicate name", status=400, code="ModelArts.2751")
+        created = job(name, "Creating", description=body["metadata"]["description"])
+        if self.lose is None or self.arrives:
+            self.created.append(name)
+            self.jobs[created["metadata"]["id"]] = created
+        if self.lose is not None:
+            lost, self.lose = self.lose, None
+            raise lost
+        return created
+
+
+def job(name, phase, description=None):
+    """Return a job as the platform answers it; by default with the mark of our task."""
+    description = f"nightly {ME.mark}" if description is None else description
+    return {
+        "metadata": {"id": f"id-of-{name}", "name": name, "description": description},
+        "status": {"phase": phase},
+        "algorithm": {},
+    }
+
+
+def test_first_try_creates_a_job_with_name_and_mark():
+    """The job carries the task's name, and its description the user's words and our mark."""
+    platform = Platform()
+
+    acquired = platform.run(acquire_job(BODY, ME))
+
+    assert not acquired.adopted
+    assert platform.created == [ME.name]
+    assert acquired.job.description == f"nightly {ME.mark}"
+
+
+@pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Terminating", "Completed", "Somewhere"])
+def test_retry_adopts_a_job_at_work_or_completed(phase):
+    """What an earlier try created is paid for: it is not created again."""
+    platform = Platform(job(ME.name, phase))
+
+    acquired = platform.run(acquire_job(BODY, ME))
+
+    assert acquired.adopted
+    assert platform.created == []
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
+def test_retry_creates_the_next_after_a_job_that_broke(phase):
+    """A node fault must not end the pipeline: a retry starts anew, under the next name."""
+    platform = Platform(job(ME.name, phase))
+
+    platform.run(acquire_job(BODY, ME))
+
+    assert platform.created == [f"{ME.name}-2"]
+
+
+def test_retry_counts_on_from_the_newest():
+    """The third job follows the second."""
+    platform = Platform(job(ME.name, "Failed"), job(f"{ME.name}-2", "Failed"))
+
+    platform.run(acquire_job(BODY, ME))
+
+    assert platform.created == [f"{ME.name}-3"]
+
+
+def test_retry_adopts_the_remembered_job_without_a_search():
+    """The stored id is enough, and is asked for first."""
+    platform = Platform(job(ME.name, "Running"))
+    platform.listed = lambda: pytest.fail("no search is needed")
+
+    assert platform.run(acquire_job(BODY, ME, f"id-of-{ME.name}")).adopted
+
+
+def test_remembered_job_that_is_gone_is_created_anew():
+    """Somebody deleted it."""
+    platform = Platform()
+
+    assert not platform.run(acquire_job(BODY, ME, "id-of-old")).adopted
+    assert platform.created == [ME.name]
+
+
+def test_remembered_job_of_another_generation_is_not_adopted():
+    """Clearing a task begins anew, whatever the store still says."""
+    other = job("somebody-elses", "Completed", description="[airflow 000000000000]")
+    platform = Platform(other)
+
+    assert not platform.run(acquire_job(BODY, ME, "id-of-somebody-elses")).adopted
+
+
+def test_job_of_somebody_else_is_not_adopted():
+    """A name alone proves nothing: without our mark a job is not ours, and ours gets no name that is taken."""
+    platform = Platform(job(ME.name, "Running", description="mine, by hand"))
+
+    with pytest.raises(ModelArtsApiError, match="duplicate name"):
+        platform.run(acquire_job(BODY, ME))
+
+    assert platform.created == []
+
+
+@pytest.mark.parametrize("lost", [LOST, BROKEN], ids=["reset", "500"])
+def test_unanswered_creation_that_arrived_is_found_by_name(lost):
+    """The answer was lost, the job was not: it is taken, and no second one is paid for."""
+    platform = Platform()
+    platform.lose = lost
+
+    acquired = platform.run(acquire_job(BODY, ME))
+
+    assert acquired.adopted
+    assert platform.created == [ME.name]
+
+
+def test_unanswered_creation_that_shows_late_is_found():
+    """A listing may lag behind: it is looked at again, with pauses."""
+    platform = Platform()
+    platform.lose, platform.seen_after = LOST, 2
+
+    assert platform.run(acquire_job(BODY, ME)).adopted
+    assert platform.created == [ME.name]
+    assert platform.slept > 0
+
+
+def test_unanswered_creation_that_never_arrived_is_raised():
+    """Nobody knows, so nobody creates a second one: the next try of the task looks again."""
+    platform = Platform()
+    platform.lose, platform.arrives = LOST, False
+
+    with pytest.raises(ModelArtsTransportError) as raised:
+        platform.run(acquire_job(BODY, ME))
+
+    assert ME.name in raised.value.__notes__[0]
+    assert platform.created == []
+
+
+def test_refused_creation_is_raised_at_once():
+    """A body that the platform refuses is no lost answer."""
+    platform = Platform()
+    platform.lose, platform.arrives = ModelArtsApiError("bad flavor", status=400, code="ModelArts.2763"), False
+
+    with pytest.raises(ModelArtsApiError, match="bad flavor"):
+        platform.run(acquire_job(BODY, ME))
+
+    assert platform.slept == 0
