@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_modelarts.core import api, paging
+from airflow_provider_modelarts.core import api, job_ends, paging
 from airflow_provider_modelarts.core.answers import Answer
 from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
 from airflow_provider_modelarts.core.flows import Sleep
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from airflow_provider_modelarts.core.api import Algorithm, JobPage, Request
+    from airflow_provider_modelarts.core.api import Algorithm, Filter, JobEvent, JobPage, ParameterImportance, Request
     from airflow_provider_modelarts.core.flows import Flow
     from airflow_provider_modelarts.core.jobs import TrainingJob
     from airflow_provider_modelarts.core.settings import Settings
@@ -88,13 +88,60 @@ class ModelArtsOperations(ABC):
         """Return a managed algorithm with the settings of its search (ShowAlgorithmByUuid)."""
         return self.call(api.show_algorithm(algorithm_id))
 
-    def search_training_jobs(self, *, limit: int = 50, offset: int = 0) -> JobPage:
+    def get_trial(self, training_job_id: str, trial_id: str) -> list[Trial]:
+        """Return the reports of one trial, oldest first; the last is its current state (ShowAutoSearchPerTrial).
+
+        The platform gives no status here: ``done`` tells whether the trial has ended.
+        """
+        return self.call(api.show_trial(training_job_id, trial_id))
+
+    def stop_trial(self, training_job_id: str, trial_id: str) -> str:
+        """Stop one trial early, and return its id (ShowAutoSearchTrialEarlyStop)."""
+        return self.call(api.stop_trial(training_job_id, trial_id))
+
+    def get_parameter_importance(self, training_job_id: str) -> list[ParameterImportance]:
+        """Return how much each hyperparameter matters, by the platform's analysis (ShowAutoSearchParamsAnalysis)."""
+        return self.call(api.show_parameter_importance(training_job_id))
+
+    def create_training_job(self, body: Mapping[str, JSON]) -> TrainingJob:
+        """Create a training job (CreateTrainingJob). It costs money, and is never repeated by itself.
+
+        :param body: as the platform documents it.
+        """
+        return self.call(api.create_training_job(body))
+
+    def stop_training_job(self, training_job_id: str) -> bool:
+        """Stop a training job (StopTrainingJob); return False when it had ended or is gone."""
+        return self.run(job_ends.stop_job(training_job_id))
+
+    def delete_training_job(self, training_job_id: str) -> bool:
+        """Delete a training job (DeleteTrainingJob); return False when it was gone."""
+        return self.run(job_ends.delete_job(training_job_id))
+
+    def list_events(self, training_job_id: str, *, level: str | None = None, limit: int = 50) -> list[JobEvent]:
+        """Return the events of a job, newest first (ListTrainingJobEvents).
+
+        :param level: ``Info``, ``Warning`` or ``Error``; None for all.
+        :param limit: 1 to 100.
+        """
+        return self.call(api.list_events(training_job_id, level=level, limit=limit))
+
+    def get_log_preview(self, training_job_id: str, task: str = "worker-0") -> str:
+        """Return the newest part of a task's log, empty while there is none (ShowTrainingJobLogsPreview).
+
+        :param task: one of the job's ``tasks``.
+        """
+        return self.run(job_ends.read_log(training_job_id, task))
+
+    def search_training_jobs(self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> JobPage:
         """Return one page of the training jobs (ListTrainingJobs), newest first.
 
+        :param filters: key, operator (between, like, in, not) and values of each, such as
+            ``("phase", "in", ["Running"])``.
         :param limit: jobs per page, 1 to 50.
         :param offset: number of the page, from 0.
         """
-        return self.call(api.search_training_jobs(limit=limit, offset=offset))
+        return self.call(api.search_training_jobs(filters=filters, limit=limit, offset=offset))
 
     def request(self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None) -> JSON:
         """Call any other operation, with the same signature, retries and errors; return its JSON.

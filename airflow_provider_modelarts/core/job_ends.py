@@ -13,6 +13,7 @@ from airflow_provider_modelarts.exceptions import (
 )
 
 _NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
+_NO_LOG_YET = frozenset({"ModelArts.2776", "ModelArts.2818"})
 _LAST_LINES = 20
 _MOST_EVENTS = 5
 
@@ -56,6 +57,17 @@ def stop_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
     return True
 
 
+def read_log(training_job_id: str, task: str) -> Flow[str]:
+    """Return the newest part of a task's log; empty while there is none."""
+    try:
+        log: str = yield api.show_log_preview(training_job_id, task)
+    except ModelArtsApiError as error:
+        if error.code in _NO_LOG_YET:
+            return ""
+        raise
+    return log
+
+
 def explain_failure(training_job_id: str) -> Flow[str]:
     """Return the last error events and log lines of a job, as far as they can be read. It raises nothing of ours."""
     parts = []
@@ -69,7 +81,7 @@ def explain_failure(training_job_id: str) -> Flow[str]:
         tasks = ()
     for task in tasks:
         try:
-            log: str = yield api.show_log_preview(training_job_id, task)
+            log = yield from read_log(training_job_id, task)
             parts += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
         except ModelArtsError as error:
             parts.append(f"(the log of {task} cannot be read: {error})")
