@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
-GROUPS := --group test $(if $(filter 3.%,$(AIRFLOW)),--group lint)
+GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
-.PHONY: demo test lint package clean help
+.PHONY: demo e2e test lint package clean help
 
 help:
 	@echo "make demo     run the example DAG on a local ModelArts"
 	@echo "make test     run the unit tests"
+	@echo "make e2e      run the same with a real scheduler and triggerer on PostgreSQL, which must be installed"
 	@echo "make lint     check style, types and the direction of imports"
 	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
 	@echo "make clean    remove what these made"
@@ -26,6 +27,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
 	@$(BIN)/python -m pytest -q
+
+e2e: $(INSTALLED)
+	@$(BIN)/python scripts/e2e.py
 
 lint: $(INSTALLED)
 	@echo "==> Checking style, types and the direction of imports"
