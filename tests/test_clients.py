@@ -52,6 +52,23 @@ def test_client_lists_every_trial_once(modelarts_emulator, call):
     assert len({trial.trial_id for trial in trials}) == 120
 
 
+@pytest.mark.parametrize("grows", [False, True], ids=["still", "growing"])
+@pytest.mark.parametrize("unit", ["page", "row"])
+def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_factory, call, unit, grows):
+    """Complete and once each, in both meanings of offset, also while the table grows between two pages."""
+    header, names = ["trial_id", "status", "config"], [f"t{number}" for number in range(137)]
+    data = [[name, "TERMINATED", {}] for name in names[: 120 if grows else 137]]
+
+    def grow(request):
+        if grows and "offset" in request.query and request.query["offset"] != "0":
+            data.extend([name, "TERMINATED", {}] for name in names[len(data) :][:17])
+
+    with modelarts_emulator_factory(offset_unit=unit, on_request=grow) as emulator:
+        trials = call(emulator.settings(), "list_trials", emulator.add_table(header, data))
+
+    assert [trial.trial_id for trial in trials] == names
+
+
 @pytest.mark.parametrize("page_size", [0, 51])
 def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator, call, page_size):
     """Nothing is sent."""
