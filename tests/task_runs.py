@@ -35,6 +35,10 @@ class TaskInstance:
         """Keep a value as the metadata database would: as JSON."""
         self.xcom[key] = json.loads(json.dumps(value, allow_nan=False))
 
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Return what was pushed."""
+        return self.xcom.get(key)
+
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         """Tell since when a rescheduled sensor waits; Airflow 3 asks for it."""
         return self.rescheduled_first
@@ -55,12 +59,13 @@ class Run:
         return str(self.error)
 
 
-def run_task(make: Callable[[], Any]) -> Run:
+def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
     """Run a task to its end, with a new operator for each process that Airflow would take.
 
     :param make: makes the operator; called anew after each reschedule and each deferral.
+    :param ti: its task instance; a new one when None. Another try of the same task takes the same.
     """
-    ti = TaskInstance()
+    ti = ti or TaskInstance()
     running.set(ti)
     context = {"ti": ti, "task_instance": ti}
     step = lambda: make().execute(context)  # noqa: E731
