@@ -1,0 +1,298 @@
+"""The README is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseHook
+
+from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.core.flows import choose_from_search
+from airflow_provider_modelarts.core.log_lines import ranking_table
+from airflow_provider_modelarts.core.progress import State, WaitPolicy
+from airflow_provider_modelarts.core.selection import criterion_for, rank, select_best
+from airflow_provider_modelarts.core.settings import read_connection
+from airflow_provider_modelarts.core.watch import SearchWatch
+from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
+from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
+
+PACKAGE = "airflow_provider_modelarts"
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def section(title):
+    """Return what stands under a title of the README."""
+    return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)[1]
+
+
+def blocks(text, language=""):
+    """Return the fenced blocks of a language, without their fences."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def table_rows(text):
+    """Return the cells of the only table in a text, without its header."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def quoted(text):
+    """Return what stands in backticks within a line."""
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+PYTHON_BLOCKS = blocks(README, "python")
+WHAT_THERE_IS = [name for row in table_rows(section("What there is")) for name in quoted(row[0])]
+COMMANDS = [name.split()[2] for name in WHAT_THERE_IS if name.startswith("python -m ")]
+CLASSES = [name for name in WHAT_THERE_IS if not name.startswith("python ")]
+
+
+@pytest.fixture(name="run_block")
+def _run_block(tmp_path):
+    """Return a function that runs a block as a file of its own, as a DAG file is, and returns its names."""
+
+    def run_block(code):
+        path = tmp_path / "from_the_readme.py"
+        path.write_text(code, encoding="utf-8")
+        return runpy.run_path(str(path))
+
+    return run_block
+
+
+@pytest.fixture(name="example_connection")
+def _example_connection(monkeypatch):
+    """Set the connection as a shell would by the line of the README, and return it as Airflow reads it."""
+    (line,) = [line for line in README.splitlines() if line.startswith("AIRFLOW_CONN_")]
+    (assignment,) = shlex.split(line)
+    name, _, value = assignment.partition("=")
+    monkeypatch.setenv(name, value)
+    return BaseHook.get_connection("modelarts_default")
+
+
+def task_names(code):
+    """Return the ids of the tasks that some code names: literal task ids, and functions under ``@task``."""
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.keyword) and node.arg == "task_id" and isinstance(node.value, ast.Constant):
+            names.add(node.value.value)
+        if isinstance(node, ast.FunctionDef) and any(ast.unparse(mark) == "task" for mark in node.decorator_list):
+            names.add(node.name)
+    return names
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_python_block_runs(run_block, number):
+    """Every block of Python runs, and the DAGs that it makes have the tasks that it names."""
+    code = PYTHON_BLOCKS[number]
+
+    dags = [value for value in run_block(code).values() if isinstance(value, DAG)]
+
+    assert {task for dag in dags for task in dag.task_ids} == task_names(code)
+
+
+def test_dag_of_the_readme(run_block):
+    """The first block is the DAG that the README is about: wait, choose, and hand the config on."""
+    dag = run_block(PYTHON_BLOCKS[0])["dag"]
+
+    assert dag.dag_id == "search_and_retrain"
+    assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == {
+        "wait_for_search": set(),
+        "best_trial": {"wait_for_search"},
+        "retrain": {"best_trial"},
+    }
+
+
+def test_connection_example_is_a_connection(example_connection):
+    """The line sets a connection that Airflow reads as meant, quotes and all."""
+    assert example_connection.conn_type == "modelarts"
+    assert (example_connection.login, example_connection.password) == ("<access key id>", "<secret access key>")
+    assert example_connection.extra_dejson == {"region": "cn-north-4"}
+
+
+def test_connection_example_is_enough(example_connection):
+    """The hook's own reading takes the connection: nothing that is needed is missing from it."""
+    settings = read_connection(
+        login=example_connection.login,
+        password=example_connection.password,
+        host=example_connection.host,
+        port=example_connection.port,
+        extra=example_connection.extra_dejson,
+    )
+
+    assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
+
+
+def test_connection_table_names_every_field():
+    """The table has exactly the fields that the form has, each once."""
+    described = [name for row in table_rows(section("The connection")) for name in quoted(row[0])]
+
+    assert sorted(described) == sorted([*EXTRA_FIELDS, "login", "password"])
+    assert {"host", "port"} <= set(quoted(section("The connection")))
+
+
+@pytest.mark.parametrize(
+    ("field", "told", "extra"),
+    [
+        ("verify", "`true` (default)", {"verify": "true"}),
+        ("timeout", "`10,60` (default)", {"timeout": "10,60"}),
+        ("retry_seconds", "`90` (default)", {"retry_seconds": "90"}),
+    ],
+)
+def test_connection_defaults(field, told, extra):
+    """A default that the table tells is the one in force."""
+    (meaning,) = [row[1] for row in table_rows(section("The connection")) if f"`{field}`" in row[0]]
+    given = {"login": "a", "password": "b", "host": None, "port": None}
+
+    assert told in meaning
+    assert read_connection(**given, extra={"region": "r", **extra}) == read_connection(**given, extra={"region": "r"})
+
+
+def test_connection_proxies_example():
+    """The example for proxies is JSON that is understood."""
+    (meaning,) = [row[1] for row in table_rows(section("The connection")) if "`proxies`" in row[0]]
+    (example,) = [text for text in quoted(meaning) if text.startswith("{")]
+
+    settings = read_connection(login="a", password="b", host=None, port=None, extra={"region": "r", "proxies": example})
+
+    assert settings.proxies == json.loads(example)
+
+
+def test_what_there_is_names_the_main_classes():
+    """The table is read at all: it names the sensor, the operator, the hook and the clients."""
+    assert {name.rpartition(".")[2] for name in CLASSES} >= {
+        "ModelArtsHyperparameterSearchSensor",
+        "ModelArtsBestTrialOperator",
+        "ModelArtsHook",
+        "ModelArtsClient",
+        "AsyncModelArtsClient",
+        "ModelArtsHyperparameterSearchTrigger",
+    }
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_named_class_imports(name):
+    """What the README names can be imported under that name."""
+    module, _, attribute = name.rpartition(".")
+
+    assert inspect.isclass(getattr(importlib.import_module(f"{PACKAGE}.{module}"), attribute))
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_named_command_exists(module):
+    """What is to be run with ``python -m`` can be."""
+    assert importlib.util.find_spec(f"{module}.__main__")
+
+
+def test_named_hook_methods_exist():
+    """The methods that the README names are on the hook."""
+    (does,) = [row[1] for row in table_rows(section("What there is")) if "ModelArtsHook" in row[0]]
+    named = quoted(does)
+
+    assert {"iter_trials", "list_trials", "request"} <= set(named)
+    assert [name for name in named if not callable(getattr(ModelArtsHook, name, None))] == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (ModelArtsHyperparameterSearchSensor, ["max_failed_trials", "accept_stopped", "modelarts_conn_id"]),
+        (
+            ModelArtsBestTrialOperator,
+            ["mode", "metric", "constraints", "only_if_better_than", "top_k", "modelarts_conn_id"],
+        ),
+    ],
+)
+def test_named_arguments_exist(cls, arguments):
+    """The arguments that the text explains are arguments, and the text explains them."""
+    made = cls(task_id="task", training_job_id="job-1")
+
+    assert [name for name in arguments if not hasattr(made, name)] == []
+    assert set(arguments) <= set(quoted(README))
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_relative_links_lead_to_files(document):
+    """No link into the repository is dead."""
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text(encoding="utf-8"))
+    relative = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+
+    assert [link for link in relative if not (ROOT / link).exists()] == []
+    assert relative or document != "README.md"
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(document):
+    """Every ``make`` that a reader is told to type is in the Makefile."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    code = [
+        line for block in re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) for line in block.split("\n")
+    ]
+    told = {match[1] for line in [*code, *quoted(text)] if (match := re.match(r"make ([a-z0-9]+)", line))}
+
+    assert "test" in told
+    assert told <= set(re.findall(r"^([a-z0-9]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_make_help_tells_every_target():
+    """Who types ``make help`` is told all targets, and none that there is not."""
+    targets = set(re.findall(r"^([a-z0-9]+):", MAKEFILE, re.MULTILINE))
+
+    assert set(re.findall(r'@echo "make ([a-z0-9]+) ', MAKEFILE)) == targets - {"help"}
+
+
+def test_folders_of_the_contributing_guide_exist():
+    """Every folder and module in the guide's map is in the package."""
+    named = [name for row in table_rows(CONTRIBUTING) for name in quoted(row[0])]
+
+    assert {"core/", "client.py"} <= set(named)
+    assert [name for name in named if not (ROOT / PACKAGE / name).exists()] == []
+
+
+def test_versions_that_run_on_every_change_have_constraints():
+    """The versions told to be tested on every change are those that the repository pins."""
+    always = [row[0] for row in table_rows(section("Versions")) if "every change" in row[2]]
+
+    assert sorted(always) == sorted(
+        path.stem.removeprefix("airflow-") for path in (ROOT / "constraints").glob("airflow-*.txt")
+    )
+
+
+def test_demo_output_is_what_the_demo_prints(modelarts_emulator):
+    """Each line that the README shows is what sensor and operator say of the same search."""
+    job_id, said = modelarts_emulator.job_id("growing"), []
+    watch = SearchWatch(job_id, WaitPolicy())
+    with ModelArtsClient(modelarts_emulator.settings()) as client:
+        state = State.WAITING
+        while state is State.WAITING:
+            glance = client.run(watch.look(lambda: 0.0))
+            state = glance.state
+            said += [glance.news] if glance.news else []
+        look = client.run(choose_from_search(job_id))
+    ranking = rank(look.listing.trials, criterion_for(look.job.search))
+    (best,) = select_best(ranking)
+
+    (shown,) = re.findall(r"<!-- demo -->\n```\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
+
+    assert shown.splitlines() == [
+        "==> While the search ran, the sensor said",
+        *said,
+        "==> The operator ranked",
+        *ranking_table(ranking).splitlines(),
+        "==> The next task received",
+        str(best.trial.config),
+    ]
