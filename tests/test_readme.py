@@ -203,7 +203,7 @@ def test_named_hook_methods_exist():
     (does,) = [row[1] for row in table_rows(section("What there is")) if "ModelArtsHook" in row[0]]
     named = quoted(does)
 
-    assert {"iter_trials", "list_trials", "request"} <= set(named)
+    assert "request" in named
     assert [name for name in named if not callable(getattr(ModelArtsHook, name, None))] == []
 
 
