@@ -114,4 +114,7 @@ def _bound(field: str, value: object) -> Bound:
     ends = coerce.mapping(field, value)
     if not ends or set(ends) - {"min", "max"}:
         raise ModelArtsConfigurationError(f"{field} must have min, max or both, not {', '.join(ends) or 'neither'}")
-    return Bound(**{end: coerce.number(f"{field}.{end}", limit) for end, limit in ends.items()})
+    bound = Bound(**{end: coerce.number(f"{field}.{end}", limit) for end, limit in ends.items()})
+    if bound.min is not None and bound.max is not None and bound.min > bound.max:
+        raise ModelArtsConfigurationError(f"{field}: min {bound.min!r} is above max {bound.max!r}")
+    return bound

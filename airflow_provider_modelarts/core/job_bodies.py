@@ -67,10 +67,10 @@ def parameter_text(name: str, value: object, constraint_type: str = "") -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return repr(value)
+        return repr(int(value))
     if isinstance(value, float) and math.isfinite(value):
         if not whole:
-            return repr(value)
+            return repr(float(value))
         if value.is_integer():
             return repr(int(value))
     wanted = "a whole number" if whole else "text, a finite number or a flag"

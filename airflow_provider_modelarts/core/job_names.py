@@ -36,7 +36,7 @@ class TaskIdentity:
         words = [self.prefix, self.dag_id, self.task_id]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words if word)
         room = _LONGEST_NAME - _ROOM_FOR_SUFFIX - _HASH - 1
-        return f"{readable[:room].strip('-')}-{self.fingerprint}"
+        return f"{readable[:room].strip('-') or 'job'}-{self.fingerprint}"
 
     @property
     def fingerprint(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.progress import Progress
@@ -40,7 +41,7 @@ class ChangeLog:
 
 def progress_line(look: Look, progress: Progress) -> str:
     """Return one line on a look at a search: trials per status and the best value so far."""
-    line = f"Training job {look.job.id} is {look.job.phase_text}"
+    line = f"Training job {look.job.id} is {_clean(look.job.phase_text)}"
     if progress.listed:
         of = f"/{progress.expected}" if progress.expected else f" of {progress.listed} listed"
         counts = ", ".join(f"{count} {_clean(status)}" for status, count in progress.counts.items())
@@ -96,8 +97,17 @@ def _more(items: Sequence[object], limit: int) -> list[str]:
 
 def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [[_clean(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(_padded, row, widths)).rstrip() for row in cells]
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
+
+
+def _width(cell: str) -> int:
+    """Return the columns that a text takes on a screen: Chinese characters take two."""
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in cell)
 
 
 def _value(value: JSON) -> str:

@@ -17,7 +17,6 @@ SCHEMA_VERSION = 1
 _LARGEST_CONFIG = 32_768  # characters of JSON
 _MOST_METRICS = 200
 _DEEPEST = 20
-_INT64 = range(-(2**63), 2**63)
 
 
 def search_summary(job: TrainingJob, progress: Progress) -> dict[str, JSON]:
@@ -59,12 +58,12 @@ def trial_record(
     :raises ModelArtsProtocolError: when its config cannot be handed on; see :func:`checked_config`.
     """
     trial = ranked.trial
-    metrics = list(trial.metrics.items())[:_MOST_METRICS]
+    metrics = [pair for pair in trial.metrics.items() if _is_plain(pair[0])][:_MOST_METRICS]
     return {
         "schema_version": SCHEMA_VERSION,
         "training_job_id": training_job_id,
         "trial_id": trial.trial_id,
-        "trial_index": trial.index,
+        "trial_index": trial.index if trial.index is not None and _fits(trial.index) else None,
         "rank": ranked.rank,
         "config": checked_config(trial.trial_id, trial.config),
         "metric": criterion.metric,
@@ -111,14 +110,31 @@ def _checked(trial_id: str, where: str, value: JSON, depth: int) -> JSON:
             return value
         case float() if not math.isfinite(value):
             raise _refused(trial_id, where, f"is {value}, which is no JSON")
-        case int() if value not in _INT64:
+        case int() if not _fits(value):
             raise _refused(trial_id, where, "is an integer beyond 64 bits")
+        case str() if not _is_storable(value):
+            raise _refused(trial_id, where, "holds text that databases refuse")
     return value
 
 
 def _check_key(trial_id: str, name: str) -> None:
     if name.startswith("__"):
         raise _refused(trial_id, name, "begins with two underscores, with which Airflow marks objects")
+    if not _is_storable(name):
+        raise _refused(trial_id, repr(name), "holds text that databases refuse")
+
+
+def _is_storable(text: str) -> bool:
+    """Return whether a database takes a text as JSON: PostgreSQL refuses NUL and halves of characters."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+def _is_plain(name: str) -> bool:
+    return not name.startswith("__") and _is_storable(name)
 
 
 def _refused(trial_id: str, where: str, why: str) -> ModelArtsProtocolError:

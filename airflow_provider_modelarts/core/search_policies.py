@@ -73,7 +73,7 @@ def with_search(
         target["policies"] = {"auto_search": auto_search(search_space, objective, algorithm)}
     elif policies is not None:
         target["policies"] = cast("JSON", dict(coerce.mapping("policies", policies)))
-    if not child(target, "policies", "auto_search") and not target.get("id"):
+    if not child(target, "policies", "auto_search") and not (target.get("id") or target.get("subscription_id")):
         raise ModelArtsConfigurationError(
             "the job has no search: give search_space, objective and algorithm, or policies, or an algorithm with one"
         )
@@ -99,11 +99,13 @@ def _reward_attr(objective: Mapping[str, object]) -> JSON:
     metric, regex = objective["metric"], objective["regex"]
     if not isinstance(metric, str) or not metric:
         raise ModelArtsConfigurationError(f"objective.metric must be the name of a metric, not {describe(metric)}")
+    if not isinstance(regex, str) or not regex:
+        raise ModelArtsConfigurationError(f"objective.regex must be a regular expression, not {describe(regex)}")
     try:
-        re.compile(str(regex))
+        re.compile(regex)
     except re.error as error:
         raise ModelArtsConfigurationError(f"objective.regex is no regular expression: {error}") from error
-    return {"name": metric, "mode": coerce.choice("objective.mode", objective["mode"], Mode).value, "regex": str(regex)}
+    return {"name": metric, "mode": coerce.choice("objective.mode", objective["mode"], Mode).value, "regex": regex}
 
 
 def _search_param(name: str, values: object) -> JSON:

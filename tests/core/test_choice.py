@@ -135,7 +135,6 @@ def test_wish_of_a_wrong_argument(argument, value, said):
     assert str(caught.value) == said
 
 
-@pytest.mark.xfail(strict=True, reason="a bound whose ends contradict each other is taken, and no trial ever meets it")
 def test_wish_of_a_bound_that_nothing_can_meet():
     """A minimum above the maximum is a slip of the pen, not a wish."""
     with pytest.raises(ModelArtsConfigurationError, match=r"constraints\['loss'\]"):

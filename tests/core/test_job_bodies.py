@@ -236,7 +236,6 @@ class Float64(float):
         return f"np.float64({float(self)})"
 
 
-@pytest.mark.xfail(strict=True, reason="repr(value) is the repr of the subclass")
 @pytest.mark.parametrize(("value", "written"), [(Size.LARGE, "64"), (Float64(0.02), "0.02")])
 def test_parameter_text_of_a_number_with_a_repr_of_its_own(value, written):
     """Members of an IntEnum and numpy's floats are numbers, and are written as such."""

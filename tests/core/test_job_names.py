@@ -105,7 +105,6 @@ def test_name_is_allowed_by_the_platform(identity):
     assert re.fullmatch(r"[A-Za-z0-9_-]{13,60}", identity.name)
 
 
-@pytest.mark.xfail(strict=True, reason="where nothing readable is left, the name begins with the hyphen of the hash")
 def test_name_of_ids_without_any_allowed_character():
     """Airflow allows Chinese ids: their names begin with a letter or digit all the same."""
     assert replace(ME, prefix="", dag_id="训练", task_id="搜索").name[0].isalnum()

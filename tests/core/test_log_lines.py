@@ -146,7 +146,6 @@ def test_progress_line_with_words_of_the_platform_that_break_lines():
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the phase's own word enters the line as it is")
 def test_progress_line_of_a_phase_that_breaks_lines():
     """A phase that nobody has heard of cannot forge a line of the log either."""
     assert line_on(job("Hiber\nnating")) == "Training job job-1 is Hiber?nating"
@@ -214,7 +213,6 @@ def test_table_title_cannot_break_lines():
     """)
 
 
-@pytest.mark.xfail(strict=True, reason="widths count characters, of which wide ones take two columns of a terminal")
 def test_table_is_aligned_with_wide_characters():
     """Chinese characters take two columns of a terminal each: three of them are as wide as six letters."""
     table = table_of(

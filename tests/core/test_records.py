@@ -109,7 +109,6 @@ def test_record_keeps_nothing_of_the_caller():
     assert (winner.config, winner.metrics, counts) == ({"layers": [64]}, {"acc": 0.9}, {"TERMINATED": 1})
 
 
-@pytest.mark.xfail(strict=True, reason="a metric's name enters the record unchecked")
 def test_record_of_a_metric_that_airflow_would_act_upon():
     """A metric whose name Airflow takes for the mark of an object does not come into the record."""
     record = record_of(trial(config={}, metrics={"acc": 0.9, "__classname__": 0.5}))
@@ -117,7 +116,6 @@ def test_record_of_a_metric_that_airflow_would_act_upon():
     assert record["metrics"] == {"acc": 0.9}
 
 
-@pytest.mark.xfail(strict=True, reason="the trial's index enters the record unchecked")
 def test_record_of_an_index_beyond_64_bits():
     """An integer that a later reader cannot take does not come into the record."""
     assert record_of(trial(config={}, index=2**63))["trial_index"] is None
@@ -177,7 +175,6 @@ def test_config_that_is_refused(config, said):
     assert refusal(config).startswith(f"the config of trial t7 cannot be handed on: {said}")
 
 
-@pytest.mark.xfail(strict=True, reason="text is not looked at; Postgres refuses it in jsonb, where XCom is kept")
 @pytest.mark.parametrize("config", [{"name": "a\0b"}, {"name": "\ud800"}, {"a\0b": 1}])
 def test_config_with_text_that_a_database_refuses(config):
     """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
