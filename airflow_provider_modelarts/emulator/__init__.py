@@ -1,17 +1,23 @@
-"""A local ModelArts: the routes around hyperparameter search, on scripted searches, for tests and demonstrations.
+"""A local ModelArts for tests and demonstrations: it holds scripted searches, and really runs training jobs.
 
 It checks signatures, pages tables and refuses what it does not know as the cloud does. Synchronous code serves one
 beside itself with :func:`running`; ``python -m airflow_provider_modelarts.emulator`` serves one by itself; tests of
 DAGs take the fixture of :mod:`~airflow_provider_modelarts.emulator.pytest_plugin`.
 
 ================ ==========================================================
-``script``       what becomes of a search and its trials, as data
-``scenarios``    the searches that every emulator holds
-``jobs``         state: a job that moves on when it is looked at
+``script``       what becomes of a scripted search and its trials, as data
+``scenarios``    the scripted searches that every emulator holds
+``runs``         jobs that are created, and run as processes of this machine
+``jobs``         state: what a job is, and one that follows its script
 ``cloud``        state: the jobs and algorithms of one project
 ``table``        how trial tables are written
 ``documents``    how jobs and algorithms are written
+``events``       how the events of a job are listed
+``analysis``     how much each hyperparameter matters
 ``job_searches`` conditions and order of a job search
+``calls``        what operations read
+``looking``      operations that look
+``acting``       operations that change something
 ``routes``       which operation has which path
 ``errors``       how the platform says no
 ``gate``         who may come in

@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         key=AccessKey(options.access_key, options.secret_key),
         config_encoding=options.config_encoding,
         offset_unit=options.offset_unit,
+        root=options.root,
+        max_parallel=options.max_parallel,
     )
     if not _is_loopback(options.host):
         print(f"{options.host} is no loopback address: other machines can reach this emulator", file=sys.stderr)
@@ -51,7 +53,8 @@ def _summary(emulator: Emulator) -> str:
     jobs = " ".join(emulator.job_ids.values())
     return (
         f"ModelArts emulator at {emulator.endpoint} access key {emulator.access_key} "
-        f"project {emulator.project_id} jobs {jobs}"
+        f"project {emulator.project_id} jobs {jobs}; "
+        f"it executes the training scripts that it is given, from {emulator.root}"
     )
 
 
@@ -60,6 +63,12 @@ def _write_at_once(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _is_loopback(host: str) -> bool:
@@ -72,7 +81,8 @@ def _is_loopback(host: str) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_modelarts.emulator",
-        description="Serve a local ModelArts with scripted hyperparameter searches, until SIGINT or SIGTERM.",
+        description="Serve a local ModelArts until SIGINT or SIGTERM, with scripted hyperparameter searches. "
+        "It executes the training scripts that it is given, on this machine.",
     )
     add = parser.add_argument
     add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
@@ -82,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--offset-unit", choices=[*OffsetUnit], default=OffsetUnit.PAGE.value, help="what offset counts")
     add("--access-key", default=DEMO_KEY.access_key, help="access key id to let in (default: %(default)s)")
     add("--secret-key", default=DEMO_KEY.secret_key, help="its secret (default: a fixed one, see --ready-file)")
+    add("--root", type=Path, help="folder of the buckets, which also keeps jobs (default: a temporary one)")
+    add("--max-parallel", type=_positive, default=2, help="trials of a search that run at once (default: %(default)s)")
     add("--ready-file", type=Path, help="JSON file to write once it serves: endpoint, connection, job ids")
     return parser
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from airflow_provider_modelarts.emulator.calls import Call
 from airflow_provider_modelarts.emulator.canned import CannedAnswer
 from airflow_provider_modelarts.emulator.errors import (
     Refusal,
@@ -19,7 +20,7 @@ from airflow_provider_modelarts.emulator.errors import (
     wrong_project,
 )
 from airflow_provider_modelarts.emulator.gate import Received
-from airflow_provider_modelarts.emulator.routes import ROUTES, Call, Route
+from airflow_provider_modelarts.emulator.routes import ROUTES, Route
 
 if TYPE_CHECKING:
     from airflow_provider_modelarts.emulator.instance import Emulator
@@ -70,7 +71,8 @@ def _handler(emulator: Emulator, route: Route) -> Handler:
         names = dict(request.match_info)
         if names.get("project_id", emulator.project_id) != emulator.project_id:
             raise wrong_project()
-        return _json(route.answer(emulator.cloud, Call(names, request.query, await request.read())))
+        value = route.answer(emulator.cloud, Call(names, request.query, await request.read()))
+        return web.Response(status=204) if value is None else _json(value, route.status)
 
     return handle
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.shapes import JSON, child
 from airflow_provider_modelarts.emulator.documents import algorithm_document
-from airflow_provider_modelarts.emulator.errors import algorithm_not_found, job_not_found
+from airflow_provider_modelarts.emulator.errors import algorithm_not_found, bad_request, job_not_found
 from airflow_provider_modelarts.emulator.jobs import Clock, Job, ScriptedJob
+from airflow_provider_modelarts.emulator.runs.bodies import checked_body, whole_algorithm
+from airflow_provider_modelarts.emulator.runs.workshop import Workshop
 from airflow_provider_modelarts.emulator.script import Search
 from airflow_provider_modelarts.emulator.table import TableStyle
 
@@ -23,6 +25,7 @@ class Cloud:
         self.region = region
         self.project_id = project_id
         self.style = style
+        self._workshop: Workshop | None = None
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._algorithms: dict[str, Mapping[str, JSON]] = {}
@@ -36,6 +39,37 @@ class Cloud:
         self.add(ScriptedJob(search, self._clock))
         if search.algorithm_id:
             self._algorithms[search.algorithm_id] = algorithm_document(search)
+
+    def open(self, workshop: Workshop) -> None:
+        """Let jobs be created, and add those that were created before."""
+        self._workshop = workshop
+        for job in workshop.kept():
+            self.add(job)
+
+    async def close(self) -> None:
+        """End all jobs that run."""
+        if self._workshop is not None:
+            await self._workshop.close()
+            self._workshop = None
+
+    def create(self, body: Mapping[str, JSON]) -> Job:
+        """Add the job that a body of CreateTrainingJob asks for, and let it run; or refuse it."""
+        if self._workshop is None:
+            raise RuntimeError("jobs are created only while the emulator serves")
+        checked = checked_body(body)
+        name = child(checked, "metadata", "name")
+        if any(child(dict(job.document()), "metadata", "name") == name for job in self.jobs()):
+            raise bad_request("2751", f"The training job name {name} is in use.")
+        job = self._workshop.create(checked, whole_algorithm(checked, self.algorithm))
+        self.add(job)
+        return job
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job; what still runs of it is ended."""
+        self.job(job_id)
+        del self._jobs[job_id]
+        if self._workshop is not None:
+            self._workshop.remove(job_id)
 
     def job(self, job_id: str) -> Job:
         """Return a job, or raise the platform's refusal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_modelarts.core.jobs import JobPhase
@@ -55,7 +55,7 @@ def job_document(search: Search, phase: JobPhase, times: JobTimes, now: float) -
             "workspace_id": "0",
             "user_name": "emulator",
         },
-        "status": _status(search, phase, times, now),
+        "status": job_status(phase, times, now, ["worker-0"], (1, search.message) if search.message else None),
         "algorithm": {
             **({"id": search.algorithm_id} if search.algorithm_id else {}),
             "name": f"{search.name}-algorithm",
@@ -104,17 +104,23 @@ def _as_text(entry: Mapping[str, JSON]) -> dict[str, JSON]:
     return {**entry, "discrete_values": ",".join(map(str, values))} if isinstance(values, list) else dict(entry)
 
 
-def _status(search: Search, phase: JobPhase, times: JobTimes, now: float) -> dict[str, JSON]:
+def job_status(
+    phase: JobPhase, times: JobTimes, now: float, tasks: Sequence[str], failure: tuple[int, str] | None
+) -> dict[str, JSON]:
+    """Return the ``status`` of a job.
+
+    :param failure: exit code and message of a job that broke.
+    """
     status: dict[str, JSON] = {
         "phase": phase.value,
         "secondary_phase": "CreateFailed" if phase is JobPhase.ABNORMAL else phase.value,
         "duration": _milliseconds(times.duration(now)),
         "start_time": _milliseconds(times.started or 0),
         "node_count_metrics": None,
-        "tasks": ["worker-0"],
+        "tasks": list(tasks),
     }
-    if phase.is_failure and search.message:
-        status["task_statuses"] = [{"task": "worker-0", "exit_code": 1, "message": search.message}]
+    if phase.is_failure and failure:
+        status["task_statuses"] = [{"task": tasks[0], "exit_code": failure[0], "message": failure[1]}]
     return status
 
 

@@ -80,3 +80,24 @@ def bad_body() -> Refusal:
 def bad_filter(code: str, what: str) -> Refusal:
     """A condition of a job search cannot be read; ``code`` tells which part of it."""
     return Refusal(400, code, f"Invalid {what}.", _CHECK_PARAMETER)
+
+
+def bad_request(code: str, message: str) -> Refusal:
+    """What was sent cannot be done; ``code`` is the number of the platform's code."""
+    return Refusal(400, f"ModelArts.{code}", message, _CHECK_PARAMETER)
+
+
+def trial_not_found(trial_id: str) -> Refusal:
+    """The job has no such trial. The platform publishes no code for it."""
+    return bad_request("2788", f"Trial (ID: {trial_id}) not found.")
+
+
+def not_allowed_to_terminate(job_id: str, phase: str) -> Refusal:
+    """The job has ended, or is being stopped already."""
+    message = f"The training job (ID: {job_id}) is not allowed to be terminated: it is {phase}."
+    return Refusal(409, "ModelArts.2796", message, _CHECK_JOB)
+
+
+def bad_event_query(name: str) -> Refusal:
+    """A parameter of an event listing is out of its range."""
+    return Refusal(400, "ModelArts.50004000", f"Bad request: {name}.", _CHECK_PARAMETER)

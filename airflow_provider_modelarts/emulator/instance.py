@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import parse_qsl
 
 from airflow_provider_modelarts.core.retry import RetryPolicy
@@ -17,6 +21,7 @@ from airflow_provider_modelarts.emulator.cloud import Cloud
 from airflow_provider_modelarts.emulator.documents import JobTimes, job_document
 from airflow_provider_modelarts.emulator.gate import Gate, Received
 from airflow_provider_modelarts.emulator.jobs import Clock, GivenJob
+from airflow_provider_modelarts.emulator.runs.workshop import Workshop
 from airflow_provider_modelarts.emulator.scenarios import SCENARIOS, running_search
 from airflow_provider_modelarts.emulator.script import Search
 from airflow_provider_modelarts.emulator.table import ConfigEncoding, OffsetUnit, TableStyle
@@ -49,6 +54,9 @@ class Emulator:
     :param extra_columns: columns that nobody has heard of, each with the cell of all its rows.
     :param clock: seconds since the epoch, for signatures and the times of jobs.
     :param on_request: called with each request before it is answered, on the server's thread.
+    :param root: folder whose subfolders are the buckets, and which keeps the jobs that are created; None for a
+        temporary one.
+    :param max_parallel: how many trials of one search may run at once.
     """
 
     def __init__(
@@ -64,6 +72,8 @@ class Emulator:
         extra_columns: Mapping[str, str] | None = None,
         clock: Clock = time.time,
         on_request: Callable[[SeenRequest], None] | None = None,
+        root: str | os.PathLike[str] | None = None,
+        max_parallel: int = 2,
     ) -> None:
         self.endpoint = ""
         self.region = region
@@ -79,6 +89,9 @@ class Emulator:
         self._clock = clock
         self._canned = CannedAnswers()
         self._numbers = itertools.count(1)
+        self._root = Path(root) if root is not None else None
+        self._temporary: TemporaryDirectory[str] | None = None
+        self._max_parallel = max_parallel
         self._job_ids = {
             name: self.add_search(SCENARIOS[name]()) for name in (SCENARIOS if scenarios is None else scenarios)
         }
@@ -91,6 +104,31 @@ class Emulator:
     def job_id(self, scenario: str) -> str:
         """Return the job id of a scenario."""
         return self._job_ids[scenario]
+
+    @property
+    def root(self) -> Path:
+        """The folder whose subfolders are the buckets. A temporary one is there while the emulator serves."""
+        if self._root is None:
+            raise RuntimeError("the temporary root is there only while the emulator serves")
+        return self._root
+
+    def open(self) -> None:
+        """Begin to serve: the jobs that the root keeps are there, and jobs can be created.
+
+        :raises OSError: when the root cannot be used.
+        """
+        if self._root is None:
+            self._temporary = TemporaryDirectory(prefix="modelarts-emulator-")
+            self._root = Path(self._temporary.name)
+        self._root.mkdir(parents=True, exist_ok=True)
+        self.cloud.open(Workshop(self._root, self._clock, self._max_parallel))
+
+    async def close(self) -> None:
+        """End all jobs that run, and forget a temporary root."""
+        await self.cloud.close()
+        if self._temporary is not None:
+            await asyncio.to_thread(self._temporary.cleanup)
+            self._temporary = self._root = None
 
     def connection(self) -> dict[str, object]:
         """Return the Airflow connection that leads here; as JSON it is the value of ``AIRFLOW_CONN_...``."""
@@ -188,4 +226,5 @@ def describe(emulator: Emulator) -> dict[str, object]:
         "project_id": emulator.project_id,
         "connection": emulator.connection(),
         "jobs": dict(emulator.job_ids),
+        "root": str(emulator.root),
     }

@@ -8,7 +8,7 @@ anybody has looked. So the same calls always meet the same search, and a test ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from airflow_provider_modelarts.core.jobs import JobPhase
@@ -86,6 +86,12 @@ class TrialScript:
         reports = [cells for at, cells in self.early if at <= tick]
         return [*reports, self.cells] if self.has_ended(tick) else reports
 
+    def ended_at(self, tick: int) -> TrialScript:
+        """Return it as it is when it is stopped at a tick: its last report is its end."""
+        *early, (_, cells) = [(at, cells) for at, cells in self.early if at <= tick] or [(tick, {})]
+        starts = tick if self.starts is None else min(self.starts, tick)
+        return replace(self, early=early, cells=cells, starts=starts, ends=tick, status="TERMINATED")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
@@ -141,7 +147,7 @@ class Search:
         return {
             "done": str(trial.has_ended(tick)),
             "pid": str(_FIRST_PID + place) if trial.has_started(tick) else "",
-            "config": _with_platform_keys(trial.config, place if trial.index is None else trial.index),
+            "config": with_platform_keys(trial.config, place if trial.index is None else trial.index),
             "trial_id": trial.trial_id,
             "training_iteration": str(len(reports)) if reports else "",
             "time_total_s": str(_SECONDS_PER_REPORT * len(reports)) if reports else "",
@@ -151,11 +157,18 @@ class Search:
             **latest,
         }
 
+    def reports(self, place: int, trial: TrialScript, tick: int) -> list[dict[str, JSON]]:
+        """Return a row per report of a trial; the last one of a trial that has ended comes again, as done."""
+        rows = [self.row(place, trial, at) for at, _ in trial.early if at < tick and not trial.has_ended(at)]
+        now = self.row(place, trial, tick)
+        return [*rows, {**now, "done": "False"}, now] if trial.has_ended(tick) else [*rows, now]
+
 
 def job_id_of(name: str) -> str:
     """Return the id of the job of a name: readable, and in the shape of the platform's."""
     return f"00000000-0000-4000-8000-{name}"
 
 
-def _with_platform_keys(config: Mapping[str, JSON], index: int) -> dict[str, JSON]:
+def with_platform_keys(config: Mapping[str, JSON], index: int) -> dict[str, JSON]:
+    """Return the ``config`` cell of hyperparameters: ``trial_index`` and the ``param/`` duplicates are added."""
     return {**config, "trial_index": index, **{f"param/{name}": value for name, value in config.items()}}

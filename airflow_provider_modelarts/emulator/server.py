@@ -29,12 +29,14 @@ async def serving(emulator: Emulator, host: str = LOOPBACK, port: int = 0) -> As
     runner = web.AppRunner(make_app(emulator), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
+        emulator.open()
         await web.TCPSite(runner, host, port).start()
         name = f"[{host}]" if ":" in host else host
         emulator.endpoint = f"http://{name}:{runner.addresses[0][1]}"
         yield
     finally:
         await runner.cleanup()
+        await emulator.close()
 
 
 @contextmanager

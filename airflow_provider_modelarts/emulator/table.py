@@ -11,6 +11,10 @@ from enum import StrEnum
 
 from airflow_provider_modelarts.core.shapes import JSON
 
+_TRIAL_LEADING = ("done", "pid", "best_reward", "time_total_s", "config")
+_TRIAL_LAST = ("trial_id", "training_iteration", "reward_attr")
+_NOT_IN_TRIAL = ("", "worker_index", "status")
+
 
 class ConfigEncoding(StrEnum):
     """How the ``config`` cell is written.
@@ -89,6 +93,26 @@ class Page:
     header: Sequence[str]
     data: Sequence[Sequence[JSON]]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The newest part of a log, and how long it is in all."""
+
+    content: bytes
+    size: int
+
+
+def trial_header(columns: Iterable[str]) -> list[str]:
+    """Return the columns of the table of one trial: another order, and neither status nor numbers of rows."""
+    metrics = [name for name in columns if name not in {*_TRIAL_LEADING, *_TRIAL_LAST, *_NOT_IN_TRIAL}]
+    return [*_TRIAL_LEADING, *metrics, *_TRIAL_LAST]
+
+
+def write_reports(header: Sequence[str], reports: Iterable[Mapping[str, JSON]], style: TableStyle) -> Page:
+    """Return the table of one trial: a row per report, the last of them its present state."""
+    data = [style.write_row(header, number, cells, may_be_short=False) for number, cells in enumerate(reports)]
+    return Page(header, data, len(data))
 
 
 def _with_decimals(value: object) -> object:

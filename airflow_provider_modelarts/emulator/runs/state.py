@@ -1,0 +1,118 @@
+"""What is known of one job that was created here, and how it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from airflow_provider_modelarts.core.jobs import JobPhase
+from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, child, text
+from airflow_provider_modelarts.emulator.documents import JobTimes, job_status
+from airflow_provider_modelarts.emulator.jobs import Clock
+from airflow_provider_modelarts.emulator.runs.archive import JobFolder
+from airflow_provider_modelarts.emulator.runs.trials import TrialRun, read_trial
+
+TASK = "worker-0"
+
+_MOST_EVENTS = 1000
+
+
+@dataclass(slots=True)
+class JobState:
+    """One job. Every change of its phase is kept at once.
+
+    :param document: what ShowTrainingJobDetails answers, but for its status.
+    :param failure: exit code and message of a job that broke.
+    """
+
+    document: dict[str, JSON]
+    folder: JobFolder
+    clock: Clock
+    times: JobTimes
+    phase: JobPhase = JobPhase.CREATING
+    failure: tuple[int, str] | None = None
+    events: list[dict[str, JSON]] = field(default_factory=list)
+    trials: list[TrialRun] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return text(child(self.document, "metadata", "id"))
+
+    def enter(self, phase: JobPhase) -> None:
+        """Note that the job is in another phase."""
+        self.phase = phase
+        self.times = self.times.after(phase, self.clock())
+        self.note("Info", f"Training job is {phase.value}.")
+
+    def fail(self, code: int, message: str) -> None:
+        """Note that the job broke."""
+        self.phase, self.failure = JobPhase.FAILED, (code, message)
+        self.times = self.times.after(self.phase, self.clock())
+        self.note("Error", f"Training job failed with exit code {code}: {message}")
+
+    def note(self, level: str, message: str) -> None:
+        """Add an event, and keep everything."""
+        time = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
+        event: dict[str, JSON] = {"time": time, "level": level, "message": message, "source": "Job"}
+        self.events = [*self.events, event][-_MOST_EVENTS:]
+        self.save()
+
+    def describe(self, description: str) -> None:
+        """Change the description."""
+        metadata = as_object(self.document["metadata"], "metadata")
+        self.document["metadata"] = {**metadata, "description": description}
+        self.save()
+
+    def answer(self) -> dict[str, JSON]:
+        """Return the job as ShowTrainingJobDetails answers it."""
+        status = job_status(self.phase, self.times, self.clock(), [TASK], self.failure)
+        return {**self.document, "status": status}
+
+    def save(self) -> None:
+        """Keep everything."""
+        self.folder.save(
+            {
+                "document": self.document,
+                "times": cast("JSON", asdict(self.times)),
+                "phase": self.phase.value,
+                "failure": list(self.failure) if self.failure else None,
+                "events": cast("JSON", self.events),
+                "trials": [cast("JSON", asdict(trial)) for trial in self.trials],
+                "saved": self.clock(),
+            }
+        )
+
+
+def read_state(kept: JSON, folder: JobFolder, clock: Clock) -> JobState:
+    """Return a job that was kept. One that was running then has ended since, and says so.
+
+    :raises KeyError, TypeError, ValueError, ModelArtsProtocolError: when it is none.
+    """
+    state = as_object(kept, "a kept job")
+    failure = state["failure"]
+    job = JobState(
+        document=as_object(state["document"], "its document"),
+        folder=folder,
+        clock=clock,
+        times=JobTimes(**cast("Mapping[str, float]", state["times"])),
+        phase=JobPhase(text(state["phase"])),
+        failure=cast("tuple[int, str]", tuple(failure)) if isinstance(failure, list) else None,
+        events=[as_object(event, "an event") for event in as_list(state["events"], "its events")],
+        trials=[read_trial(as_object(trial, "a trial")) for trial in as_list(state["trials"], "its trials")],
+    )
+    if not job.phase.is_terminal:
+        job.clock = lambda: cast("float", state["saved"])
+        interrupt(job)
+        job.clock = clock
+    return job
+
+
+def interrupt(job: JobState) -> None:
+    """Note that the emulator, and the job with it, has ended."""
+    if job.phase is JobPhase.TERMINATING:
+        job.enter(JobPhase.TERMINATED)
+    else:
+        job.fail(137, "the emulator ended while the job was running")
