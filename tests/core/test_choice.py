@@ -71,6 +71,7 @@ def test_wish_of_the_defaults():
         ("constraints", "", "constraints", None),
         ("constraints", {}, "constraints", {}),
         ("constraints", {"loss": {"max": 0.1}}, "constraints", {"loss": Bound(max=0.1)}),
+        ("constraints", {"loss": {"max": 1, "min": 1}}, "constraints", {"loss": Bound(min=1.0, max=1.0)}),
         ("constraints", {"loss": {"min": "0"}}, "constraints", {"loss": Bound(min=0.0)}),
         ("constraints", '{"loss": {"max": 0.1, "min": 0}}', "constraints", {"loss": Bound(min=0.0, max=0.1)}),
         (

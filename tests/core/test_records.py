@@ -109,16 +109,20 @@ def test_record_keeps_nothing_of_the_caller():
     assert (winner.config, winner.metrics, counts) == ({"layers": [64]}, {"acc": 0.9}, {"TERMINATED": 1})
 
 
-def test_record_of_a_metric_that_airflow_would_act_upon():
-    """A metric whose name Airflow takes for the mark of an object does not come into the record."""
-    record = record_of(trial(config={}, metrics={"acc": 0.9, "__classname__": 0.5}))
+@pytest.mark.parametrize("name", ["__classname__", "__var", "a\0b", "\ud800"])
+def test_record_of_a_metric_that_cannot_be_handed_on(name):
+    """A metric whose name Airflow takes for the mark of an object, or a database refuses, is left out."""
+    record = record_of(trial(config={}, metrics={"acc": 0.9, name: 0.5}))
 
     assert record["metrics"] == {"acc": 0.9}
 
 
-def test_record_of_an_index_beyond_64_bits():
+@pytest.mark.parametrize(
+    ("index", "told"), [(0, 0), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), (2**63, None), (-(2**63) - 1, None)]
+)
+def test_record_of_an_index_up_to_64_bits(index, told):
     """An integer that a later reader cannot take does not come into the record."""
-    assert record_of(trial(config={}, index=2**63))["trial_index"] is None
+    assert record_of(trial(config={}, index=index))["trial_index"] == told
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,7 @@ def test_record_of_an_index_beyond_64_bits():
         {"lr": 0.02, "batch": 64, "name": "adam", "nesterov": True, "decay": None},
         {"layers": [64, [32.0, None]], "optimizer": {"name": "adam", "betas": [0.9, 0.999]}},
         {"lowest": -(2**63), "highest": 2**63 - 1},
+        {"text": "\ud7ff\ue000 😀 \x01\n"},
         {"text": "NaN", "chinese": "学习率", "zero": 0, "no": False, "blank": ""},
         {"_private": 1, "a__b": 2, "end__": 3, "": 4},
         {"classname": 1, "data": 2, "var": 3, "type": 4},
@@ -175,7 +180,9 @@ def test_config_that_is_refused(config, said):
     assert refusal(config).startswith(f"the config of trial t7 cannot be handed on: {said}")
 
 
-@pytest.mark.parametrize("config", [{"name": "a\0b"}, {"name": "\ud800"}, {"a\0b": 1}])
+@pytest.mark.parametrize(
+    "config", [{"name": "a\0b"}, {"name": "\ud800"}, {"name": ["\udfff"]}, {"a\0b": 1}, {"a": {"\udfff": 1}}]
+)
 def test_config_with_text_that_a_database_refuses(config):
     """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
     assert refusal(config).startswith("the config of trial t7 cannot be handed on: ")
@@ -254,6 +261,13 @@ def test_summary_of_a_search_of_unknown_size():
     summary = search_summary(job(), assess(job(), Listing(), WaitPolicy(), 0))
 
     assert (summary["trials"], summary["expected_trials"], summary["trial_counts"]) == (0, None, {})
+
+
+def test_summary_of_a_phase_that_nobody_has_heard_of():
+    """The phase is told in the platform's own word."""
+    summary = search_summary(job("Hibernating"), assess(job("Hibernating"), Listing(), WaitPolicy(), 0))
+
+    assert summary["job_phase"] == "Hibernating"
 
 
 def test_summary_of_a_job():

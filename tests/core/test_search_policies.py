@@ -280,6 +280,14 @@ def test_algorithm_parameter(given, sent):
             {**TPE, "kappa": 2.5},
             "algorithm tpe_search does not know kappa; it takes gamma, n_initial_points, name, num_samples, seed",
         ),
+        (
+            {**TPE, "name": "bayes_opt_search", "gamma": 0.25},
+            "algorithm bayes_opt_search does not know gamma; it takes kappa, kind, name, num_samples, seed, xi",
+        ),
+        (
+            {**TPE, "name": "anneal_search", "gamma": 0.25},
+            "algorithm anneal_search does not know gamma; it takes avg_best_idx, name, num_samples, seed, shrink_coef",
+        ),
         ({**TPE, "num_samples": 0}, "algorithm.num_samples must be a whole number, at least 1, not 0"),
         ({**TPE, "num_samples": "many"}, "algorithm.num_samples must be a number, not 'many'"),
         ({**TPE, "num_samples": 1.5}, "algorithm.num_samples must be a whole number, at least 1, not 1.5"),
