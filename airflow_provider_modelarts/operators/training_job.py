@@ -28,6 +28,7 @@ CREATION_FIELDS = ("modelarts_conn_id", "region", "project_id", "body", "hyperpa
 
 #: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
 _BACKSTOP = timedelta(minutes=5)
+_TRIGGER_GONE = "__fail__"  # the method that Airflow resumes with when a trigger timed out or broke
 
 
 class CreatesTrainingJob(ModelArtsOperator):
@@ -119,15 +120,11 @@ class CreatesTrainingJob(ModelArtsOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the trigger; stop the job if the trigger never came back."""
-        from airflow.exceptions import TaskDeferralTimeout
-
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout:
+        if next_method == _TRIGGER_GONE:
             ti = context["ti"]
             self._job_id = ti.xcom_pull(task_ids=self.task_id, key=JOB_ID_KEY, map_indexes=ti.map_index)
             self.stop_job()
-            raise
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Stop the job: somebody ended the task, or it ran past its ``execution_timeout``."""
