@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         max_parallel=options.max_parallel,
     )
     if not _is_loopback(options.host):
-        print(f"{options.host} is no loopback address: other machines can reach this emulator", file=sys.stderr)
+        print(
+            f"{options.host} is no loopback address: other machines can let this emulator execute scripts",
+            file=sys.stderr,
+        )
     try:
         asyncio.run(_serve(emulator, options.host, options.port, options.ready_file))
     except (OSError, OverflowError) as error:

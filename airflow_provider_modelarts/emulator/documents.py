@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.emulator.script import Search
+
+#: The one task of a job.
+TASK = "worker-0"
 
 _ENGINE = "pytorch_1.8.0-cuda_10.2-py_3.7-ubuntu_18.04-x86_64"
 
@@ -55,7 +58,7 @@ def job_document(search: Search, phase: JobPhase, times: JobTimes, now: float) -
             "workspace_id": "0",
             "user_name": "emulator",
         },
-        "status": job_status(phase, times, now, ["worker-0"], (1, search.message) if search.message else None),
+        "status": job_status(phase, times, now, (1, search.message) if search.message else None),
         "algorithm": {
             **({"id": search.algorithm_id} if search.algorithm_id else {}),
             "name": f"{search.name}-algorithm",
@@ -104,9 +107,7 @@ def _as_text(entry: Mapping[str, JSON]) -> dict[str, JSON]:
     return {**entry, "discrete_values": ",".join(map(str, values))} if isinstance(values, list) else dict(entry)
 
 
-def job_status(
-    phase: JobPhase, times: JobTimes, now: float, tasks: Sequence[str], failure: tuple[int, str] | None
-) -> dict[str, JSON]:
+def job_status(phase: JobPhase, times: JobTimes, now: float, failure: tuple[int, str] | None) -> dict[str, JSON]:
     """Return the ``status`` of a job.
 
     :param failure: exit code and message of a job that broke.
@@ -117,10 +118,10 @@ def job_status(
         "duration": _milliseconds(times.duration(now)),
         "start_time": _milliseconds(times.started or 0),
         "node_count_metrics": None,
-        "tasks": list(tasks),
+        "tasks": [TASK],
     }
     if phase.is_failure and failure:
-        status["task_statuses"] = [{"task": tasks[0], "exit_code": failure[0], "message": failure[1]}]
+        status["task_statuses"] = [{"task": TASK, "exit_code": failure[0], "message": failure[1]}]
     return status
 
 

@@ -57,6 +57,9 @@ class Emulator:
     :param root: folder whose subfolders are the buckets, and which keeps the jobs that are created; None for a
         temporary one.
     :param max_parallel: how many trials of one search may run at once.
+
+    Jobs that are created execute their scripts on this machine, as its user. They end with the emulator: all that is
+    in their process groups is killed when it stops serving, but not when it is killed itself.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Emulator:
         self._numbers = itertools.count(1)
         self._root = Path(root) if root is not None else None
         self._temporary: TemporaryDirectory[str] | None = None
+        if max_parallel < 1:
+            raise ValueError(f"max_parallel must be at least 1, not {max_parallel}")
         self._max_parallel = max_parallel
         self._job_ids = {
             name: self.add_search(SCENARIOS[name]()) for name in (SCENARIOS if scenarios is None else scenarios)

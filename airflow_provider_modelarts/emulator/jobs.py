@@ -9,7 +9,7 @@ from typing import Protocol
 
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.shapes import JSON, child, text
-from airflow_provider_modelarts.emulator.documents import JobTimes, job_document
+from airflow_provider_modelarts.emulator.documents import TASK, JobTimes, job_document
 from airflow_provider_modelarts.emulator.errors import not_allowed_to_terminate, trial_not_found
 from airflow_provider_modelarts.emulator.script import Search, TrialScript
 from airflow_provider_modelarts.emulator.table import Log, Page, TableStyle, trial_header, write_reports
@@ -65,7 +65,7 @@ class _SilentJob:
 
     def log(self, task: str, limit: int) -> Log | None:
         """Return an empty log of the one task."""
-        return Log(b"", 0) if task == "worker-0" else None
+        return Log(b"", 0) if task == TASK else None
 
     def _described(self, document: Mapping[str, JSON]) -> Mapping[str, JSON]:
         if self._description is None:

@@ -150,7 +150,7 @@ def test_command_says_when_others_can_reach_it():
         process.terminate()
         _, errors = process.communicate(timeout=30)
 
-    assert errors == "0.0.0.0 is no loopback address: other machines can reach this emulator\n"
+    assert errors == "0.0.0.0 is no loopback address: other machines can let this emulator execute scripts\n"
 
 
 def test_command_says_when_the_port_is_taken(modelarts_emulator):

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.emulator.documents import TASK
 from airflow_provider_modelarts.emulator.errors import not_allowed_to_terminate, trial_not_found
 from airflow_provider_modelarts.emulator.runs.plans import SearchPlan
 from airflow_provider_modelarts.emulator.runs.running import Run
-from airflow_provider_modelarts.emulator.runs.state import TASK, JobState
+from airflow_provider_modelarts.emulator.runs.state import JobState
 from airflow_provider_modelarts.emulator.runs.trials import TrialRun
 from airflow_provider_modelarts.emulator.script import LAST_COLUMN, LEADING_COLUMNS
 from airflow_provider_modelarts.emulator.table import Log, Page, TableStyle, trial_header, write_reports

@@ -38,7 +38,7 @@ class SearchPlan:
 
 def read_plan(algorithm: Mapping[str, JSON]) -> SearchPlan | None:
     """Return the search of a job's algorithm; None where there is none. Refuse one that cannot be."""
-    search = child(dict(algorithm), "policies", "auto_search")
+    search = as_object(algorithm.get("policies") or {}, "algorithm.policies").get("auto_search")
     if not search:
         return None
     search = as_object(search, "policies.auto_search")
@@ -59,7 +59,7 @@ def parameter_types(algorithm: Mapping[str, JSON]) -> dict[str, str]:
 
 
 def _objectives(entries: JSON) -> tuple[Objective, ...]:
-    objectives = tuple(_objective(as_object(entry, "reward_attrs")) for entry in as_list(entries, "reward_attrs"))
+    objectives = tuple(_objective(as_object(entry, "reward_attrs")) for entry in as_list(entries or [], "reward_attrs"))
     if not objectives:
         raise bad_request("2826", "reward_attrs must name at least one metric.")
     if len({objective.metric for objective in objectives}) < len(objectives):

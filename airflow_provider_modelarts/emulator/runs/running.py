@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable, Mapping
 
 from airflow_provider_modelarts.core.jobs import JobPhase
+from airflow_provider_modelarts.emulator.documents import TASK
 from airflow_provider_modelarts.emulator.runs.commands import Command
 from airflow_provider_modelarts.emulator.runs.scripts import Script
-from airflow_provider_modelarts.emulator.runs.state import TASK, JobState, interrupt
+from airflow_provider_modelarts.emulator.runs.state import JobState, interrupt
 
 _CANNOT_START = 126
 _LAST_PIECE = 4096

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
+from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, child, text
 from airflow_provider_modelarts.emulator.documents import JobTimes, job_status
 from airflow_provider_modelarts.emulator.jobs import Clock
 from airflow_provider_modelarts.emulator.runs.archive import JobFolder
 from airflow_provider_modelarts.emulator.runs.trials import TrialRun, read_trial
-
-TASK = "worker-0"
 
 _MOST_EVENTS = 1000
 
@@ -68,7 +67,7 @@ class JobState:
 
     def answer(self) -> dict[str, JSON]:
         """Return the job as ShowTrainingJobDetails answers it."""
-        status = job_status(self.phase, self.times, self.clock(), [TASK], self.failure)
+        status = job_status(self.phase, self.times, self.clock(), self.failure)
         return {**self.document, "status": status}
 
     def save(self) -> None:
@@ -92,11 +91,11 @@ def read_state(kept: JSON, folder: JobFolder, clock: Clock) -> JobState:
     :raises KeyError, TypeError, ValueError, ModelArtsProtocolError: when it is none.
     """
     state = as_object(kept, "a kept job")
-    failure = state["failure"]
+    failure, saved = state["failure"], cells.number(state["saved"]) or 0.0
     job = JobState(
         document=as_object(state["document"], "its document"),
         folder=folder,
-        clock=clock,
+        clock=lambda: saved,
         times=JobTimes(**cast("Mapping[str, float]", state["times"])),
         phase=JobPhase(text(state["phase"])),
         failure=cast("tuple[int, str]", tuple(failure)) if isinstance(failure, list) else None,
@@ -104,9 +103,8 @@ def read_state(kept: JSON, folder: JobFolder, clock: Clock) -> JobState:
         trials=[read_trial(as_object(trial, "a trial")) for trial in as_list(state["trials"], "its trials")],
     )
     if not job.phase.is_terminal:
-        job.clock = lambda: cast("float", state["saved"])
         interrupt(job)
-        job.clock = clock
+    job.clock = clock
     return job
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airflow_provider_modelarts.core.shapes import JSON, as_object
 from airflow_provider_modelarts.emulator.documents import JobTimes
-from airflow_provider_modelarts.emulator.errors import Refusal
+from airflow_provider_modelarts.emulator.errors import Refusal, bad_request
 from airflow_provider_modelarts.emulator.jobs import Clock
 from airflow_provider_modelarts.emulator.runs.archive import Archive, JobFolder
 from airflow_provider_modelarts.emulator.runs.buckets import Buckets
@@ -51,7 +51,11 @@ class Workshop:
 
         :param body: kind, metadata and name are checked already.
         """
-        command, plan = read_command(algorithm, self._buckets), read_plan(algorithm)
+        try:
+            command = read_command(algorithm, self._buckets)
+        except OSError as error:
+            raise bad_request("2791", f"Invalid OBS path: {error.strerror}.") from None
+        plan = read_plan(algorithm)
         job_id, now = str(uuid.uuid4()), self._clock()
         document = _document(body, algorithm, job_id, now)
         state = JobState(document, self._archive.folder(job_id), self._clock, JobTimes(now))
@@ -114,5 +118,5 @@ def _document(body: Mapping[str, JSON], algorithm: dict[str, JSON], job_id: str,
             **algorithm,
             "policies": algorithm.get("policies") or {},
         },
-        "spec": body.get("spec") or {"resource": {"node_count": 1}},
+        "spec": as_object(body.get("spec") or {"resource": {"node_count": 1}}, "spec"),
     }
