@@ -7,7 +7,7 @@ import importlib
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,10 @@ class TaskInstance:
     run_id: str = "run"
     map_index: int = -1
     rescheduled_first: datetime | None = None
+
+    def next_try(self) -> TaskInstance:
+        """Return the same task instance at its next try; Airflow has cleared what it pushed."""
+        return replace(self, try_number=self.try_number + 1, xcom={})
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep a value as the metadata database would: as JSON."""

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.flows import Look
-from airflow_provider_modelarts.core.jobs import Mode
+from airflow_provider_modelarts.core.jobs import Mode, read_search
 from airflow_provider_modelarts.core.progress import count_by_status
 from airflow_provider_modelarts.core.records import trial_record
 from airflow_provider_modelarts.core.selection import Bound, Ranking, Scope, criterion_for, rank, select_best
-from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.shapes import JSON, child
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 _MOST_TRIALS = 100
@@ -67,6 +67,17 @@ def read_wish(
     if wish.top_k > _MOST_TRIALS:
         raise ModelArtsConfigurationError(f"top_k must be at most {_MOST_TRIALS}, not {wish.top_k}")
     return wish
+
+
+def check_choice(body: Mapping[str, JSON], wish: Wish) -> None:
+    """Check that it will be clear what to compare the trials of a search by, before it is created.
+
+    :param body: of CreateTrainingJob; one that leaves the search to its algorithm tells nothing.
+    :raises ModelArtsConfigurationError: when it is not clear.
+    """
+    search = read_search(child(dict(body), "algorithm", "policies", "auto_search"))
+    if search is not None:
+        criterion_for(search, metric=wish.metric, mode=wish.mode, scope=wish.scope)
 
 
 def ranking_of(look: Look, wish: Wish) -> Ranking:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from airflow_provider_modelarts.core import api
 from airflow_provider_modelarts.core.flows import Flow, Sleep
-from airflow_provider_modelarts.core.job_names import TaskIdentity, is_usable, plan
+from airflow_provider_modelarts.core.job_ends import stop_job
+from airflow_provider_modelarts.core.job_names import TaskIdentity, is_active, is_usable, plan
 from airflow_provider_modelarts.core.jobs import TrainingJob
 from airflow_provider_modelarts.core.shapes import JSON, as_object, text
 from airflow_provider_modelarts.exceptions import (
@@ -35,21 +36,39 @@ class Acquired:
     adopted: bool
 
 
-def acquire_job(body: Mapping[str, JSON], identity: TaskIdentity, remembered_id: str | None = None) -> Flow[Acquired]:
+def acquire_job(
+    body: Mapping[str, JSON], identity: TaskIdentity, *, is_retry: bool, remembered_id: str | None = None
+) -> Flow[Acquired]:
     """Adopt the job of this generation of the task, or create it.
 
+    Before the first job of a new generation is created, those of earlier generations that are still at work are
+    stopped: whoever clears a task wants its work done anew, not twice at once.
+
     :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
+    :param is_retry: whether an earlier try of this generation may have created a job.
     :param remembered_id: id of the job that an earlier try stored, if it could.
     :raises ModelArtsError: as the platform refuses; when nobody knows whether a job was created, that is what it says.
     """
-    if remembered_id is not None:
+    if is_retry and remembered_id is not None:
         known = yield from _show(remembered_id)
         if known is not None and identity.owns(known) and is_usable(known):
             return Acquired(known, adopted=True)
-    decision = plan(identity, (yield from _similar(identity)))
+    decision = plan(identity, (yield from _similar(identity)), is_retry=is_retry)
     if decision.adopt is not None:
         return Acquired(decision.adopt, adopted=True)
+    if not is_retry:
+        for earlier in identity.earlier_generations():
+            yield from _stop_active(earlier)
     return (yield from _create(_named(body, identity, decision.name), identity, decision.name))
+
+
+def stop_unanswered(identity: TaskIdentity) -> Flow[bool]:
+    """Stop what a task may have created whose creation was broken off; return whether there was anything."""
+    for seconds in _LOOKS:
+        yield Sleep(seconds)
+        if (yield from _stop_active(identity)):
+            return True
+    return False
 
 
 def _create(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> Flow[Acquired]:
@@ -74,6 +93,13 @@ def _create(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> Flow
 def _similar(identity: TaskIdentity) -> Flow[list[TrainingJob]]:
     page: api.JobPage = yield api.search_training_jobs(filters=[("name", "like", [identity.name])])
     return list(page.jobs)
+
+
+def _stop_active(identity: TaskIdentity) -> Flow[bool]:
+    active = [job for job in (yield from _similar(identity)) if identity.owns(job) and is_active(job)]
+    for job in active:
+        yield from stop_job(job.id)
+    return bool(active)
 
 
 def _show(training_job_id: str) -> Flow[TrainingJob | None]:

@@ -16,6 +16,7 @@ _NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
 _NO_LOG_YET = frozenset({"ModelArts.2776", "ModelArts.2818"})
 _LAST_LINES = 20
 _MOST_EVENTS = 5
+_LONGEST_LINE = 300
 
 
 def stop_job(training_job_id: str) -> Flow[bool]:
@@ -85,4 +86,4 @@ def explain_failure(training_job_id: str) -> Flow[str]:
             parts += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
         except ModelArtsError as error:
             parts.append(f"(the log of {task} cannot be read: {error})")
-    return "\n".join(parts)
+    return "\n".join(part if len(part) <= _LONGEST_LINE else f"{part[:_LONGEST_LINE]}..." for part in parts)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
@@ -49,6 +49,11 @@ class TaskIdentity:
         """What the description of every job of this generation says. A name alone could be somebody else's."""
         return f"[airflow {self.fingerprint}]"
 
+    def earlier_generations(self) -> Iterator[TaskIdentity]:
+        """Yield the same task as it was before it was cleared."""
+        for generation in range(self.generation):
+            yield replace(self, generation=generation)
+
     def described(self, description: str) -> str:
         """Return a description that carries the mark, within the platform's 256 characters."""
         return f"{description[: _LONGEST_DESCRIPTION - len(self.mark) - 1]} {self.mark}".strip()
@@ -76,11 +81,12 @@ class Plan:
     name: str
 
 
-def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob]) -> Plan:
+def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, is_retry: bool) -> Plan:
     """Decide between adopting and creating.
 
-    The newest of the generation's jobs is adopted when it is at work or Completed. When it Failed, is Abnormal or was
-    stopped, a new one is to be created under the next name.
+    A retry adopts the newest of the generation's jobs when that is at work or Completed. When it Failed, is Abnormal
+    or was stopped, a new one is to be created under the next name. So it is on a first try, which has created
+    nothing: what bears its name is left from a DAG run that was deleted since.
 
     :param jobs: whatever the platform lists under a similar name; those of others are passed over.
     """
@@ -88,11 +94,16 @@ def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob]) -> Plan:
     if not own:
         return Plan(None, identity.name)
     newest = own[-1]
-    if is_usable(newest):
+    if is_retry and is_usable(newest):
         return Plan(newest, newest.name)
     return Plan(None, f"{identity.name}-{(identity.number(newest) or 1) + 1}")
 
 
 def is_usable(job: TrainingJob) -> bool:
-    """Return whether a retry may go on with a job: it is at work, or it is Completed."""
-    return not job.phase.is_terminal or job.phase is JobPhase.COMPLETED
+    """Return whether a retry may go on with a job: it is at work and stays so, or it is Completed."""
+    return job.phase is JobPhase.COMPLETED or is_active(job)
+
+
+def is_active(job: TrainingJob) -> bool:
+    """Return whether a job is at work, and nobody has stopped it."""
+    return not job.phase.is_terminal and job.phase is not JobPhase.TERMINATING

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from airflow_provider_modelarts.core import coerce
-from airflow_provider_modelarts.core.job_bodies import parameter_text, with_hyperparameters
+from airflow_provider_modelarts.core import cells, coerce
+from airflow_provider_modelarts.core.job_bodies import parameter_text
 from airflow_provider_modelarts.core.jobs import Mode
 from airflow_provider_modelarts.core.shapes import JSON, as_object, child, describe, text
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
@@ -46,11 +46,13 @@ def auto_search(search_space: object, objective: object, algorithm: object) -> d
     space = coerce.mapping("search_space", search_space)
     if not space:
         raise ModelArtsConfigurationError("search_space names no hyperparameter")
-    return {
+    search: dict[str, JSON] = {
         "reward_attrs": [_reward_attr(coerce.mapping("objective", objective))],
         "search_params": [_search_param(name, values) for name, values in space.items()],
         "algo_configs": [_algo_config(coerce.mapping("algorithm", algorithm))],
     }
+    _check_values(search)
+    return search
 
 
 def with_search(
@@ -59,7 +61,10 @@ def with_search(
     """Return a job body with a search in its ``algorithm.policies``.
 
     The search comes in plain terms (see :func:`auto_search`), as a raw ``policies`` body, or is in the body already.
-    What it searches for must be a parameter of the job; those that are missing are added with their first value.
+    What it searches for must be a parameter of the job. The parameters of a managed algorithm are known to the
+    platform alone.
+
+    :raises ModelArtsConfigurationError: naming what is missing, unknown or contradictory.
     """
     job = dict(body)
     job["algorithm"] = target = dict(as_object(job.get("algorithm") or {}, "body.algorithm"))
@@ -73,25 +78,42 @@ def with_search(
         target["policies"] = {"auto_search": auto_search(search_space, objective, algorithm)}
     elif policies is not None:
         target["policies"] = cast("JSON", dict(coerce.mapping("policies", policies)))
-    if not child(target, "policies", "auto_search") and not (target.get("id") or target.get("subscription_id")):
+    is_managed = bool(target.get("id") or target.get("subscription_id"))
+    search = child(target, "policies", "auto_search")
+    if not search and not is_managed:
         raise ModelArtsConfigurationError(
             "the job has no search: give search_space, objective and algorithm, or policies, or an algorithm with one"
         )
-    return with_missing_parameters(job)
+    _check_values(search)
+    if not is_managed:
+        _check_names(search, _names(target.get("parameters")))
+    return job
 
 
-def with_missing_parameters(job: dict[str, JSON]) -> dict[str, JSON]:
-    """Return a body in which everything that is searched for is a parameter of the job."""
-    params = child(job, "algorithm", "policies", "auto_search", "search_params")
-    known = child(job, "algorithm", "parameters")
-    names = {text(child(entry, "name")) for entry in (known if isinstance(known, list) else [])}
-    missing: dict[str, object] = {}
+def _check_names(search: JSON, known: list[str]) -> None:
+    """Check that all that is searched for is a parameter of the job."""
+    for name in _names(child(search, "search_params")):
+        if name not in known:
+            raise ModelArtsConfigurationError(
+                f"search_space[{name!r}] is no parameter of the job: algorithm.parameters of the body has "
+                f"{', '.join(known) or 'none'}"
+            )
+
+
+def _check_values(search: JSON) -> None:
+    """Check that there is something to search among, in whatever terms it was given."""
+    params = child(search, "search_params")
     for param in params if isinstance(params, list) else []:
-        values = child(param, "discrete_values")
-        first = values[0] if isinstance(values, list) and values else child(param, "lower_bound")
-        if text(child(param, "name")) not in names:
-            missing[text(child(param, "name"))] = text(first)
-    return with_hyperparameters(job, missing)
+        where = f"search_space[{text(child(param, 'name'))!r}]"
+        low, high = (cells.number(child(param, end)) for end in ("lower_bound", "upper_bound"))
+        if low is not None and high is not None and not low < high:
+            raise ModelArtsConfigurationError(f"{where}: min {low!r} must be below max {high!r}")
+        if child(param, "discrete_values") == []:
+            raise ModelArtsConfigurationError(f"{where} has no values")
+
+
+def _names(entries: JSON) -> list[str]:
+    return [text(child(entry, "name")) for entry in (entries if isinstance(entries, list) else [])]
 
 
 def _reward_attr(objective: Mapping[str, object]) -> JSON:
@@ -111,8 +133,6 @@ def _reward_attr(objective: Mapping[str, object]) -> JSON:
 def _search_param(name: str, values: object) -> JSON:
     where = f"search_space[{name!r}]"
     if isinstance(values, (list, tuple)):
-        if not values:
-            raise ModelArtsConfigurationError(f"{where} has no values")
         return {
             "name": name,
             "param_type": "discrete",
@@ -120,9 +140,8 @@ def _search_param(name: str, values: object) -> JSON:
         }
     bounds = coerce.mapping(where, values)
     _check_keys(where, bounds, needed={"min", "max"}, allowed={"points"})
-    low, high = (coerce.number(f"{where}.{end}", bounds[end]) for end in ("min", "max"))
-    if low >= high:
-        raise ModelArtsConfigurationError(f"{where}: min {low!r} must be below max {high!r}")
+    for end in ("min", "max"):
+        coerce.number(f"{where}.{end}", bounds[end])
     param: dict[str, JSON] = {
         "name": name,
         "param_type": "continuous",

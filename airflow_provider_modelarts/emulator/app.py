@@ -53,11 +53,12 @@ async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -
     try:
         received = await _received(request)
         canned = emulator.receive(received)
-        if canned is not None:
+        if canned is not None and not canned.acts:
             return await _canned(request, canned)
         if request.match_info.http_exception is None:
             emulator.gate.admit(received)
-        return await handler(request)
+        response = await handler(request)
+        return response if canned is None else await _canned(request, canned)
     except web.HTTPNotFound:
         raise no_such_api() from None
     except web.HTTPMethodNotAllowed:

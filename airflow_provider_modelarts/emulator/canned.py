@@ -15,6 +15,8 @@ class CannedAnswer:
     :param after: how many requests it lets pass before.
     :param delay: seconds to wait before answering.
     :param drop: close the connection instead of answering.
+    :param method: of the requests meant; blank for all.
+    :param acts: carry the request out first, so that only its answer is lost.
     """
 
     path_part: str
@@ -25,10 +27,16 @@ class CannedAnswer:
     after: int = 0
     delay: float = 0.0
     drop: bool = False
+    method: str = ""
+    acts: bool = False
+
+    def is_meant(self, method: str, path: str) -> bool:
+        """Return whether this answers a request, now or when others have passed."""
+        return self.times > 0 and self.path_part in path and self.method in {"", method}
 
 
 class CannedAnswers:
-    """A queue of canned answers. What they answer never reaches the emulated cloud."""
+    """A queue of canned answers."""
 
     def __init__(self) -> None:
         self._queue: list[CannedAnswer] = []
@@ -37,9 +45,9 @@ class CannedAnswers:
         """Queue an answer."""
         self._queue.append(answer)
 
-    def next_for(self, path: str) -> CannedAnswer | None:
+    def next_for(self, method: str, path: str) -> CannedAnswer | None:
         """Return what answers a request, or None; the first in the queue that is due."""
-        for answer in [answer for answer in self._queue if answer.times > 0 and answer.path_part in path]:
+        for answer in [answer for answer in self._queue if answer.is_meant(method, path)]:
             if answer.after > 0:
                 answer.after -= 1
             else:

@@ -201,6 +201,8 @@ class Emulator:
         after: int = 0,
         delay: float = 0.0,
         drop: bool = False,
+        method: str = "",
+        acts: bool = False,
     ) -> None:
         """Answer the next requests with this, before anything of them is checked.
 
@@ -209,8 +211,10 @@ class Emulator:
         :param after: how many requests to let pass before.
         :param delay: seconds to wait before answering.
         :param drop: close the connection instead of answering.
+        :param method: only requests of this method are meant.
+        :param acts: check the request and carry it out first, so that only its answer is lost.
         """
-        self._canned.add(CannedAnswer(path_part, status, body, headers or {}, times, after, delay, drop))
+        self._canned.add(CannedAnswer(path_part, status, body, headers or {}, times, after, delay, drop, method, acts))
 
     def receive(self, request: Received) -> CannedAnswer | None:
         """Note a request, and return the canned answer to it if there is one."""
@@ -218,7 +222,7 @@ class Emulator:
         self.requests.append(seen)
         if self.on_request is not None:
             self.on_request(seen)
-        return self._canned.next_for(request.path)
+        return self._canned.next_for(request.method, request.path)
 
     def _new_name(self) -> str:
         return f"added-{next(self._numbers)}"

@@ -76,18 +76,20 @@ class ModelArtsHyperparameterSearchOperator(CreatesTrainingJob, ChoosesBestTrial
 
     def job_body(self) -> dict[str, JSON]:
         """Return the body to send, with the search in it; all arguments are checked on the way."""
+        from airflow_provider_modelarts.core.choice import check_choice
         from airflow_provider_modelarts.core.search_policies import with_search
 
-        self.wish()
         self._policy()
         self._stop_when()
-        return with_search(
+        body = with_search(
             super().job_body(),
             search_space=self.search_space,
             objective=self.objective,
             algorithm=self.algorithm,
             policies=self.policies,
         )
+        check_choice(body, self.wish())
+        return body
 
     def make_watch(self, training_job_id: str) -> Watch:
         """Return what looks at the search."""

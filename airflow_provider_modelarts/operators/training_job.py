@@ -68,6 +68,8 @@ class CreatesTrainingJob(ModelArtsOperator):
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self._job_id: str | None = None
+        self._creating: TaskIdentity | None = None
+        self._killed = False
 
     def job_body(self) -> dict[str, JSON]:
         """Return the body to send, checked."""
@@ -128,21 +130,32 @@ class CreatesTrainingJob(ModelArtsOperator):
 
     def on_kill(self) -> None:
         """Stop the job: somebody ended the task, or it ran past its ``execution_timeout``."""
+        self._killed = True
         self.stop_job()
 
     def _acquire(self, context: Context) -> Acquired:
         from airflow_provider_modelarts.core.creation import acquire_job
 
-        body = self.job_body()
+        body, identity, ti = self.job_body(), self._identity(context), context["ti"]
         store = context.get("task_state_store")  # from Airflow 3.3 on; below, the job's name is the memory
         remembered = store.get(JOB_ID_KEY) if store else None
-        known = remembered if isinstance(remembered, str) else None
-        acquired = self.hook.run(acquire_job(body, self._identity(context), known))
+        self._creating = identity
+        acquired = self.hook.run(
+            acquire_job(
+                body,
+                identity,
+                is_retry=ti.try_number > identity.generation + 1,  # a generation is as many as were tried before it
+                remembered_id=remembered if isinstance(remembered, str) else None,
+            )
+        )
         job = acquired.job
-        self._job_id = job.id
+        self._job_id, self._creating = job.id, None
+        if self._killed:  # Airflow 3 lets the task go on after on_kill, until its process is killed
+            self.stop_job()
+            raise ModelArtsTrainingJobFailedError(f"the task was ended while it created training job {job.id}")
         if store:
             store.set(JOB_ID_KEY, job.id)
-        context["ti"].xcom_push(key=JOB_ID_KEY, value=job.id)
+        ti.xcom_push(key=JOB_ID_KEY, value=job.id)
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
         self.log.info("%s training job %s (%s)", "Adopted" if acquired.adopted else "Created", job.id, job.name)
         return acquired
@@ -203,27 +216,30 @@ class CreatesTrainingJob(ModelArtsOperator):
         return coerce.number("poll_interval", self.poll_interval)
 
     def _failure(self, message: str) -> ModelArtsTrainingJobFailedError:
-        """Return the error of a job that did not end well, after telling why and stopping what is left of it."""
+        """Return the error of a job that did not end well, with its last words; stop what is left of it."""
         from airflow_provider_modelarts.core.job_ends import explain_failure
 
         if self._job_id:
-            self.log.error("%s\n%s", message, self.hook.run(explain_failure(self._job_id)))
+            message = f"{message}\n{self.hook.run(explain_failure(self._job_id))}".rstrip()
             self.stop_job()
         return ModelArtsTrainingJobFailedError(message)
 
     def stop_job(self) -> None:
-        """Stop the job, unless it has ended."""
+        """Stop the job, unless it has ended; one whose creation was broken off is looked for."""
+        from airflow_provider_modelarts.core.creation import stop_unanswered
         from airflow_provider_modelarts.core.job_ends import stop_job
 
         if self._job_id and self.hook.run(stop_job(self._job_id)):
             self.log.info("Training job %s is being stopped", self._job_id)
+        elif self._creating and self.hook.run(stop_unanswered(self._creating)):
+            self.log.info("The training job that was just being created is being stopped")
 
 
 class ModelArtsTrainingJobOperator(CreatesTrainingJob):
     """Creates a training job, with given hyperparameters, and waits until it is Completed.
 
-    Returns a summary: id, name, phase, duration in seconds, outputs. A job that failed puts its last log lines and
-    error events into the task log. For all arguments see :class:`CreatesTrainingJob`.
+    Returns a summary: id, name, phase, duration in seconds, outputs. The error of a job that failed has its last log
+    lines and error events. For all arguments see :class:`CreatesTrainingJob`.
     """
 
     template_fields: Sequence[str] = CREATION_FIELDS

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from airflow_provider_modelarts.core.creation import acquire_job
+from airflow_provider_modelarts.core.creation import acquire_job, stop_unanswered
 from airflow_provider_modelarts.core.flows import Sleep
 from airflow_provider_modelarts.core.job_names import TaskIdentity
 from airflow_provider_modelarts.exceptions import (
@@ -55,6 +56,8 @@ class Platform:
             return None
         if step.path.endswith("/training-job-searches"):
             return step.read({"items": self.listed(), "total": len(self.jobs)})
+        if step.path.endswith("/actions"):
+            return step.read(self.stop(step.path.split("/")[-2]))
         if step.method == "POST":
             return step.read(self.create(json.loads(step.body)))
         job_id = step.path.rpartition("/")[2]
@@ -69,6 +72,15 @@ class Platform:
             self.seen_after -= 1
             return jobs[1:]
         return jobs
+
+    def stop(self, job_id):
+        """Stop a job."""
+        self.jobs[job_id]["status"]["phase"] = "Terminating"
+        return self.jobs[job_id]
+
+    def phases(self):
+        """Return the phase of each job by its name."""
+        return {job["metadata"]["name"]: job["status"]["phase"] for job in self.jobs.values()}
 
     def create(self, body):
         """Create a job, or lose it."""
@@ -85,6 +97,11 @@ class Platform:
         return created
 
 
+def acquire(platform, remembered_id=None, *, identity=ME, is_retry=True):
+    """Acquire the job of a task."""
+    return platform.run(acquire_job(BODY, identity, is_retry=is_retry, remembered_id=remembered_id))
+
+
 def job(name, phase, description=None):
     """Return a job as the platform answers it; by default with the mark of our task."""
     description = f"nightly {ME.mark}" if description is None else description
@@ -99,39 +116,85 @@ def test_first_try_creates_a_job_with_name_and_mark():
     """The job carries the task's name, and its description the user's words and our mark."""
     platform = Platform()
 
-    acquired = platform.run(acquire_job(BODY, ME))
+    acquired = acquire(platform)
 
     assert not acquired.adopted
     assert platform.created == [ME.name]
     assert acquired.job.description == f"nightly {ME.mark}"
 
 
-@pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Terminating", "Completed", "Somewhere"])
+@pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed", "Somewhere"])
 def test_retry_adopts_a_job_at_work_or_completed(phase):
     """What an earlier try created is paid for: it is not created again."""
     platform = Platform(job(ME.name, phase))
 
-    acquired = platform.run(acquire_job(BODY, ME))
+    acquired = acquire(platform)
 
     assert acquired.adopted
     assert platform.created == []
 
 
-@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
+@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated", "Terminating"])
 def test_retry_creates_the_next_after_a_job_that_broke(phase):
     """A node fault must not end the pipeline: a retry starts anew, under the next name."""
     platform = Platform(job(ME.name, phase))
 
-    platform.run(acquire_job(BODY, ME))
+    acquire(platform)
 
     assert platform.created == [f"{ME.name}-2"]
+
+
+def test_first_try_adopts_nothing():
+    """What bears its name is left from a DAG run that was deleted: its result would be a stale one."""
+    platform = Platform(job(ME.name, "Completed"))
+
+    assert not acquire(platform, f"id-of-{ME.name}", is_retry=False).adopted
+    assert platform.created == [f"{ME.name}-2"]
+
+
+def test_cleared_task_stops_what_its_earlier_generations_left_at_work():
+    """Clearing means anew, not twice at once: of one task instance, only the newest job is at work."""
+    before = [replace(ME, generation=generation) for generation in (0, 1)]
+    platform = Platform(
+        *(job(each.name, "Running", description=each.mark) for each in before),
+        job(f"{before[0].name}-2", "Failed", description=before[0].mark),
+        job("somebody-elses", "Running", description="mine"),
+    )
+    cleared = replace(ME, generation=2)
+
+    acquired = acquire(platform, identity=cleared, is_retry=False)
+
+    assert platform.created == [acquired.job.name] == [cleared.name]
+    assert platform.phases() == {
+        before[0].name: "Terminating",
+        before[1].name: "Terminating",
+        f"{before[0].name}-2": "Failed",
+        "somebody-elses": "Running",
+        cleared.name: "Creating",
+    }
+
+
+@pytest.mark.parametrize("seen_after", [0, 2])
+def test_creation_that_was_broken_off_is_stopped(seen_after):
+    """The task was ended while it waited for the answer: what came of it is looked for, and stopped."""
+    platform = Platform()
+    acquire(platform, is_retry=False)
+    platform.seen_after = seen_after
+
+    assert platform.run(stop_unanswered(ME))
+    assert platform.phases() == {ME.name: "Terminating"}
+
+
+def test_creation_that_never_arrived_leaves_nothing_to_stop():
+    """Nothing came of it."""
+    assert not Platform().run(stop_unanswered(ME))
 
 
 def test_retry_counts_on_from_the_newest():
     """The third job follows the second."""
     platform = Platform(job(ME.name, "Failed"), job(f"{ME.name}-2", "Failed"))
 
-    platform.run(acquire_job(BODY, ME))
+    acquire(platform)
 
     assert platform.created == [f"{ME.name}-3"]
 
@@ -141,14 +204,14 @@ def test_retry_adopts_the_remembered_job_without_a_search():
     platform = Platform(job(ME.name, "Running"))
     platform.listed = lambda: pytest.fail("no search is needed")
 
-    assert platform.run(acquire_job(BODY, ME, f"id-of-{ME.name}")).adopted
+    assert acquire(platform, f"id-of-{ME.name}").adopted
 
 
 def test_remembered_job_that_is_gone_is_created_anew():
     """Somebody deleted it."""
     platform = Platform()
 
-    assert not platform.run(acquire_job(BODY, ME, "id-of-old")).adopted
+    assert not acquire(platform, "id-of-old").adopted
     assert platform.created == [ME.name]
 
 
@@ -157,7 +220,7 @@ def test_remembered_job_of_another_generation_is_not_adopted():
     other = job("somebody-elses", "Completed", description="[airflow 000000000000]")
     platform = Platform(other)
 
-    assert not platform.run(acquire_job(BODY, ME, "id-of-somebody-elses")).adopted
+    assert not acquire(platform, "id-of-somebody-elses").adopted
 
 
 def test_job_of_somebody_else_is_not_adopted():
@@ -165,7 +228,7 @@ def test_job_of_somebody_else_is_not_adopted():
     platform = Platform(job(ME.name, "Running", description="mine, by hand"))
 
     with pytest.raises(ModelArtsApiError, match="duplicate name"):
-        platform.run(acquire_job(BODY, ME))
+        acquire(platform)
 
     assert platform.created == []
 
@@ -176,7 +239,7 @@ def test_unanswered_creation_that_arrived_is_found_by_name(lost):
     platform = Platform()
     platform.lose = lost
 
-    acquired = platform.run(acquire_job(BODY, ME))
+    acquired = acquire(platform)
 
     assert acquired.adopted
     assert platform.created == [ME.name]
@@ -187,7 +250,7 @@ def test_unanswered_creation_that_shows_late_is_found():
     platform = Platform()
     platform.lose, platform.seen_after = LOST, 2
 
-    assert platform.run(acquire_job(BODY, ME)).adopted
+    assert acquire(platform).adopted
     assert platform.created == [ME.name]
     assert platform.slept > 0
 
@@ -198,10 +261,21 @@ def test_unanswered_creation_that_never_arrived_is_raised():
     platform.lose, platform.arrives = LOST, False
 
     with pytest.raises(ModelArtsTransportError) as raised:
-        platform.run(acquire_job(BODY, ME))
+        acquire(platform)
 
     assert ME.name in raised.value.__notes__[0]
     assert platform.created == []
+
+
+def test_retry_after_a_creation_that_never_arrived_creates_the_job():
+    """It looked for the name, and there is none."""
+    platform = Platform()
+    platform.lose, platform.arrives = LOST, False
+    with pytest.raises(ModelArtsTransportError):
+        acquire(platform, is_retry=False)
+
+    assert not acquire(platform).adopted
+    assert platform.created == [ME.name]
 
 
 def test_refused_creation_is_raised_at_once():
@@ -210,6 +284,6 @@ def test_refused_creation_is_raised_at_once():
     platform.lose, platform.arrives = ModelArtsApiError("bad flavor", status=400, code="ModelArts.2763"), False
 
     with pytest.raises(ModelArtsApiError, match="bad flavor"):
-        platform.run(acquire_job(BODY, ME))
+        acquire(platform)
 
     assert platform.slept == 0

@@ -18,6 +18,7 @@ SPACE = {"lr": {"min": 0.001, "max": 0.1}}
 OBJECTIVE = {"metric": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}
 TPE = {"name": "tpe_search", "num_samples": 8}
 TERMS = {"search_space": SPACE, "objective": OBJECTIVE, "algorithm": TPE}
+BODY = {"algorithm": {"code_dir": "/b/c/", "parameters": [{"name": "lr", "value": "0.01"}]}}
 NO_TERMS = dict.fromkeys(TERMS)
 RAW = {"auto_search": {"search_params": [{"name": "lr", "lower_bound": "0.001", "upper_bound": "0.1"}]}}
 
@@ -47,11 +48,6 @@ def without_blanks(value):
     if isinstance(value, dict):
         return {key: without_blanks(item) for key, item in value.items() if item != ""}
     return [without_blanks(item) for item in value] if isinstance(value, list) else value
-
-
-def names_of(job):
-    """Return the parameters of a job as name -> value."""
-    return {entry["name"]: entry["value"] for entry in job["algorithm"]["parameters"]}
 
 
 def test_search_of_the_constructed_request():
@@ -336,9 +332,7 @@ def test_search_holds_nothing_but_text(space, num_samples, gamma):
 
 def test_body_with_a_search_in_plain_terms():
     """The search goes into the policies of the algorithm, and the rest of the body stays."""
-    body = {"kind": "job", "algorithm": {"code_dir": "/b/c/", "parameters": [{"name": "lr", "value": "0.01"}]}}
-
-    job = with_search(body, **TERMS, policies=None)
+    job = with_search({"kind": "job", **BODY}, **TERMS, policies=None)
 
     assert job == {
         "kind": "job",
@@ -353,12 +347,14 @@ def test_body_with_a_search_in_plain_terms():
 @pytest.mark.parametrize("policies", [RAW, json.dumps(RAW)])
 def test_body_with_raw_policies(policies):
     """Who knows the platform's own shape may give that, as a mapping or as JSON text."""
-    assert with_search({}, **NO_TERMS, policies=policies)["algorithm"]["policies"] == RAW
+    assert with_search(BODY, **NO_TERMS, policies=policies)["algorithm"]["policies"] == RAW
 
 
 def test_body_that_has_a_search():
     """A search that is in the body already is used as it is."""
-    assert with_search({"algorithm": {"policies": RAW}}, **NO_TERMS, policies=None)["algorithm"]["policies"] == RAW
+    body = {"algorithm": {**BODY["algorithm"], "policies": RAW}}
+
+    assert with_search(body, **NO_TERMS, policies=None)["algorithm"]["policies"] == RAW
 
 
 def test_body_with_a_managed_algorithm():
@@ -376,12 +372,43 @@ def test_body_with_a_subscribed_algorithm():
     assert with_search({"algorithm": algorithm}, **NO_TERMS, policies=None)["algorithm"].items() >= algorithm.items()
 
 
-def test_body_adds_what_is_searched_for():
-    """What is searched for must be a parameter of the job: what is missing comes with its first value."""
-    body = {"algorithm": {"parameters": [{"name": "epochs", "value": "3"}]}}
-    terms = {**TERMS, "search_space": {"lr": {"min": 0.001, "max": 0.1}, "batch": [32, 64]}}
+@pytest.mark.parametrize(
+    ("parameters", "has"), [([{"name": "epochs", "value": "3"}], "epochs"), ([], "none"), (None, "none")]
+)
+@pytest.mark.parametrize("terms", [TERMS, NO_TERMS], ids=["plain", "raw"])
+def test_body_without_what_is_searched_for(parameters, has, terms):
+    """A search for what the script is never told would cost money for nothing: it is refused, naming it."""
+    with pytest.raises(ModelArtsConfigurationError) as caught:
+        with_search({"algorithm": {"parameters": parameters}}, **terms, policies=None if terms is TERMS else RAW)
 
-    assert names_of(with_search(body, **terms, policies=None)) == {"epochs": "3", "lr": "0.001", "batch": "32"}
+    assert str(caught.value) == (
+        f"search_space['lr'] is no parameter of the job: algorithm.parameters of the body has {has}"
+    )
+
+
+@pytest.mark.parametrize("algorithm", [{"id": "alg-1"}, {"subscription_id": "sub-1", "item_version_id": "1.0.0"}])
+def test_body_whose_parameters_only_the_platform_knows(algorithm):
+    """A managed algorithm has parameters of its own: nothing is said against a search for one of them."""
+    job = with_search({"algorithm": algorithm}, **TERMS, policies=None)
+
+    assert job["algorithm"]["policies"] == {"auto_search": auto_search(**TERMS)}
+
+
+@pytest.mark.parametrize(
+    ("param", "said"),
+    [
+        ({"lower_bound": "1", "upper_bound": "0.5"}, "search_space['lr']: min 1.0 must be below max 0.5"),
+        ({"discrete_values": []}, "search_space['lr'] has no values"),
+    ],
+)
+def test_raw_policies_that_are_refused(param, said):
+    """What cannot be searched is refused in the platform's own shape too."""
+    raw = {"auto_search": {"search_params": [{"name": "lr", **param}]}}
+
+    with pytest.raises(ModelArtsConfigurationError) as caught:
+        with_search(BODY, **NO_TERMS, policies=raw)
+
+    assert str(caught.value) == said
 
 
 def test_body_keeps_the_value_of_what_is_searched_for():
@@ -395,7 +422,7 @@ def test_body_keeps_the_value_of_what_is_searched_for():
 
 def test_body_with_a_search_is_a_copy():
     """The body that comes in stays as it was: a retry begins with it again."""
-    body = {"algorithm": {"parameters": [], "policies": {"auto_search": None}}}
+    body = {"algorithm": {**BODY["algorithm"], "policies": {"auto_search": None}}}
     before = copy.deepcopy(body)
 
     with_search(body, **TERMS, policies=None)

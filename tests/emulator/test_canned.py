@@ -95,6 +95,32 @@ def test_canned_answer_does_not_move_a_search_on(modelarts_emulator):
     assert answers[5].json["status"]["phase"] == "Creating"
 
 
+def test_canned_answer_may_be_for_one_method(modelarts_emulator):
+    """Requests of another method to the same path pass."""
+    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500)
+    job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
+
+    assert [send(modelarts_emulator, method, job).status for method in ("GET", "DELETE")] == [200, 500]
+
+
+def test_request_may_be_carried_out_before_its_answer_is_lost(modelarts_emulator):
+    """The job is deleted, and whoever deleted it is told of a failure."""
+    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500, acts=True)
+    job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
+
+    assert send(modelarts_emulator, "DELETE", job).status == 500
+    assert send(modelarts_emulator, "GET", job).refusal == (400, "ModelArts.2775")
+
+
+def test_request_that_is_refused_is_not_carried_out(modelarts_emulator):
+    """A wrong signature is refused, whatever answer was put in."""
+    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500, acts=True)
+    job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
+
+    assert send(modelarts_emulator, "DELETE", job, secret="wrong").refusal == (401, "APIGW.0301")
+    assert send(modelarts_emulator, "GET", job).status == 200
+
+
 def test_requests_are_noted_in_their_order(modelarts_emulator):
     """Method, path and query, whatever became of them."""
     send(modelarts_emulator, "GET", PROJECTS, [("name", "a b"), ("blank", "")])

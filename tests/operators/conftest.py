@@ -29,7 +29,7 @@ def _cloud(modelarts_emulator_factory, connect, tmp_path):
     code = tmp_path / "bucket" / "code"
     code.mkdir(parents=True)
     (code / "train.py").write_text(SCRIPT)
-    with modelarts_emulator_factory(root=tmp_path) as emulator:
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
         yield connect(emulator)
 
 
