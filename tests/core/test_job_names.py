@@ -204,7 +204,7 @@ def test_numbered_name_is_found_again(identity, number):
         ("Creating", True),
         ("Pending", True),
         ("Running", True),
-        ("Terminating", True),
+        ("Terminating", False),
         ("Completed", True),
         ("Hibernating", True),
         ("Failed", False),
