@@ -59,7 +59,8 @@ class Emulator:
     :param max_parallel: how many trials of one search may run at once.
 
     Jobs that are created execute their scripts on this machine, as its user. They end with the emulator: all that is
-    in their process groups is killed when it stops serving, but not when it is killed itself.
+    in their process groups is killed when it stops serving, and also when it is killed itself, but for a script that
+    it was just starting. The next emulator on the same root shows such jobs as failed.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def in_order(documents: Iterable[Document], sort_by: JSON, order: JSON) -> list[
 
     Of jobs that were created in the same millisecond, the one that was added last is the newest.
     """
-    if sort_by not in {None, "", "create_time"} or order not in {None, "", "asc", "desc"}:
+    if sort_by not in (None, "", "create_time") or order not in (None, "", "asc", "desc"):
         raise bad_filter("ModelArts.2790", "sort condition")
     oldest_first = sorted(documents, key=_created)
     return oldest_first if order == "asc" else oldest_first[::-1]
@@ -61,7 +61,7 @@ def _condition(entry: JSON) -> Callable[[Document], bool] | None:
 def _instants(values: Sequence[str]) -> tuple[float, float]:
     try:
         first, last = (datetime.fromisoformat(value).timestamp() * 1000 for value in values)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise bad_filter("ModelArts.2809", "filter value") from None
     return first, last
 

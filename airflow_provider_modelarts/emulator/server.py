@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -44,29 +43,27 @@ def running(*, host: str = LOOPBACK, port: int = 0, **options: Any) -> Iterator[
     """Serve a new emulator on a thread of its own while the block runs.
 
     :param options: as of :class:`~airflow_provider_modelarts.emulator.Emulator`.
+    :raises OSError: when the port is taken, the host is not ours, or the root cannot be used.
     """
     emulator = Emulator(**options)
     started: Future[Callable[[], object]] = Future()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve_until_stopped(emulator, host, port, started)), name="modelarts-emulator"
-    )
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1, "modelarts-emulator") as threads:
+        served = threads.submit(lambda: asyncio.run(_serve_until_stopped(emulator, host, port, started)))
+        ends: list[Future[Any]] = [started, served]
+        wait(ends, return_when=FIRST_COMPLETED)
+        if served.done():
+            served.result()
         stop = started.result()
         try:
             yield emulator
         finally:
             stop()
-    finally:
-        thread.join()
+    served.result()
 
 
 async def _serve_until_stopped(emulator: Emulator, host: str, port: int, started: Future[Callable[[], object]]) -> None:
     """Serve until the function that ``started`` is given is called, from whatever thread."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        async with serving(emulator, host, port):
-            started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
-            await stopped.wait()
-    except (OSError, OverflowError) as error:  # the port is taken or is none, or the host is not ours
-        started.set_exception(error)
+    async with serving(emulator, host, port):
+        started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+        await stopped.wait()

@@ -42,6 +42,9 @@ draft.rename(out / f"{os.getpid()}.pids")
 time.sleep(600)
 """
 
+#: Does the same, and does not end when it is told to.
+STUBBORN_SCRIPT = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITING_SCRIPT}"
+
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
     """Return what a condition returns, as soon as that is true."""
@@ -107,6 +110,17 @@ class Bench:
         """Return a job once it has ended."""
         return until(lambda: (job := get_job(self.emulator, job_id))["status"]["phase"] in ENDED and job)
 
+    def refusal(self, body: object) -> str:
+        """Return the number of the code with which a body is refused. After that all is as it was."""
+        before = sorted(self.emulator.root.rglob("*"))
+        answer = self.post(body)
+        assert answer.status == 400, answer.body
+        assert answer.json["error_msg"]
+        assert answer.json["error_solution"]
+        assert send(self.emulator, "POST", "/v2/{p}/training-job-searches").json["total"] == 0
+        assert sorted(self.emulator.root.rglob("*")) == before
+        return answer.json["error_code"].removeprefix("ModelArts.")
+
     def done(self, body: object) -> dict[str, Any]:
         """Return the job of a body once it has ended."""
         return self.ended(self.create(body))
@@ -116,6 +130,10 @@ class Bench:
         query = [tuple(pair.split("=", 1)) for pair in path.partition("?")[2].split("&") if pair]
         text = "" if body is None else json.dumps(body)
         return send(self.emulator, method, f"{JOBS}/{job_id}{path.partition('?')[0]}", query, text)
+
+    def stop(self, job_id: str) -> Answer:
+        """Ask a job to end."""
+        return self.ask("POST", job_id, "/actions", {"action_type": "terminate"})
 
     def log(self, job_id: str) -> str:
         """Return the log of a job; blank while there is none."""

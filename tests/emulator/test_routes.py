@@ -155,8 +155,11 @@ BAD_SEARCHES = {
     "operator": ({"filters": condition("name", "above", "x")}, "ModelArts.2808"),
     "value": ({"filters": condition("create_time", "between", "soon", "later")}, "ModelArts.2809"),
     "number of values": ({"filters": condition("create_time", "between", "2001-01-01")}, "ModelArts.2809"),
+    "first year": ({"filters": condition("create_time", "between", "0001-01-01", "0001-01-01")}, "ModelArts.2809"),
     "sort": ({"sort_by": "colour"}, "ModelArts.2790"),
+    "sort that is a list": ({"sort_by": ["name"]}, "ModelArts.2790"),
     "order": ({"order": "upwards"}, "ModelArts.2790"),
+    "order that is an object": ({"order": {"name": "asc"}}, "ModelArts.2790"),
 }
 
 

@@ -53,6 +53,16 @@ def test_port_that_is_taken_is_an_error(modelarts_emulator, modelarts_emulator_f
         pass
 
 
+ROOTS = {"file": (__file__, FileExistsError), "no path": ("a\0b", ValueError)}
+
+
+@pytest.mark.parametrize(("root", "error"), ROOTS.values(), ids=ROOTS)
+def test_root_that_cannot_be_used_is_an_error(modelarts_emulator_factory, root, error):
+    """It too is raised where the emulator is started."""
+    with pytest.raises(error), modelarts_emulator_factory(root=root):
+        pass
+
+
 def test_scenario_that_nobody_knows_is_an_error(modelarts_emulator_factory):
     """The name is in the message."""
     with pytest.raises(KeyError, match="no-such-scenario"), modelarts_emulator_factory(scenarios=["no-such-scenario"]):

@@ -9,6 +9,7 @@
 ``buckets``   OBS paths are folders below a root
 ``archive``   what outlives the emulator: documents, tables, logs
 ``scripts``   one process, with all that it starts
+``guards``    ends scripts that outlive the emulator
 ``reports``   what a script prints about its metrics
 ``trials``    one run of a search, and its rows
 ``state``     what is known of one job

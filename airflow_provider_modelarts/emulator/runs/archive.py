@@ -97,5 +97,5 @@ class Archive:
         for path in (self._folder / "jobs").glob(f"*/{_STATE}"):
             try:
                 yield JobFolder(path.parent), json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 _LOGGER.warning("cannot read %s: %s", path, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from airflow_provider_modelarts.core.shapes import JSON, as_object, child, describe, text
 from airflow_provider_modelarts.emulator.errors import bad_body, bad_request
@@ -14,6 +14,7 @@ Algorithms = Callable[[str], Mapping[str, JSON]]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_DESCRIPTION = 256
+_DEEPEST = 100
 _KINDS = ("job", "autosearch_job")
 
 
@@ -63,11 +64,27 @@ def whole_algorithm(body: Mapping[str, JSON], algorithms: Algorithms) -> dict[st
 
 
 def _check_texts(value: JSON | Mapping[str, JSON]) -> None:
-    """Refuse what no process can be told, and what is no JSON of the standard: NUL, halves of characters, NaN."""
+    """Refuse what no process can be told, or not be written again: NUL, halves of characters, NaN, too many levels."""
+    if _is_deep(value):
+        raise bad_body()
     try:
         json.dumps(value, ensure_ascii=False).encode()
         escaped = json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise bad_body() from None
     if _NUL.search(escaped):
         raise bad_body()
+
+
+def _is_deep(value: JSON | Mapping[str, JSON]) -> bool:
+    """Return whether a value is nested deeper than can be trusted to be written again."""
+    level: list[object] = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _parts(outer)]
+    return bool(level)
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -40,7 +40,7 @@ class CreatedJob:
         if self._plan is None:
             return Page([], [], 0)
         self._read()
-        trials, now, objectives = self._state.trials, self._state.clock(), self._plan.objectives
+        trials, now, objectives = self._state.trials, self._now(), self._plan.objectives
         header = style.header(self._columns(self._plan))
         shown = list(enumerate(trials))[rows]
         data = [
@@ -55,7 +55,7 @@ class CreatedJob:
             raise trial_not_found(trial_id)
         self._read()
         header = trial_header(self._columns(self._plan))
-        return write_reports(header, trial.reports(self._plan.objectives, self._state.clock()), style)
+        return write_reports(header, trial.reports(self._plan.objectives, self._now()), style)
 
     def stop(self) -> None:
         """Stop the job: Terminating at once, Terminated when nothing runs any more."""
@@ -95,6 +95,11 @@ class CreatedJob:
             parts.append((title + folder.read_log(name, max(0, size - left), left))[-left:])
         content = b"".join(reversed(parts))
         return Log(content, max(sum(sizes.values()), len(content)))
+
+    def _now(self) -> float:
+        """Return the time, which for trials that never came to an end stands still when the job ends."""
+        ended = self._state.times.ended
+        return self._state.clock() if ended is None else ended
 
     def _read(self) -> None:
         if self._run is not None:

@@ -9,6 +9,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from airflow_provider_modelarts.emulator.runs.guards import Guard
+
 #: How long a script may take to end when it is told to.
 GRACE_SECONDS = 2.0
 
@@ -16,9 +18,10 @@ GRACE_SECONDS = 2.0
 class Script:
     """A running script. Once it has ended, nothing of what it started is left."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, guard: Guard) -> None:
         self.pid = process.pid
         self._process = process
+        self._guard = guard
         self._reminder: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -29,18 +32,16 @@ class Script:
         :raises OSError: when it cannot be started.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                cwd=cwd,
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            guard = await Guard.start()
+            try:
+                process = await _spawn(argv, cwd, environment, log)
+            except BaseException:
+                await guard.dismiss()
+                raise
         finally:
             os.close(log)
-        return cls(process)
+        guard.watch(process.pid)
+        return cls(process, guard)
 
     def stop(self) -> None:
         """Ask it to end, and make it end if it does not."""
@@ -58,6 +59,7 @@ class Script:
         if self._reminder is not None:
             self._reminder.cancel()
         self._signal(signal.SIGKILL, to_rest=True)
+        await self._guard.dismiss()
         return code if code >= 0 else 128 - code
 
     def _signal(self, number: int, *, to_rest: bool = False) -> None:
@@ -65,3 +67,17 @@ class Script:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+async def _spawn(
+    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )

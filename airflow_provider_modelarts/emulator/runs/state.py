@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
 from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.jobs import JobPhase
-from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, child, text
+from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, child, integer, text
 from airflow_provider_modelarts.emulator.documents import JobTimes, job_status
 from airflow_provider_modelarts.emulator.jobs import Clock
 from airflow_provider_modelarts.emulator.runs.archive import JobFolder
@@ -88,7 +87,7 @@ class JobState:
 def read_state(kept: JSON, folder: JobFolder, clock: Clock) -> JobState:
     """Return a job that was kept. One that was running then has ended since, and says so.
 
-    :raises KeyError, TypeError, ValueError, ModelArtsProtocolError: when it is none.
+    :raises KeyError, TypeError, ValueError, OverflowError, ModelArtsProtocolError: when it is none; then all stays.
     """
     state = as_object(kept, "a kept job")
     failure, saved = state["failure"], cells.number(state["saved"]) or 0.0
@@ -96,16 +95,30 @@ def read_state(kept: JSON, folder: JobFolder, clock: Clock) -> JobState:
         document=as_object(state["document"], "its document"),
         folder=folder,
         clock=lambda: saved,
-        times=JobTimes(**cast("Mapping[str, float]", state["times"])),
+        times=_read_times(as_object(state["times"], "its times")),
         phase=JobPhase(text(state["phase"])),
-        failure=cast("tuple[int, str]", tuple(failure)) if isinstance(failure, list) else None,
+        failure=None if failure is None else _read_failure(as_list(failure, "its failure")),
         events=[as_object(event, "an event") for event in as_list(state["events"], "its events")],
         trials=[read_trial(as_object(trial, "a trial")) for trial in as_list(state["trials"], "its trials")],
     )
+    if job.id != folder.path.name:
+        raise ValueError(f"it is the job {job.id}")
     if not job.phase.is_terminal:
         interrupt(job)
     job.clock = clock
     return job
+
+
+def _read_times(kept: dict[str, JSON]) -> JobTimes:
+    created, started, ended = (cells.number(kept[name]) for name in ("created", "started", "ended"))
+    if created is None:
+        raise ValueError("it does not say when it was created")
+    return JobTimes(created, started, ended)
+
+
+def _read_failure(kept: list[JSON]) -> tuple[int, str]:
+    code, message = kept
+    return integer(code) or 1, text(message)
 
 
 def interrupt(job: JobState) -> None:

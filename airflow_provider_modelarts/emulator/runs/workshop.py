@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from airflow_provider_modelarts.core.shapes import JSON, as_object
+from airflow_provider_modelarts.core.shapes import JSON, as_object, child
 from airflow_provider_modelarts.emulator.documents import JobTimes
 from airflow_provider_modelarts.emulator.errors import Refusal, bad_request
 from airflow_provider_modelarts.emulator.jobs import Clock
@@ -16,7 +16,7 @@ from airflow_provider_modelarts.emulator.runs.archive import Archive, JobFolder
 from airflow_provider_modelarts.emulator.runs.buckets import Buckets
 from airflow_provider_modelarts.emulator.runs.commands import read_command
 from airflow_provider_modelarts.emulator.runs.job import CreatedJob
-from airflow_provider_modelarts.emulator.runs.plans import read_plan
+from airflow_provider_modelarts.emulator.runs.plans import SearchPlan, read_plan
 from airflow_provider_modelarts.emulator.runs.running import Run
 from airflow_provider_modelarts.emulator.runs.searching import SearchRun
 from airflow_provider_modelarts.emulator.runs.state import JobState, read_state
@@ -42,9 +42,9 @@ class Workshop:
 
     def kept(self) -> list[CreatedJob]:
         """Return the jobs of earlier emulators on the same root, oldest first."""
-        states = [state for folder, kept in self._archive.load() if (state := self._restore(folder, kept))]
-        states.sort(key=lambda state: state.times.created)
-        return [CreatedJob(state, read_plan(_algorithm(state))) for state in states]
+        found = [job for folder, kept in self._archive.load() if (job := self._restore(folder, kept))]
+        found.sort(key=lambda job: job[0].times.created)
+        return [CreatedJob(state, plan) for state, plan in found]
 
     def create(self, body: Mapping[str, JSON], algorithm: dict[str, JSON]) -> CreatedJob:
         """Return a new job, which begins to run; or refuse it.
@@ -86,18 +86,13 @@ class Workshop:
             await asyncio.wait([task])
         await asyncio.to_thread(self._archive.folder(job_id).remove)
 
-    def _restore(self, folder: JobFolder, kept: JSON) -> JobState | None:
+    def _restore(self, folder: JobFolder, kept: JSON) -> tuple[JobState, SearchPlan | None] | None:
         try:
-            state = read_state(kept, folder, self._clock)
-            read_plan(_algorithm(state))
-        except (KeyError, TypeError, ValueError, ModelArtsProtocolError, Refusal) as error:
+            plan = read_plan(as_object(child(kept, "document", "algorithm"), "its algorithm"))
+            return read_state(kept, folder, self._clock), plan
+        except (KeyError, TypeError, ValueError, OverflowError, ModelArtsProtocolError, Refusal) as error:
             _LOGGER.warning("cannot restore the job in %s: %r", folder.path, error)
             return None
-        return state if state.id == folder.path.name else None
-
-
-def _algorithm(state: JobState) -> dict[str, JSON]:
-    return as_object(state.document.get("algorithm"), "algorithm")
 
 
 def _document(body: Mapping[str, JSON], algorithm: dict[str, JSON], job_id: str, now: float) -> dict[str, JSON]:
