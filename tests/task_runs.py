@@ -72,22 +72,28 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
     ti = ti or TaskInstance()
     running.set(ti)
     context = {"ti": ti, "task_instance": ti}
-    step = lambda: make().execute(context)  # noqa: E731
+    step = lambda: prepared(make(), context).execute(context)  # noqa: E731
     while True:
         try:
             return Run("success", json.loads(json.dumps(step(), allow_nan=False)), ti=ti)
         except AirflowRescheduleException:
             ti.rescheduled_first = ti.rescheduled_first or datetime.now(UTC)
-            step = lambda: make().execute(context)  # noqa: E731
+            step = lambda: prepared(make(), context).execute(context)  # noqa: E731
         except TaskDeferred as deferred:
             event, method = fire(deferred.trigger), deferred.method_name
-            step = lambda: make().resume_execution(method, {"event": event}, context)  # noqa: E731, B023
+            step = lambda: prepared(make(), context).resume_execution(method, {"event": event}, context)  # noqa: E731, B023
         except AirflowSkipException as skip:
             return Run("skipped", error=skip, ti=ti)
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             return Run("failed", error=error, ti=ti)
+
+
+def prepared(operator: Any, context: Any) -> Any:
+    """Return an operator for which Airflow has done what it does before it executes or resumes it."""
+    operator.pre_execute(context)
+    return operator
 
 
 def fire(trigger: Any) -> Any:

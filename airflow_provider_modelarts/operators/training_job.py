@@ -40,7 +40,8 @@ class CreatesTrainingJob(ModelArtsOperator):
 
     XCom ``training_job_id`` is there before the waiting begins.
 
-    :param body: of CreateTrainingJob, a mapping or JSON text; its name is replaced. (templated)
+    :param body: of CreateTrainingJob: a mapping, JSON text, or the name of a ``.json`` file beside the DAG; its name is
+        replaced. (templated)
     :param hyperparameters: values to put into ``algorithm.parameters`` of the body, such as the config of the best
         trial; a mapping or JSON text. (templated)
     :param wait_for_completion: wait for the end of the job; else return after creating it.
@@ -48,6 +49,7 @@ class CreatesTrainingJob(ModelArtsOperator):
     :param deferrable: wait in the triggerer instead of on a worker.
     """
 
+    template_ext: Sequence[str] = (".json",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"body": "json", "hyperparameters": "json"}
     ui_color = "#d4e4f7"
 
@@ -91,6 +93,16 @@ class CreatesTrainingJob(ModelArtsOperator):
         """Return what the task returns of a job that is done."""
         raise NotImplementedError
 
+    def pre_execute(self, context: Context) -> None:
+        """Learn which job this task waits for, if it was deferred.
+
+        Whatever ends the task, even before it resumes, can stop the job then: Airflow 2.11 takes a task that is past
+        its ``execution_timeout`` for ended without resuming it.
+        """
+        super().pre_execute(context)
+        ti = context["ti"]
+        self._job_id = ti.xcom_pull(task_ids=self.task_id, key=JOB_ID_KEY, map_indexes=ti.map_index)
+
     def execute(self, context: Context) -> dict[str, JSON]:
         """Create or adopt the job, and wait for it."""
         from airflow_provider_modelarts.core.records import job_summary
@@ -105,7 +117,6 @@ class CreatesTrainingJob(ModelArtsOperator):
         """Take up what the trigger saw."""
         from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, error_from_dict
 
-        self._job_id = event.get(JOB_ID_KEY) if event else None
         match event:
             case {"status": "done", "message": message, "summary": dict() as summary}:
                 self.log.info(message)
@@ -123,8 +134,6 @@ class CreatesTrainingJob(ModelArtsOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the trigger; stop the job if the trigger never came back."""
         if next_method == _TRIGGER_GONE:
-            ti = context["ti"]
-            self._job_id = ti.xcom_pull(task_ids=self.task_id, key=JOB_ID_KEY, map_indexes=ti.map_index)
             self.stop_job()
         return super().resume_execution(next_method, next_kwargs, context)
 

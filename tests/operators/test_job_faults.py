@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-from task_runs import TaskInstance, fire, run_task
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
+from task_runs import TaskInstance, fire, prepared, run_task
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
@@ -172,6 +172,26 @@ def test_deferred_task_that_runs_past_its_execution_timeout_stops_its_job(cloud,
     run = train(body(sleep=30), deferrable=True, execution_timeout=timedelta(seconds=0.3))
 
     assert isinstance(run.error, AirflowTaskTimeout)
+    assert phases() == ["Terminated"]
+
+
+def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body):
+    """So does Airflow 2.11 with a task past its execution_timeout: a new process, and on_kill at once."""
+    first = train(body(sleep=30), wait_for_completion=False)
+
+    resumed = prepared(operator(body(sleep=30)), {"ti": first.ti})
+    resumed.on_kill()
+
+    assert phases() == ["Terminated"]
+
+
+def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
+    """Airflow resumes it with an error of its own: nobody would watch the job any more."""
+    context = {"ti": train(body(sleep=30), wait_for_completion=False).ti}
+
+    with pytest.raises(AirflowException):
+        prepared(operator(body(sleep=30)), context).resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+
     assert phases() == ["Terminated"]
 
 
