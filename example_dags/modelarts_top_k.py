@@ -1,4 +1,4 @@
-"""Wait for a hyperparameter search, and start one task for each of its three best trials.
+"""Wait for a hyperparameter search, and retrain with each of its three best configs, one mapped task for each.
 
 Trigger it with the id of a search job: ``{"training_job_id": "5b60a667-1438-4eb5-9705-85b860e623dc"}``.
 """
@@ -9,13 +9,16 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
+from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator, ModelArtsTrainingJobOperator
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
 
 with DAG(
     dag_id="modelarts_top_k",
     schedule=None,
-    params={"training_job_id": Param(type="string", description="Id of the search job")},
+    params={
+        "training_job_id": Param(type="string", description="Id of the search job"),
+        "bucket": Param("demo-bucket", type="string", description="OBS bucket with the training script"),
+    },
     doc_md=__doc__,
     tags=["modelarts", "example"],
 ) as dag:
@@ -32,15 +35,14 @@ with DAG(
     )
 
     @task
-    def each_of(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return what it is given: Airflow maps over the return value of a task, not over another XCom."""
-        return trials
+    def configs(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the config of each trial: Airflow maps over what a task returns, not over another XCom of it."""
+        return [trial["config"] for trial in trials]
 
-    @task
-    def retrain(trial: dict[str, Any]) -> str:
-        """Stand in for your training: it receives the record of one of the best trials."""
-        print(f"Retraining with {trial['config']}, which reached {trial['metric']}={trial['value']}")
-        return trial["trial_id"]
+    retrain = ModelArtsTrainingJobOperator.partial(
+        task_id="retrain",
+        body="training/job.json",
+        deferrable=True,
+    ).expand(hyperparameters=configs(best_trials.output["top_trials"]))
 
     wait_for_search >> best_trials
-    retrain.expand(trial=each_of(best_trials.output["top_trials"]))

@@ -1,4 +1,4 @@
-"""Run an example DAG with a real scheduler, triggerer and API server or webserver, on PostgreSQL.
+"""Run pipelines and accidents with a real scheduler, triggerer and server, on PostgreSQL; count what has to be paid.
 
 Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
 """
@@ -7,31 +7,69 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from urllib.parse import quote
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+from local import ROOT, airflow_environment, client_of, local_modelarts, say
+from throwaway import IS_AIRFLOW_3, Airflow, postgresql
 
-from demo import emulator, say  # noqa: E402 - a script beside this one
+from airflow_provider_modelarts.client import ModelArtsClient
 
-AIRFLOW = [sys.executable, "-m", "airflow"]
-POLICY = """
-def task_policy(task):
-    for name in ("poke_interval", "poll_interval"):
-        if hasattr(task, name):
-            setattr(task, name, 0.5)
+SLEEP = """
+import argparse, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--seconds", type=float)
+time.sleep(parser.parse_args().seconds)
 """
+WAITING = {"sync": "running", "deferred": "deferred"}  # the state of a task that waits in this way
+
+
+@dataclass
+class Stage:
+    """An Airflow, and the local ModelArts that it works with."""
+
+    airflow: Airflow
+    client: ModelArtsClient
+    root: Path
+
+    def phases(self, name: str = "") -> list[str]:
+        """Return the phases of the jobs whose names begin with a word, oldest first."""
+        jobs = self.client.search_training_jobs(filters=[("name", "like", [name])]).jobs
+        return [job.phase_text for job in reversed(jobs) if job.name.startswith(name)]
+
+    def wait_for_task(self, dag_id: str, *states: str) -> None:
+        """Wait for a state of the only task of a DAG."""
+        self.airflow.wait_for(f"select state from task_instance where dag_id = '{dag_id}'", *states)  # noqa: S608
+
+    def wait_until_waiting(self, dag_id: str, way: str) -> None:
+        """Wait until the job of a task runs, and the task waits for it, on a worker or in the triggerer."""
+        self.wait_for_task(dag_id, WAITING[way])
+        self.wait_for_phases(f"{dag_id}-", "Running")
+        if way == "deferred":
+            taken = "select count(triggerer_id) from trigger join task_instance on trigger.id = trigger_id"
+            self.airflow.wait_for(f"{taken} where dag_id = '{dag_id}'", "1")
+            time.sleep(2)  # from being assigned to a triggerer to running in it
+
+    def wait_for_phases(self, name: str, *wanted: str) -> None:
+        """Wait until jobs have these phases; stop when time is up."""
+        deadline = time.monotonic() + 60
+        while (seen := self.phases(name)) != [*wanted]:
+            if time.monotonic() > deadline:
+                sys.exit(f"wanted {wanted} of {name}, but they are {seen}")
+            time.sleep(0.3)
+
+    def run_path(self, dag_id: str) -> str:
+        """Return the path of the only run of a DAG in the REST API."""
+        run_id = self.airflow.ask(f"select run_id from dag_run where dag_id = '{dag_id}'")  # noqa: S608
+        return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def main() -> int:
@@ -42,173 +80,143 @@ def main() -> int:
         say("Starting PostgreSQL")
         database = stack.enter_context(postgresql(home / "postgresql"))
         say("Starting the local ModelArts")
-        local = stack.enter_context(emulator(home / "emulator.json"))
-        environment = airflow_environment(home, database, local["connection"])
+        local = stack.enter_context(local_modelarts(home))
+        root = Path(local["root"])
+        environment = airflow_environment(home, database.address, local)
+        environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(make_dags(home, root))
         say("Starting Airflow: scheduler, triggerer and server")
-        stack.enter_context(airflow(home, environment))
-        query = lambda sql: ask(database, sql)  # noqa: E731
-        check_waiting_chain(environment, query, local["jobs"]["growing"])
+        airflow = stack.enter_context(Airflow(home, environment, database))
+        stage = Stage(airflow, stack.enter_context(client_of(local)), root)
+        start(stage, local["jobs"]["growing"])
+        check_restarted_triggerer(stage)
+        check_ended_tasks(stage)
+        check_killed_worker(stage)
+        check_cleared_tasks(stage)
+        check_execution_timeout(stage)
+        check_pipelines(stage)
+        check_nothing_is_left(stage)
     return 0
 
 
-def check_waiting_chain(environment: Mapping[str, str], query: Callable[[str], str], job_id: str) -> None:
-    """The deferred sensor resumes, and the next task receives the best trial's config."""
-    say("Running modelarts_best_trial through scheduler and triggerer")
-    trigger_dag(environment, query, "modelarts_best_trial", {"training_job_id": job_id})
-    wait_for(query, "select state from dag_run where dag_id = 'modelarts_best_trial'", "success", seconds=180)
-    config = xcom(query, "modelarts_best_trial", "retrain")
+def make_dags(home: Path, root: Path) -> Path:
+    """Return a folder with the example DAGs, and those whose tasks have accidents."""
+    script = root / "demo-bucket" / "faults" / "sleep.py"
+    script.parent.mkdir()
+    script.write_text(SLEEP)
+    folder = shutil.copytree(ROOT / "example_dags", home / "dags")
+    return shutil.copytree(ROOT / "scripts" / "e2e_dags", folder, dirs_exist_ok=True)
+
+
+def start(stage: Stage, scripted_search: str) -> None:
+    """Start what goes on by itself; the DAG that is scheduled on an asset is started by that."""
+    say("Starting the DAGs")
+    airflow = stage.airflow
+    airflow.trigger("restart_triggerer")
+    for way in WAITING:
+        airflow.trigger(f"time_out_{way}")
+    airflow.unpause("modelarts_asset_retrain")
+    airflow.trigger("modelarts_asset_search")
+    airflow.trigger("modelarts_search_and_retrain")
+    airflow.trigger("modelarts_best_trial", training_job_id=scripted_search)
+
+
+def check_restarted_triggerer(stage: Stage) -> None:
+    """A triggerer that shuts down, and one that is killed, neither stop nor lose a job."""
+    say("Restarting the triggerer in mid-wait")
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        stage.wait_until_waiting("restart_triggerer", "deferred")
+        stage.airflow.end("triggerer", how)
+        stage.airflow.start("triggerer")
+    expect("the job of the task goes on", stage.phases("restart_triggerer-") == ["Running"], "it does not")
+
+
+def check_ended_tasks(stage: Stage) -> None:
+    """Somebody marks a task as failed: its job is stopped. While the task waited, its link led to the job."""
+    for way in WAITING:
+        say(f"Ending a task that waits {way}")
+        dag_id = f"end_{way}"
+        stage.airflow.trigger(dag_id)
+        stage.wait_until_waiting(dag_id, way)
+        task = f"{stage.run_path(dag_id)}/taskInstances/train"
+        job_id = stage.airflow.xcom(dag_id, "train", "training_job_id")
+        links = stage.airflow.call("GET", f"{task}/links")
+        link = (links.get("extra_links") or links)["ModelArts training job"]
+        expect("its link leads to the job", link.endswith(f"/training/detail/{job_id}"), links)
+        stage.airflow.call("PATCH", task, {"new_state": "failed", **({} if IS_AIRFLOW_3 else {"dry_run": False})})
+        stage.wait_for_phases(f"{dag_id}-", "Terminated")
+        expect("one job was created, and is stopped", True, None)
+
+
+def check_cleared_tasks(stage: Stage) -> None:
+    """Clearing stops the job, and creates a second one."""
+    for way in WAITING:
+        say(f"Clearing a task that waits {way}")
+        dag_id = f"clear_{way}"
+        stage.airflow.trigger(dag_id)
+        stage.wait_until_waiting(dag_id, way)
+        stage.airflow.clear(dag_id, "train")
+        stage.wait_for_phases(f"{dag_id}-", "Terminated", "Completed")
+        stage.wait_for_task(dag_id, "success")
+        expect("two jobs were created, and the first was stopped", True, None)
+
+
+def check_killed_worker(stage: Stage) -> None:
+    """SIGKILL in mid-wait: the retry goes on with the same job."""
+    say("Killing a worker in mid-wait")
+    stage.airflow.trigger("kill_worker")
+    stage.wait_until_waiting("kill_worker", "sync")
+    os.kill(int(stage.airflow.ask("select pid from task_instance where dag_id = 'kill_worker'")), signal.SIGKILL)
+    stage.wait_for_task("kill_worker", "success")
+    tries = stage.airflow.ask("select try_number from task_instance where dag_id = 'kill_worker'")
+    expect("the task was tried again", int(tries) > 1, tries)
+    expect("one job was created", stage.phases("kill_worker-") == ["Completed"], stage.phases("kill_worker-"))
+
+
+def check_execution_timeout(stage: Stage) -> None:
+    """A task that runs past its execution_timeout fails, and its job is stopped."""
+    for way in WAITING:
+        say(f"Letting a task that waits {way} run out of time")
+        stage.wait_for_task(f"time_out_{way}", "failed")
+        stage.wait_for_phases(f"time_out_{way}-", "Terminated")
+        expect("one job was created, and is stopped", True, None)
+
+
+def check_pipelines(stage: Stage) -> None:
+    """The examples end well, and what they hand on is what was found."""
+    airflow = stage.airflow
+    for dag_id, searched in (
+        ("modelarts_search_and_retrain", "modelarts_search_and_retrain"),
+        ("modelarts_asset_retrain", "modelarts_asset_search"),
+    ):
+        say(f"Waiting for {dag_id}")
+        airflow.wait_for_run(dag_id)
+        trials = stage.client.list_trials(airflow.xcom(searched, "search", "training_job_id"))
+        best = max(trials, key=lambda trial: float(str(trial.raw["best_reward"])))
+        (path,) = (stage.root / "demo-bucket" / dag_id).glob("*/retrain-1/model.json")
+        given = json.loads(path.read_text())["arguments"]
+        expect("it retrained with the winning config", given.items() >= (best.config or {}).items(), given)
+    say("Waiting for modelarts_best_trial and restart_triggerer")
+    airflow.wait_for_run("modelarts_best_trial")
+    config = airflow.xcom("modelarts_best_trial", "retrain")
     expect("the last task received the winning config", config == {"batch_size": 64, "learning_rate": 0.02}, config)
-    deferrals = query("select count(*) from task_instance where trigger_id is not null")
+    airflow.wait_for_run("restart_triggerer")
+    phases = stage.phases("restart_triggerer-")
+    expect("two restarts of the triggerer left one job", phases == ["Completed"], phases)
+
+
+def check_nothing_is_left(stage: Stage) -> None:
+    """Neither jobs nor triggers."""
+    active = [phase for phase in stage.phases() if phase not in {"Completed", "Failed", "Terminated"}]
+    expect("no job is left at work", not active, active)
+    deferrals = stage.airflow.ask("select count(*) from task_instance where trigger_id is not null")
     expect("no trigger is left", deferrals == "0", deferrals)
 
 
-def xcom(query: Callable[[str], str], dag_id: str, task_id: str, key: str = "return_value") -> Any:
-    """Return an XCom; Airflow 2.11 stores it as bytes, 3 as JSON."""
-    text = query(
-        f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"  # noqa: S608
-    )
-    return json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text)
-
-
-def trigger_dag(
-    environment: Mapping[str, str], query: Callable[[str], str], dag_id: str, conf: Mapping[str, object]
-) -> None:
-    """Unpause and trigger a DAG, once Airflow has parsed it."""
-    wait_for(query, f"select count(*) from serialized_dag where dag_id = '{dag_id}'", "1", seconds=90)  # noqa: S608
-    for arguments in (["unpause", dag_id], ["trigger", dag_id, "--conf", json.dumps(conf)]):
-        done = subprocess.run(
-            [*AIRFLOW, "dags", *arguments], env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"airflow dags {arguments[0]} failed:\n{done.stdout}{done.stderr}")
-
-
-def wait_for(query: Callable[[str], str], sql: str, wanted: str, *, seconds: float) -> None:
-    """Wait until a query answers what is wanted; stop when it answers ``failed`` or time is up."""
-    deadline = time.monotonic() + seconds
-    while (answer := query(sql)) != wanted:
-        if "failed" in answer or time.monotonic() > deadline:
-            sys.exit(f"wanted {wanted!r}, but {sql!r} says {answer!r}")
-        time.sleep(0.5)
-
-
-def expect(what: str, holds: bool, seen: object) -> None:
+def expect(what: str, holds: bool, seen: Any) -> None:
     """Tell a check that passed, and stop at one that did not."""
     if not holds:
         sys.exit(f"FAILED: {what}: {seen}")
     print(f"    ok: {what}", flush=True)
-
-
-@contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server on loopback, and yield the address of an empty database in it."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        sys.exit("PostgreSQL is needed: apt-get install postgresql")
-    folder.mkdir()
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    port, data = free_port(), folder / "data"
-    initdb = [*as_user, str(programs[-1] / "initdb"), "-D", str(data), "-U", "airflow", "-A", "trust"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-    options = ["-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(folder)]
-    server = [*as_user, str(programs[-1] / "postgres"), *options, "-c", "fsync=off", "-c", "max_connections=200"]
-    with (folder / "log").open("w") as log, process(server, log, folder, signal.SIGINT):
-        address = f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
-        deadline = time.monotonic() + 30
-        while subprocess.run(psql(address, "select 1"), capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline:
-                sys.exit(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
-            time.sleep(0.1)
-        yield address
-
-
-def psql(address: str, sql: str) -> list[str]:
-    """Return the command that asks a database."""
-    return ["psql", "-At", address.replace("+psycopg2", ""), "-c", sql]
-
-
-def ask(address: str, sql: str) -> str:
-    """Return the answer to a query as text."""
-    return subprocess.run(psql(address, sql), capture_output=True, text=True, check=True).stdout.strip()
-
-
-def airflow_environment(home: Path, database: str, connection: Mapping[str, object]) -> dict[str, str]:
-    """Return the environment of an Airflow in a folder."""
-    (home / "config").mkdir()
-    (home / "config" / "airflow_local_settings.py").write_text(POLICY)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    port = str(free_port())
-    return {
-        **kept,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": port,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-this-run-" * 4,
-        "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
-        "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": port,
-        "AIRFLOW__WEBSERVER__WORKERS": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "AIRFLOW_CONN_MODELARTS_DEFAULT": json.dumps(connection),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-
-
-@contextmanager
-def airflow(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run the whole of Airflow until the ``with`` statement ends; show the end of its log if that ends badly."""
-    subprocess.run([*AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True)
-    path = home / "airflow.log"
-    with path.open("w") as log, process([*AIRFLOW, "standalone"], log, home, signal.SIGINT, environment):
-        try:
-            yield
-        except SystemExit:
-            print(path.read_text()[-6000:], file=sys.stderr)
-            shutil.copytree(home / "logs", tempfile.mkdtemp(prefix="modelarts-e2e-logs-"), dirs_exist_ok=True)
-            raise
-
-
-@contextmanager
-def process(
-    command: list[str],
-    log: IO[str],
-    folder: Path,
-    ends_with: signal.Signals,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[None]:
-    """Run a command in a process group of its own; end the group, and all that is left of it, at the end."""
-    started = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True
-    )
-    try:
-        yield
-    finally:
-        started.send_signal(ends_with)
-        with suppress(subprocess.TimeoutExpired):
-            started.wait(timeout=20)
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

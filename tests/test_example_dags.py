@@ -1,30 +1,49 @@
-"""The example DAGs run through real Airflow, on the local ModelArts and a database of their own."""
+"""The example DAGs run through real Airflow, on the local ModelArts and a database of their own.
+
+The DAG that is scheduled on an asset needs a scheduler: ``scripts/e2e.py`` runs it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_modelarts.client import ModelArtsClient
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "example_dags"
 AIRFLOW = [sys.executable, "-m", "airflow"]
+POLICY = """
+def task_policy(task):
+    for name in ("poke_interval", "poll_interval"):
+        if hasattr(task, name):
+            setattr(task, name, 0.1)
+"""
 
 
 @pytest.fixture(scope="module", name="home")
 def _home(tmp_path_factory):
-    """A folder with an Airflow whose sensors do not wait 30 seconds between two looks."""
+    """A folder with an Airflow whose tasks do not wait 30 seconds between two looks."""
     home = tmp_path_factory.mktemp("airflow")
     (home / "config").mkdir()
-    policy = "def task_policy(task):\n    if hasattr(task, 'poke_interval'):\n        task.poke_interval = 0.05\n"
-    (home / "config" / "airflow_local_settings.py").write_text(policy)
+    (home / "config" / "airflow_local_settings.py").write_text(POLICY)
     done = airflow(home, {}, "db", "migrate")
     assert done.returncode == 0, done.stdout
     return home
+
+
+@pytest.fixture(name="cloud")
+def _cloud(modelarts_emulator_factory, tmp_path):
+    """A local ModelArts whose bucket has the training script of the examples."""
+    shutil.copytree(EXAMPLES / "training", tmp_path / "demo-bucket" / "code")
+    with modelarts_emulator_factory(root=tmp_path) as emulator:
+        yield emulator
 
 
 def airflow(home, connection, *arguments):
@@ -43,34 +62,104 @@ def airflow(home, connection, *arguments):
     )
 
 
+def run_dag(home, emulator, dag_id, **conf):
+    """Run a DAG to its end in one process, and return what it printed."""
+    run = airflow(home, emulator.connection(), "dags", "test", dag_id, "--conf", json.dumps(conf))
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+def created_jobs(emulator):
+    """Return the jobs that were created, oldest first."""
+    with ModelArtsClient(emulator.settings()) as client:
+        jobs = client.search_training_jobs().jobs
+    return [job for job in reversed(jobs) if "[airflow " in job.description]
+
+
+def models(root, task):
+    """Return what the training jobs of a task have written about the models that they trained."""
+    paths = sorted((root / "demo-bucket").glob(f"modelarts_*/*/{task}*/model.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def best_row(emulator, job_id):
+    """Return the trial with the highest accuracy, found without this package's own choosing."""
+    with ModelArtsClient(emulator.settings()) as client:
+        return max(client.list_trials(job_id), key=lambda trial: float(trial.raw["best_reward"]))
+
+
 def test_every_example_has_a_test():
     """A new example DAG needs a run of its own below."""
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"modelarts_best_trial", "modelarts_top_k"}
+    there_are = {dag_id for path in EXAMPLES.glob("*.py") for dag_id in re.findall(r'dag_id="(\w+)"', path.read_text())}
+    are_run = set(re.findall(r'run_dag\(home, \w+, "(\w+)"', Path(__file__).read_text()))
+
+    assert there_are - are_run == {"modelarts_asset_retrain"}
 
 
 def test_best_trial_example_hands_the_winner_to_the_next_task(home, modelarts_emulator):
     """The chain of sensor, operator and a task that receives the config with its types."""
-    conf = json.dumps({"training_job_id": modelarts_emulator.job_id("growing")})
+    job_id = modelarts_emulator.job_id("growing")
 
-    run = airflow(home, modelarts_emulator.connection(), "dags", "test", "modelarts_best_trial", "--conf", conf)
+    printed = run_dag(home, modelarts_emulator, "modelarts_best_trial", training_job_id=job_id)
 
-    assert run.returncode == 0, run.stdout
-    assert "Retraining with {'batch_size': 64, 'learning_rate': 0.02}" in run.stdout
+    assert "Retraining with {'batch_size': 64, 'learning_rate': 0.02}" in printed
 
 
-def test_top_k_example_starts_a_task_for_each_of_the_best(home, modelarts_emulator):
-    """Three mapped tasks, each with one of the three best trials."""
-    conf = json.dumps({"training_job_id": modelarts_emulator.job_id("documented")})
+def test_search_and_retrain_example_trains_with_the_winning_config(home, cloud, tmp_path):
+    """The script of the retraining records its arguments: they are those of the best row of the trial table."""
+    run_dag(home, cloud, "modelarts_search_and_retrain")
+    search, retraining = created_jobs(cloud)
+    best = best_row(cloud, search.id)
+    (model,) = models(tmp_path, "retrain")
 
-    run = airflow(home, modelarts_emulator.connection(), "dags", "test", "modelarts_top_k", "--conf", conf)
+    assert (search.phase_text, retraining.phase_text) == ("Completed", "Completed")
+    assert model["arguments"] == {**best.config, "epochs": 10}
+    assert 0.75 < model["held_out_acc"] <= 1
 
-    assert run.returncode == 0, run.stdout
-    assert set(re.findall(r"which reached acc=([0-9.]+)", run.stdout)) == {"0.25", "0.1875"}
-    assert set(re.findall(r"Retraining with (\{.*?\})", run.stdout)) == {
-        "{'batch_size': 32, 'learning_rate': 0.0340820322164706}",
-        "{'batch_size': 16, 'learning_rate': 0.04015387428829642}",
-        "{'batch_size': 32, 'learning_rate': 0.008413169003970163}",
-    }
+
+def test_search_and_retrain_example_stops_at_its_gate(home, cloud, tmp_path):
+    """No trial beats the baseline: the search is skipped, nothing is retrained, and nothing has failed."""
+    printed = run_dag(home, cloud, "modelarts_search_and_retrain", baseline=0.999)
+
+    assert "which is not better (max) than 0.999" in printed
+    assert len(created_jobs(cloud)) == 1
+    assert models(tmp_path, "retrain") == []
+
+
+def test_champion_challenger_example_retrains_only_for_a_better_one(home, cloud, tmp_path):
+    """The first challenger is crowned; the second, no better, is skipped with all that comes after it."""
+    first = run_dag(home, cloud, "modelarts_champion_challenger")
+    best = best_row(cloud, created_jobs(cloud)[0].id)
+    second = run_dag(home, cloud, "modelarts_champion_challenger")
+
+    assert f"The new champion has acc={best.raw['best_reward'].rstrip('0')}" in first
+    assert "The new champion" not in second
+    assert [job.phase_text for job in created_jobs(cloud)] == ["Completed"] * 3
+    assert [model["arguments"]["learning_rate"] for model in models(tmp_path, "retrain")] == [
+        best.config["learning_rate"]
+    ]
+
+
+def test_top_k_example_retrains_with_each_of_the_best(home, cloud, tmp_path):
+    """Three mapped tasks, each with the config of one of the three best trials of the documented answer."""
+    job_id = cloud.job_id("documented")
+
+    run_dag(home, cloud, "modelarts_top_k", training_job_id=job_id)
+
+    assert [model["arguments"]["learning_rate"] for model in models(tmp_path, "retrain")] == [
+        0.0340820322164706,
+        0.04015387428829642,
+        0.008413169003970163,
+    ]
+    assert [job.phase_text for job in created_jobs(cloud)] == ["Completed"] * 3
+
+
+def test_asset_example_searches(home, cloud):
+    """The search of the pair runs by itself; the other DAG is started by a scheduler."""
+    printed = run_dag(home, cloud, "modelarts_asset_search")
+
+    assert [job.phase_text for job in created_jobs(cloud)] == ["Completed"]
+    assert "4 trials by acc (max), best first" in printed
 
 
 def test_failing_search_fails_the_example(home, modelarts_emulator):

@@ -10,18 +10,14 @@ import json
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseHook
 
-from airflow_provider_modelarts.client import ModelArtsClient
-from airflow_provider_modelarts.core.flows import choose_from_search
-from airflow_provider_modelarts.core.log_lines import ranking_table
-from airflow_provider_modelarts.core.progress import State, WaitPolicy
-from airflow_provider_modelarts.core.selection import criterion_for, rank, select_best
 from airflow_provider_modelarts.core.settings import read_connection
-from airflow_provider_modelarts.core.watch import SearchWatch
 from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
@@ -272,27 +268,50 @@ def test_versions_that_run_on_every_change_have_constraints():
     )
 
 
-def test_demo_output_is_what_the_demo_prints(modelarts_emulator):
-    """Each line that the README shows is what sensor and operator say of the same search."""
-    job_id, said = modelarts_emulator.job_id("growing"), []
-    watch = SearchWatch(job_id, WaitPolicy())
-    with ModelArtsClient(modelarts_emulator.settings()) as client:
-        state = State.WAITING
-        while state is State.WAITING:
-            glance = client.run(watch.look(lambda: 0.0))
-            state = glance.state
-            said += [glance.news] if glance.news else []
-        look = client.run(choose_from_search(job_id))
-    ranking = rank(look.listing.trials, criterion_for(look.job.search))
-    (best,) = select_best(ranking)
-
+@pytest.fixture(scope="module", name="demo")
+def _demo():
+    """The sections of the demo's output in the README, by their titles."""
     (shown,) = re.findall(r"<!-- demo -->\n```\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
+    return dict(section.split("\n", 1) for section in shown.removeprefix("==> ").split("\n==> "))
 
-    assert shown.splitlines() == [
-        "==> While the search ran, the sensor said",
-        *said,
-        "==> The operator ranked",
-        *ranking_table(ranking).splitlines(),
-        "==> The next task received",
-        str(best.trial.config),
-    ]
+
+@pytest.fixture(scope="module", name="train")
+def _train():
+    """Returns a function that trains as the examples' script does, and returns what it prints."""
+
+    def train(**values):
+        arguments = [f"--{name}={value}" for name, value in values.items()]
+        script = ROOT / "example_dags" / "training" / "train.py"
+        return subprocess.run(
+            [sys.executable, str(script), *arguments], capture_output=True, text=True, check=True
+        ).stdout
+
+    return train
+
+
+def test_demo_titles_are_those_that_the_demo_prints(demo):
+    """What the README shows is the end of what the script says."""
+    said = re.findall(r'say\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
+
+    assert list(demo) == said[-len(demo) :]
+
+
+def test_demo_table_is_ranked_and_true(demo, train):
+    """Each accuracy is what the script reaches with the values of its row, to the digits that are shown."""
+    rows = [line.split() for line in demo["It ranked"].splitlines()[2:10]]
+
+    assert len(rows) == 8
+    assert [row[2] for row in rows] == sorted((row[2] for row in rows), key=float, reverse=True)
+    for _, _, shown, learning_rate, momentum in rows:
+        printed = train(learning_rate=learning_rate, momentum=momentum)
+        reached = max(float(value) for value in re.findall(r"\bacc: (\S+)", printed))
+        assert reached == pytest.approx(float(shown), abs=0.0021)
+
+
+def test_demo_retrained_with_the_winner(demo, train):
+    """The script received the config of the table's first row, and its model is as good as the README says."""
+    received = ast.literal_eval(demo["The retraining script received"].strip())
+    winner = demo["It ranked"].splitlines()[2].split()
+
+    assert [f"{received[name]:.8g}" for name in ("learning_rate", "momentum")] == winner[3:]
+    assert f"held_out_acc: {demo['Accuracy on held-out data'].splitlines()[1].split()[0]}\n" in train(**received)

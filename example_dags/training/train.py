@@ -62,6 +62,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--train_url", type=Path, help="folder to write the model to")
     arguments, _ = parser.parse_known_args()
+    given = {name: getattr(arguments, name) for name in ("learning_rate", "momentum", "epochs")}
+    print(f"Training with {given}")
     validation = samples(500, seed=2)
     weights: list[float] = []
     for weights in train(arguments.learning_rate, arguments.momentum, arguments.epochs):
@@ -70,7 +72,6 @@ def main() -> None:
     print(f"held_out_acc: {held_out:.4f}")
     if arguments.train_url:
         arguments.train_url.mkdir(parents=True, exist_ok=True)
-        given = {name: getattr(arguments, name) for name in ("learning_rate", "momentum", "epochs")}
         model = {"arguments": given, "held_out_acc": held_out, "weights": weights}
         (arguments.train_url / "model.json").write_text(json.dumps(model))
 
