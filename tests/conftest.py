@@ -44,6 +44,17 @@ def _connected_once(modelarts_emulator, connect):
     return connect(modelarts_emulator, retry_seconds=0)
 
 
+@pytest.fixture(name="bench")
+def _bench(modelarts_emulator_factory, tmp_path):
+    """A local ModelArts that holds nothing but a bucket with a training script."""
+    from emulator.bench import SCRIPT, Bench
+
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
+        bench = Bench(emulator)
+        bench.write(SCRIPT)
+        yield bench
+
+
 @pytest.fixture(name="task_log")
 def _task_log(caplog, capsys):
     """Return a function that returns what tasks have logged: Airflow 3 prints it, 2.11 uses Python's logging."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
@@ -30,6 +32,7 @@ class TaskInstance:
     run_id: str = "run"
     map_index: int = -1
     rescheduled_first: datetime | None = None
+    task: Any = None
 
     def next_try(self) -> TaskInstance:
         """Return the same task instance at its next try; Airflow has cleared what it pushed."""
@@ -56,6 +59,7 @@ class Run:
     value: Any = None
     error: BaseException | None = None
     ti: TaskInstance = field(default_factory=TaskInstance)
+    outlet_events: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -71,11 +75,12 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
     """
     ti = ti or TaskInstance()
     running.set(ti)
-    context = {"ti": ti, "task_instance": ti}
+    events: dict[Any, Any] = defaultdict(lambda: SimpleNamespace(extra={}))
+    context = {"ti": ti, "task_instance": ti, "outlet_events": events}
     step = lambda: prepared(make(), context).execute(context)  # noqa: E731
     while True:
         try:
-            return Run("success", json.loads(json.dumps(step(), allow_nan=False)), ti=ti)
+            return Run("success", json.loads(json.dumps(step(), allow_nan=False)), ti=ti, outlet_events=events)
         except AirflowRescheduleException:
             ti.rescheduled_first = ti.rescheduled_first or datetime.now(UTC)
             step = lambda: prepared(make(), context).execute(context)  # noqa: E731
@@ -83,15 +88,16 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
             event, method = fire(deferred.trigger), deferred.method_name
             step = lambda: prepared(make(), context).resume_execution(method, {"event": event}, context)  # noqa: E731, B023
         except AirflowSkipException as skip:
-            return Run("skipped", error=skip, ti=ti)
+            return Run("skipped", error=skip, ti=ti, outlet_events=events)
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
-            return Run("failed", error=error, ti=ti)
+            return Run("failed", error=error, ti=ti, outlet_events=events)
 
 
 def prepared(operator: Any, context: Any) -> Any:
     """Return an operator for which Airflow has done what it does before it executes or resumes it."""
+    context["ti"].task = operator
     operator.pre_execute(context)
     return operator
 

@@ -71,19 +71,28 @@ def read_log(training_job_id: str, task: str) -> Flow[str]:
 
 def explain_failure(training_job_id: str) -> Flow[str]:
     """Return the last error events and log lines of a job, as far as they can be read. It raises nothing of ours."""
-    parts = []
+    events = yield from _readable("events", _last_events(training_job_id))
+    lines = yield from _readable("log", _last_lines(training_job_id))
+    return "\n".join([*events, *lines])
+
+
+def _readable(what: str, flow: Flow[list[str]]) -> Flow[list[str]]:
     try:
-        job: TrainingJob = yield api.show_training_job(training_job_id)
-        tasks = job.tasks[:1]
-        events: list[api.JobEvent] = yield api.list_events(training_job_id, level="Error")
-        parts += [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
+        lines = yield from flow
     except ModelArtsError as error:
-        parts.append(f"(its events cannot be read: {error})")
-        tasks = ()
-    for task in tasks:
-        try:
-            log = yield from read_log(training_job_id, task)
-            parts += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
-        except ModelArtsError as error:
-            parts.append(f"(the log of {task} cannot be read: {error})")
-    return "\n".join(part if len(part) <= _LONGEST_LINE else f"{part[:_LONGEST_LINE]}..." for part in parts)
+        return [f"(its {what} cannot be read: {error})"]
+    return [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines]
+
+
+def _last_events(training_job_id: str) -> Flow[list[str]]:
+    events: list[api.JobEvent] = yield api.list_events(training_job_id, level="Error", limit=_MOST_EVENTS)
+    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events)]
+
+
+def _last_lines(training_job_id: str) -> Flow[list[str]]:
+    job: TrainingJob = yield api.show_training_job(training_job_id)
+    lines = []
+    for task in job.tasks[:1]:
+        log = yield from read_log(training_job_id, task)
+        lines += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
+    return lines

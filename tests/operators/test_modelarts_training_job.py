@@ -6,14 +6,12 @@ import json
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
 from task_runs import TaskInstance, run_task
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import (
-    ModelArtsDeleteTrainingJobOperator,
     ModelArtsHyperparameterSearchOperator,
-    ModelArtsStopTrainingJobOperator,
     ModelArtsTrainingJobOperator,
 )
 from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsTrainingJobFailedError
@@ -162,11 +160,25 @@ def test_search_with_a_failing_trial_is_stopped(cloud, body):
     assert ended(run.ti.xcom["training_job_id"]).phase.is_terminal
 
 
+@WAYS
+def test_events_of_assets_carry_what_was_found(cloud, body, deferrable):
+    """A DAG that is scheduled on an asset receives the best trial of the search, or the job that was trained."""
+    best, model = Asset("modelarts://best"), Asset("modelarts://model")
+
+    found = search(body(), outlets=[best], deferrable=deferrable)
+    trained = train(body(), outlets=[model], deferrable=deferrable)
+
+    assert found.outlet_events[best].extra == {"best_trial": found.ti.xcom["best_trial"]}
+    assert trained.outlet_events[model].extra == {"training_job": trained.value}
+
+
 def test_search_is_not_handed_on_unless_better(cloud, body):
     """The champion stays: the task is skipped, and so is the retraining after it."""
-    run = search(body(), only_if_better_than=2.0)
+    best = Asset("modelarts://best")
+    run = search(body(), only_if_better_than=2.0, outlets=[best])
 
     assert run.state == "skipped"
+    assert best not in run.outlet_events
 
 
 NO_TERMS = {"search_space": None, "objective": None, "algorithm": None}
@@ -212,15 +224,3 @@ def test_bad_argument_is_named_before_anything_is_paid(cloud, body, arguments, m
     assert isinstance(run.error, ModelArtsCallRefusedError)
     assert message in run.message
     assert cloud.requests == []
-
-
-def test_stop_and_delete_operators_end_a_job(cloud, body):
-    """Both are content when there is nothing left to do."""
-    job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
-
-    for operator in (ModelArtsStopTrainingJobOperator, ModelArtsDeleteTrainingJobOperator):
-        for _ in range(2):
-            task = operator(task_id="end", training_job_id=job_id)
-            assert run_task(lambda task=task: task).state == "success"
-
-    assert jobs() == []
