@@ -42,6 +42,13 @@ def number(field: str, value: object) -> float:
     raise _bad(field, "a number", value)
 
 
+def seconds(field: str, value: object) -> float:
+    """Return a number of seconds above 0."""
+    if (converted := number(field, value)) > 0:
+        return converted
+    raise _bad(field, "above 0 seconds", value)
+
+
 def integer(field: str, value: object, *, at_least: int = 0) -> int:
     """Return a whole number that is not below a bound."""
     converted = number(field, value)

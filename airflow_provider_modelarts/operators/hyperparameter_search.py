@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_modelarts.operators.best_trial import CHOICE_FIELDS, ChoosesBestTrial
-from airflow_provider_modelarts.operators.training_job import CREATION_FIELDS, CreatesTrainingJob
+from airflow_provider_modelarts.operators.creating import CREATION_FIELDS, CreatesTrainingJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class ModelArtsHyperparameterSearchOperator(CreatesTrainingJob, ChoosesBestTrial
 
     The search is described in plain terms, or by a raw ``policies`` body, and checked before anything is sent. Waiting
     is that of the search sensor, choosing and XCom are those of the best-trial operator. For all other arguments see
-    :class:`~airflow_provider_modelarts.operators.training_job.CreatesTrainingJob` and
+    :class:`~airflow_provider_modelarts.operators.creating.CreatesTrainingJob` and
     :class:`~airflow_provider_modelarts.operators.best_trial.ChoosesBestTrial`.
 
     :param search_space: hyperparameter -> ``{"min": 1e-4, "max": 0.1}``, or a list of values. (templated)

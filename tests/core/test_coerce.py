@@ -106,6 +106,19 @@ def test_positive_of_what_is_not(value):
         coerce.positive("top_k", value)
 
 
+@pytest.mark.parametrize(("value", "seconds"), [(30, 30.0), ("0.5", 0.5)])
+def test_seconds(value, seconds):
+    """A pause is a number above 0."""
+    assert coerce.seconds("poll_interval", value) == seconds
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(0, "above 0 seconds"), ("-1", "above 0 seconds"), ("soon", "a number")])
+def test_seconds_of_what_are_none(value, wanted):
+    """No pause at all would ask again and again."""
+    with pytest.raises(ModelArtsConfigurationError, match=rf"^poll_interval must be {wanted}, not"):
+        coerce.seconds("poll_interval", value)
+
+
 @pytest.mark.parametrize("value", [None, "", "None"])
 def test_optional_of_nothing(value):
     """None, and what a template makes of it, is nothing."""

@@ -185,6 +185,26 @@ def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body
     assert phases() == ["Terminated"]
 
 
+def test_failure_is_told_even_if_the_job_cannot_be_stopped(cloud, connect, body, task_log):
+    """Two things went wrong: the task fails with the first, and its log has the second."""
+    connect(cloud, retry_seconds=0)
+    cloud.answer_next("/actions", status=503, body=b"{}")
+
+    run = train(body(fail="gpu0"))
+
+    assert "out of memory: gpu0" in run.message
+    assert "could not be stopped, and may go on: " in task_log()
+
+
+def test_retries_that_were_added_meanwhile_cost_no_second_job(cloud, body):
+    """Somebody edits the DAG between two tries: the job of the first is found all the same."""
+    first = train(body(), retries=0)
+
+    second = train(body(), first.ti.next_try(), retries=3)
+
+    assert second.value["training_job_id"] == first.value["training_job_id"]
+
+
 def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
     """Airflow resumes it with an error of its own: nobody would watch the job any more."""
     context = {"ti": train(body(sleep=30), wait_for_completion=False).ti}

@@ -157,6 +157,8 @@ def test_search_with_a_failing_trial_is_stopped(cloud, body):
 
     assert isinstance(run.error, ModelArtsTrainingJobFailedError)
     assert "ended in ERROR" in run.message
+    assert run.ti.xcom["training_job_id"] in run.message
+    assert "out of memory: always" in run.message
     assert ended(run.ti.xcom["training_job_id"]).phase.is_terminal
 
 
@@ -190,6 +192,8 @@ BAD = {
     "unknown algorithm": ({"algorithm": {"name": "guess", "num_samples": 3}}, "algorithm.name must be one of"),
     "empty range": ({"search_space": {"learning_rate": {"min": 1, "max": 1}}}, "min 1.0 must be below max 1.0"),
     "list for a value": ({"hyperparameters": {"layers": [1, 2]}}, "hyperparameter 'layers' must be"),
+    "bad interval": ({"poll_interval": "often"}, "poll_interval must be a number"),
+    "no interval": ({"poll_interval": 0}, "poll_interval must be above 0 seconds, not 0"),
     "bad bar": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),
     "unknown parameter": (
         {"search_space": {"momentum": [0.8, 0.9]}},
