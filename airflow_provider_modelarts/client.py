@@ -3,163 +3,68 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_modelarts.core import api, job_ends, paging
-from airflow_provider_modelarts.core.answers import Answer
-from airflow_provider_modelarts.core.exchange import Exchange, Outside, Reply, Send, exchange, find_project_id
-from airflow_provider_modelarts.core.flows import Sleep
+from airflow_provider_modelarts.core import wallet
+from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, declared_length, no_answer
+from airflow_provider_modelarts.core.exchange import (
+    Authenticate,
+    Exchange,
+    Outside,
+    Pause,
+    Reply,
+    Send,
+    exchange,
+    find_project_id,
+)
+from airflow_provider_modelarts.core.obtaining import obtain
+from airflow_provider_modelarts.core.retry import PASSING_ERRORS
+from airflow_provider_modelarts.core.sign_in import describe, secrets_of
+from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
     ModelArtsConfigurationError,
     ModelArtsError,
-    ModelArtsTransportError,
 )
+from airflow_provider_modelarts.operations import ModelArtsOperations
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     import requests
 
-    from airflow_provider_modelarts.core.api import Algorithm, Filter, JobEvent, JobPage, ParameterImportance, Request
-    from airflow_provider_modelarts.core.flows import Flow
-    from airflow_provider_modelarts.core.jobs import TrainingJob
+    from airflow_provider_modelarts.core.api import Request
     from airflow_provider_modelarts.core.settings import Settings
-    from airflow_provider_modelarts.core.shapes import JSON
-    from airflow_provider_modelarts.core.trials import Trial
+    from airflow_provider_modelarts.core.sign_in import Credential
 
 T = TypeVar("T")
 
-
-class ModelArtsOperations(ABC):
-    """The operations of the API, for whoever can make a call.
-
-    Every method may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
-    """
-
-    @abstractmethod
-    def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
-
-    def run(self, flow: Flow[T]) -> T:
-        """Make the calls of a flow and return its result."""
-        try:
-            step = next(flow)
-            while True:
-                if isinstance(step, Sleep):
-                    time.sleep(step.seconds)
-                    step = next(flow)
-                    continue
-                try:
-                    value = self.call(step)
-                except ModelArtsError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(value)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    def iter_trials(self, training_job_id: str, *, page_size: int = 50) -> Iterator[Trial]:
-        """Yield the trials of a search, page by page, as the pages arrive.
-
-        :param page_size: trials per request, 1 to 50.
-        :raises ModelArtsProtocolError: when the platform lists fewer trials than it promises. So it does while a
-            search starts its trials; wait for its end first.
-        """
-        walk = paging.walk(paging.checked_page_size(page_size))
-        step = next(walk)
-        while step.offset is not None:
-            step = walk.send(self.call(api.list_trials(training_job_id, limit=page_size, offset=step.offset)))
-            yield from step.trials
-
-    def list_trials(self, training_job_id: str, *, page_size: int = 50) -> list[Trial]:
-        """Return all trials of a search. See :meth:`iter_trials`."""
-        return list(self.iter_trials(training_job_id, page_size=page_size))
-
-    def get_training_job(self, training_job_id: str) -> TrainingJob:
-        """Return a training job (ShowTrainingJobDetails)."""
-        return self.call(api.show_training_job(training_job_id))
-
-    def get_algorithm(self, algorithm_id: str) -> Algorithm:
-        """Return a managed algorithm with the settings of its search (ShowAlgorithmByUuid)."""
-        return self.call(api.show_algorithm(algorithm_id))
-
-    def get_trial(self, training_job_id: str, trial_id: str) -> list[Trial]:
-        """Return the reports of one trial, oldest first; the last is its current state (ShowAutoSearchPerTrial).
-
-        The platform gives no status here: ``done`` tells whether the trial has ended.
-        """
-        return self.call(api.show_trial(training_job_id, trial_id))
-
-    def stop_trial(self, training_job_id: str, trial_id: str) -> str:
-        """Stop one trial early, and return its id (ShowAutoSearchTrialEarlyStop)."""
-        return self.call(api.stop_trial(training_job_id, trial_id))
-
-    def get_parameter_importance(self, training_job_id: str) -> list[ParameterImportance]:
-        """Return how much each hyperparameter matters, by the platform's analysis (ShowAutoSearchParamsAnalysis)."""
-        return self.call(api.show_parameter_importance(training_job_id))
-
-    def create_training_job(self, body: Mapping[str, JSON]) -> TrainingJob:
-        """Create a training job (CreateTrainingJob). It costs money, and is never repeated by itself.
-
-        :param body: as the platform documents it.
-        """
-        return self.call(api.create_training_job(body))
-
-    def stop_training_job(self, training_job_id: str) -> bool:
-        """Stop a training job (StopTrainingJob); return False when it had ended or is gone."""
-        return self.run(job_ends.stop_job(training_job_id))
-
-    def delete_training_job(self, training_job_id: str) -> bool:
-        """Delete a training job (DeleteTrainingJob); return False when it was gone."""
-        return self.run(job_ends.delete_job(training_job_id))
-
-    def list_events(self, training_job_id: str, *, level: str | None = None, limit: int = 50) -> list[JobEvent]:
-        """Return the events of a job, newest first (ListTrainingJobEvents).
-
-        :param level: ``Info``, ``Warning`` or ``Error``; None for all.
-        :param limit: 1 to 100.
-        """
-        return self.call(api.list_events(training_job_id, level=level, limit=limit))
-
-    def get_log_preview(self, training_job_id: str, task: str = "worker-0") -> str:
-        """Return the newest part of a task's log, empty while there is none (ShowTrainingJobLogsPreview).
-
-        :param task: one of the job's ``tasks``.
-        """
-        return self.run(job_ends.read_log(training_job_id, task))
-
-    def search_training_jobs(self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> JobPage:
-        """Return one page of the training jobs (ListTrainingJobs), newest first.
-
-        :param filters: key, operator (between, like, in, not) and values of each, such as
-            ``("phase", "in", ["Running"])``.
-        :param limit: jobs per page, 1 to 50.
-        :param offset: number of the page, from 0.
-        """
-        return self.call(api.search_training_jobs(filters=filters, limit=limit, offset=offset))
-
-    def request(self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None) -> JSON:
-        """Call any other operation, with the same signature, retries and errors; return its JSON.
-
-        :param path: such as ``/v2/{project_id}/training-job-flavors``; ``{project_id}`` is filled in.
-        :param body: JSON to send; None sends no body.
-        """
-        return self.call(api.any_request(method, path, query, body))
+# one thread signs in, others wait for it; a signal handler may interrupt and sign in too
+_signing_in = threading.RLock()
 
 
 class ModelArtsClient(ModelArtsOperations):
     """ModelArts over keep-alive connections. Close it, or use it in a ``with`` statement.
 
     :param settings: where and as whom to call.
+    :param reload: returns the settings as they are now; asked once when the platform refuses the key or password.
+    :param on_secret: is told each token and key that is obtained at run time, to mask it in logs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reload: Callable[[], Settings] | None = None,
+        on_secret: Callable[[str], object] = lambda secret: None,
+    ) -> None:
         self.settings = settings
+        self._reload = reload
+        self._on_secret = on_secret
         self._outside = Outside(time.time, random.random)
 
     def call(self, request: Request[T]) -> T:
@@ -176,7 +81,7 @@ class ModelArtsClient(ModelArtsOperations):
         try:
             total = self.search_training_jobs(limit=1).total
             return True, (
-                f"Signed in to {self.settings.base_url('modelarts')} as {self.settings.key.access_key}: "
+                f"Signed in to {self.settings.base_url('modelarts')} as {describe(self.settings.sign_in)}: "
                 f"project {self.project_id}, region {self.settings.region or 'not set'}, {total} training jobs"
             )
         except ModelArtsError as error:
@@ -199,14 +104,56 @@ class ModelArtsClient(ModelArtsOperations):
         try:
             step = next(exchange)
             while True:
-                if isinstance(step, Send):
-                    step = exchange.send(self._send(step))
-                else:
-                    time.sleep(step.seconds)
-                    step = next(exchange)
+                match step:
+                    case Send():
+                        step = exchange.send(self._send(step))
+                    case Authenticate(refused=refused):
+                        step = exchange.send(self._authenticate(refused))
+                    case Pause(seconds=seconds):
+                        time.sleep(seconds)
+                        step = next(exchange)
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _authenticate(self, refused: Credential | None) -> Credential | None:
+        """Return what proves who calls; None when there is nothing else than what was refused."""
+        try:
+            credential = self._credential(refused)
+        except ModelArtsAuthenticationError:
+            if not self._is_changed():
+                raise
+            return self._credential(None)
+        if credential is None and self._is_changed():
+            return self._credential(None)
+        return credential
+
+    def _credential(self, refused: Credential | None) -> Credential | None:
+        """Return the credential that all share who sign in alike; obtain one if there is none that is fresh."""
+        if isinstance(self.settings.sign_in, AccessKey):
+            return None if refused == self.settings.sign_in else self.settings.sign_in
+        with _signing_in:
+            fresh = wallet.fresh(self.settings, refused, time.time())
+            if fresh is not None:
+                return fresh
+            try:
+                issued = self._drive(obtain(self.settings, self._outside))
+            except PASSING_ERRORS:
+                valid = wallet.valid(self.settings, refused, time.time())
+                if valid is None:
+                    raise
+                return valid
+            wallet.keep(self.settings, issued)
+        for secret in secrets_of(issued.credential):
+            self._on_secret(secret)
+        return None if issued.credential == refused else issued.credential
+
+    def _is_changed(self) -> bool:
+        """Read the settings again, and return whether they say to sign in otherwise than before."""
+        if self._reload is None:
+            return False
+        before, self.settings = self.settings, self._reload()
+        return self.settings.sign_in != before.sign_in
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -221,33 +168,56 @@ class ModelArtsClient(ModelArtsOperations):
     def _send(self, send: Send) -> Reply:
         from requests import exceptions
 
-        timeout = (self.settings.connect_timeout, self.settings.read_timeout)
+        settings = self.settings
+        timeout = (send.timeout or settings.connect_timeout, send.timeout or settings.read_timeout)
         try:
-            response = self._session.request(
-                send.method,
-                send.url,
-                headers=send.headers,
-                data=send.body or None,
-                timeout=timeout,
-                allow_redirects=False,
-            )
+            prepared, options = self._prepared(send)
+        except exceptions.RequestException as error:
+            raise _not_sendable(send, error) from None
+        try:
+            # not session.send(): that reads the whole body of a redirect, even of one that is not followed
+            with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **options) as response:
+                return _answer(response)
         except (
             exceptions.ConnectionError,
             exceptions.Timeout,
             exceptions.ChunkedEncodingError,
             exceptions.ContentDecodingError,
+            exceptions.InvalidHeader,
         ) as error:
             temporary = not isinstance(error, exceptions.SSLError)
-            return ModelArtsTransportError(
-                f"{send.method} {send.url}: no answer: {type(error).__name__}: {error}", temporary=temporary
-            )
+            return no_answer(f"{send.method} {send.url}", error, temporary=temporary)
         except exceptions.RequestException as error:
-            # its text may quote a header, and headers hold the key's id and the signature
-            raise ModelArtsConfigurationError(
-                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
-            ) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, response.content)
+            raise _not_sendable(send, error) from None
+
+    def _prepared(self, send: Send) -> tuple[requests.PreparedRequest, Any]:
+        """Return what to send, and how: past which proxies, and with which trust."""
+        import requests
+
+        request = requests.Request(send.method, send.url, headers=send.headers, data=send.body or None)
+        proxies = {"http": "", "https": ""} if send.direct else {}
+        return (
+            self._session.prepare_request(request),
+            self._session.merge_environment_settings(send.url, proxies, stream=True, verify=None, cert=None),
+        )
+
+
+def _not_sendable(send: Send, error: Exception) -> ModelArtsConfigurationError:
+    """Return an error without the text of another: that may quote a header, and headers hold what signs."""
+    return ModelArtsConfigurationError(f"{send.method} {send.url}: cannot be sent: {type(error).__name__}")
+
+
+def _answer(response: requests.Response) -> Answer:
+    """Return an answer with its body, unless that is too long to be read."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body = bytearray()
+    if declared_length(headers) > LARGEST_BODY:
+        return Answer(response.status_code, headers, is_too_long=True)
+    for part in response.iter_content(PART):
+        body += part
+        if len(body) > LARGEST_BODY:
+            return Answer(response.status_code, headers, is_too_long=True)
+    return Answer(response.status_code, headers, bytes(body))
 
 
 def _keep_signature(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -19,10 +19,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import takewhile
+
+_LONGEST_TEXT = 4000
+_TELLING = 32  # characters of a secret that are as good as all of it
+
+
+def harmless(text: str, limit: int) -> str:
+    """Return a text that cannot break a log apart: on one line, without control characters, of bounded length."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
 class ModelArtsError(Exception):
-    """Root of everything that this package raises by itself."""
+    """Root of everything that this package raises by itself. Its text is harmless, whoever said what is in it."""
+
+    def __str__(self) -> str:
+        return harmless(super().__str__(), _LONGEST_TEXT)
 
     def facts(self) -> dict[str, str | int | None]:
         """Return what is needed to raise this error again in another process, as plain JSON."""
@@ -95,7 +108,7 @@ class ModelArtsApiError(ModelArtsError):
             text += f" {self.solution}"
         if self.request_id:
             text += f" (request id {self.request_id})"
-        return text
+        return harmless(text, _LONGEST_TEXT)
 
     def facts(self) -> dict[str, str | int | None]:
         """Return message and attributes as plain JSON."""
@@ -143,13 +156,25 @@ def error_to_dict(error: ModelArtsError) -> dict[str, object]:
 
 def without_secrets(error: ModelArtsError, secrets: Iterable[str]) -> ModelArtsError:
     """Return an error whose texts hold none of these, should a server have echoed what it was sent."""
-    found = [secret for secret in secrets if secret in str(error)]
-    if not found:
+    hidden = [secret for secret in secrets if secret[:_TELLING] in str(error)]
+    if not hidden:
         return error
     facts = error.facts()
-    for secret in found:
-        facts = {name: fact.replace(secret, "***") if isinstance(fact, str) else fact for name, fact in facts.items()}
+    for secret in hidden:
+        facts = {name: _hide(fact, secret) if isinstance(fact, str) else fact for name, fact in facts.items()}
     return error_from_dict({"type": type(error).__name__, "facts": facts})
+
+
+def _hide(text: str, secret: str) -> str:
+    """Return a text without a secret; what was cut to a bounded length may end in the beginning of a long one."""
+    parts = text.split(secret[:_TELLING])
+    rest = secret[_TELLING:]
+    return "***".join([parts[0], *(part[_in_common(part, rest) :] for part in parts[1:])])
+
+
+def _in_common(first: str, second: str) -> int:
+    """Return how many characters two texts have in common at their beginnings."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def error_from_dict(data: Mapping[str, object]) -> ModelArtsError:

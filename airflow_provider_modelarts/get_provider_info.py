@@ -7,26 +7,33 @@ from airflow_provider_modelarts import __version__
 CONNECTION_TYPE = "modelarts"
 HOOK_NAME = "Huawei Cloud ModelArts"
 
-#: Extra fields of the connection: name -> label, description, is it a secret. Airflow 3.2 and later build the form
-#: from provider metadata, 2.11 to 3.1 from the hook's class methods; both read this table.
-EXTRA_FIELDS: dict[str, tuple[str, str, bool]] = {
-    "region": ("Region", "Such as cn-north-4. Names the endpoints and the project.", False),
-    "project_id": ("Project ID", "Blank: looked up in IAM by the region's name.", False),
-    "security_token": ("Security token", "Only for temporary access keys.", True),
-    "endpoint": ("ModelArts endpoint", "Blank: https://modelarts.<region>.myhuaweicloud.com", False),
-    "iam_endpoint": ("IAM endpoint", "Blank: the region's. Only used to look up the project id.", False),
-    "console_url": ("Console", "Base URL for links. Blank: https://console.huaweicloud.com", False),
-    "job_name_prefix": ("Job name prefix", "Of this deployment: put before the names of jobs it creates.", False),
-    "verify": ("Verify TLS", "Blank or true; false; or the path of a CA bundle.", False),
-    "timeout": ("Timeout", "Seconds: one number, or connect and read such as 10,60. Blank: 10,60.", False),
-    "retry_seconds": ("Retry time", "Seconds for which one call is tried. Blank: 90; 0: once.", False),
-    "proxies": ("Proxies", 'JSON such as {"https": "http://proxy:3128"}. Blank: from the environment.', False),
+#: What the field for the sign-in may say. The first is also meant by a blank one.
+SIGN_INS = ["aksk", "password", "ecs_metadata", "environment"]
+
+#: Extra fields of the connection: name -> label, description, and what else its JSON schema says of this text.
+#: Airflow 3.2 and later build the form from provider metadata, 2.11 to 3.1 from the hook's class methods; both read
+#: this table, the older ones nothing but "format" of its schemas.
+EXTRA_FIELDS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "auth": ("Sign-in", "Blank or aksk; password; ecs_metadata; environment. See the README.", {"enum": SIGN_INS}),
+    "domain_name": ("Account name", "Of the IAM user, for the sign-in by password.", {}),
+    "region": ("Region", "Such as cn-north-4. Names the endpoints and the project.", {}),
+    "project_id": ("Project ID", "Blank: looked up in IAM by the region's name.", {}),
+    "security_token": ("Security token", "Only for temporary access keys.", {"format": "password"}),
+    "endpoint": ("ModelArts endpoint", "Blank: https://modelarts.<region>.myhuaweicloud.com", {}),
+    "iam_endpoint": ("IAM endpoint", "Blank: the region's. For tokens, and to look up the project id.", {}),
+    "console_url": ("Console", "Base URL for links. Blank: https://console.huaweicloud.com", {}),
+    "job_name_prefix": ("Job name prefix", "Of this deployment: put before the names of jobs it creates.", {}),
+    "verify": ("Verify TLS", "Blank or true; false; or the path of a CA bundle.", {}),
+    "timeout": ("Timeout", "Seconds: one number, or connect and read such as 10,60. Blank: 10,60.", {}),
+    "retry_seconds": ("Retry time", "Seconds for which one call is tried. Blank: 90; 0: once.", {}),
+    "proxies": ("Proxies", 'JSON such as {"https": "http://proxy:3128"}. Blank: from the environment.', {}),
 }
 HIDDEN_FIELDS = ["schema"]
 RELABELING = {
-    "login": "Access key ID",
-    "password": "Secret access key",
+    "login": "Access key ID (or IAM user)",
+    "password": "Secret access key (or password)",
     "host": "Host (instead of the endpoint)",
+    "port": "Port (Test needs one: 443)",
 }
 PLACEHOLDERS = {
     "login": "Access key ID (AK)",
@@ -76,8 +83,5 @@ def _modules(module: str) -> dict[str, object]:
     return {"integration-name": HOOK_NAME, "python-modules": [module]}
 
 
-def _form_field(label: str, description: str, is_secret: bool) -> dict[str, object]:
-    schema: dict[str, object] = {"type": ["string", "null"]}
-    if is_secret:
-        schema["format"] = "password"
-    return {"label": label, "description": description, "schema": schema}
+def _form_field(label: str, description: str, schema: dict[str, object]) -> dict[str, object]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}

@@ -33,6 +33,7 @@ class TaskInstance:
     map_index: int = -1
     rescheduled_first: datetime | None = None
     task: Any = None
+    run_started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def next_try(self) -> TaskInstance:
         """Return the same task instance at its next try; Airflow has cleared what it pushed."""
@@ -76,7 +77,7 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
     ti = ti or TaskInstance()
     running.set(ti)
     events: dict[Any, Any] = defaultdict(lambda: SimpleNamespace(extra={}))
-    context = {"ti": ti, "task_instance": ti, "outlet_events": events}
+    context = {**context_of(ti), "outlet_events": events}
     step = lambda: prepared(make(), context).execute(context)  # noqa: E731
     while True:
         try:
@@ -93,6 +94,11 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             return Run("failed", error=error, ti=ti, outlet_events=events)
+
+
+def context_of(ti: TaskInstance) -> dict[str, Any]:
+    """Return the context of a task."""
+    return {"ti": ti, "task_instance": ti, "dag_run": SimpleNamespace(start_date=ti.run_started)}
 
 
 def prepared(operator: Any, context: Any) -> Any:

@@ -197,3 +197,24 @@ def test_api_error_through_pickle(cls):
     error = pickle.loads(pickle.dumps(cls("no", **FACTS)))  # noqa: S301 - our own bytes
 
     assert (type(error), error.status, str(error)) == (cls, 400, str(cls("no", **FACTS)))
+
+
+LONG = "".join(f"{number:04x}" for number in range(1000))
+
+
+@pytest.mark.parametrize("said", [LONG, LONG * 2, LONG[:900], f"a {LONG[:40]} b {LONG} c"])
+def test_long_secret_is_taken_out_also_where_it_was_cut(said):
+    """What a platform says is cut to a bounded length: the beginning of a token is as good as all of it."""
+    error = ModelArtsApiError(f"debug: {said}", status=500, code="X.1")
+
+    shown = str(exceptions.without_secrets(error, [LONG]))
+
+    assert not any(LONG[start : start + 16] in shown for start in range(0, 4000, 4))
+    assert "debug: " in shown
+
+
+def test_short_secret_is_taken_out_as_a_whole():
+    """A test server may have one."""
+    error = exceptions.without_secrets(ModelArtsError("the key s3cret is wrong"), ["s3cret"])
+
+    assert str(error) == "the key *** is wrong"

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_modelarts import __version__
+from airflow_provider_modelarts.core.settings import AuthMethod
 from airflow_provider_modelarts.get_provider_info import get_provider_info
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
@@ -76,11 +77,20 @@ def test_secret_fields_are_shown_as_passwords():
     assert secret == ["security_token"]
 
 
+def test_sign_in_is_a_choice_that_may_stay_blank():
+    """Airflow 3.2 and later show a drop-down. It offers what the connection understands."""
+    schema = CONNECTION["conn-fields"]["auth"]["schema"]
+
+    assert schema == {"type": ["string", "null"], "enum": ["aksk", "password", "ecs_metadata", "environment"]}
+    assert schema["enum"] == [*AuthMethod]
+
+
 def test_port_stays_visible():
-    """The connection test of Airflow 3.3 sends port 0 for a hidden one, and its API refuses that."""
+    """The connection test of Airflow 3.3 sends port 0 for a blank or hidden one, and its API refuses that."""
     behaviour = CONNECTION["ui-field-behaviour"]
 
     assert "port" not in behaviour["hidden-fields"]
+    assert "Test needs one" in behaviour["relabeling"]["port"]
     assert behaviour["placeholders"]["port"] == "443"
 
 
@@ -93,6 +103,24 @@ def test_both_forms_have_the_same_fields():
     assert list(widgets) == list(CONNECTION["conn-fields"])
     behaviour = ModelArtsHook.get_ui_field_behaviour()
     assert {key.replace("_", "-"): value for key, value in behaviour.items()} == CONNECTION["ui-field-behaviour"]
+
+
+def test_form_of_airflow_2_hides_secrets_only():
+    """The fields that the hook makes can be rendered, as text or as passwords."""
+    pytest.importorskip("flask_appbuilder", reason="the form of Airflow 2.11 needs its web framework")
+    from flask import Flask
+    from flask_babel import Babel
+    from wtforms import Form
+
+    app = Flask("form")
+    Babel(app)
+    with app.test_request_context():
+        form = type("ConnectionForm", (Form,), ModelArtsHook.get_connection_form_widgets())()
+        rendered = {field.name: field() for field in form}
+
+    assert list(rendered) == list(CONNECTION["conn-fields"])
+    assert [name for name, html in rendered.items() if 'type="password"' in html] == ["security_token"]
+    assert all('type="text"' in html for name, html in rendered.items() if name != "security_token")
 
 
 def test_metadata_module_imports_nothing_heavy():

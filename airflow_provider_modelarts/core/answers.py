@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_modelarts.core.shapes import JSON, text
+from airflow_provider_modelarts.core.shapes import JSON, describe, integer, text, words
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsAuthenticationError,
@@ -16,13 +16,27 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsQuotaError,
     ModelArtsServerError,
     ModelArtsThrottledError,
+    ModelArtsTransportError,
 )
 
+#: Bytes of a body, decompressed. The longest that the documents know is a log preview: 5 MB, which may be six times
+#: that as JSON.
+LARGEST_BODY = 32 * 1024**2
+
+PART = 64 * 1024  # bytes of a body that are read at once
+_LONGEST_REASON = 500  # what a library says why there is no answer
+
 _LONGEST_EXCERPT = 200
+_LONGEST_WORD = 100
+_LONGEST_SENTENCE = 1000
 
 _NOT_FOUND = frozenset({"ModelArts.2755", "ModelArts.2775"})
 _QUOTA = frozenset({"ModelArts.2815", "ModelArts.2816", "ModelArts.2833"})
 _BAD_KEY = frozenset({"ModelArts.0206", "ModelArts.2784"})
+
+_CHECK_NETWORK = "Are network, endpoint and proxy right?"
+_RETIRED = "This region's ModelArts does not offer the operation; it may have been retired"
+_SKEWED = "The clock of this machine and the platform's differ by more than 15 minutes: set it right"
 
 #: Gateway codes that mean: no such API. Both prefixes are in use.
 _NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
@@ -30,11 +44,15 @@ _NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. Header names are in lower case."""
+    """An HTTP answer. Header names are in lower case.
+
+    :param is_too_long: its body is longer than :data:`LARGEST_BODY`, and was left where it is.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    is_too_long: bool = False
 
 
 def read_json(answer: Answer, request: str) -> JSON:
@@ -42,25 +60,59 @@ def read_json(answer: Answer, request: str) -> JSON:
 
     :param request: method and path, for messages.
     :raises ModelArtsApiError: for a status other than 2xx, as the class that fits.
-    :raises ModelArtsProtocolError: for a body that is no JSON.
+    :raises ModelArtsTransportError: for a body that breaks off; it can be whole next time.
+    :raises ModelArtsProtocolError: for a body that is no JSON, or too long.
     """
-    if not 200 <= answer.status < 300:
-        raise _api_error(answer, request)
+    check(answer, request)
     if not answer.body:
         return None
     try:
         return _parsed(answer.body)
     except (ValueError, RecursionError) as error:
-        kind = answer.headers.get("content-type", "no content type")
+        if _breaks_off(answer.body, error):
+            end = _excerpt(answer.body[-_LONGEST_EXCERPT // 2 :])
+            raise ModelArtsTransportError(f"{request}: the answer breaks off after {end}. {_CHECK_NETWORK}") from error
+        kind = words(answer.headers.get("content-type", "no content type"), _LONGEST_WORD)
         raise ModelArtsProtocolError(
             f"{request}: the answer is no JSON ({kind}): {_excerpt(answer.body)}. Is the endpoint right?"
         ) from error
+
+
+def check(answer: Answer, request: str) -> None:
+    """Raise what an answer says, unless that is yes."""
+    if not 200 <= answer.status < 300:
+        raise _api_error(answer, request)
+    if answer.is_too_long:
+        limit = f"{LARGEST_BODY // 1024**2} MiB"
+        raise ModelArtsProtocolError(f"{request}: the answer is longer than {limit}, and was not read")
 
 
 def retry_after(answer: Answer | None) -> float | None:
     """Return the seconds that an answer asks to wait (``Retry-After``), if it gives them as a number."""
     value = answer.headers.get("retry-after", "") if answer else ""
     return float(value) if value.isascii() and value.isdecimal() and len(value) < 7 else None
+
+
+def no_answer(request: str, error: Exception, *, temporary: bool) -> ModelArtsTransportError:
+    """Return the error for a request that was sent and got no whole answer.
+
+    :param error: of the HTTP library.
+    :param temporary: False for a failure of TLS.
+    """
+    reason = words(f"{type(error).__name__}: {error}", _LONGEST_REASON)
+    advice = _CHECK_NETWORK if temporary else "Does the endpoint speak TLS, and is its certificate trusted?"
+    return ModelArtsTransportError(f"{request}: no answer: {reason}. {advice}", temporary=temporary)
+
+
+def declared_length(headers: Mapping[str, str]) -> int:
+    """Return how long a body will be, by its headers; 0 when they do not tell."""
+    return integer(headers.get("content-length")) or 0
+
+
+def _breaks_off(body: bytes, error: ValueError | RecursionError) -> bool:
+    """Return whether a body that cannot be parsed is JSON that has begun and not ended."""
+    is_whole = body.rstrip().endswith((b"}", b"]")) or "Extra data" in str(error)
+    return body.lstrip().startswith((b"{", b"[")) and not is_whole and isinstance(error, ValueError)
 
 
 def _parsed(body: bytes) -> JSON:
@@ -75,15 +127,19 @@ def _api_error(answer: Answer, request: str) -> ModelArtsApiError:
         body = None
     code, message, solution = _said(body) or (str(answer.status), _excerpt(answer.body) or "no message", "")
     if 300 <= answer.status < 400:
-        message = f"redirect to {answer.headers.get('location', 'nowhere')!r}, which is not followed with credentials"
-    if code in _NO_SUCH_API:
-        message = f"{message}. This region's ModelArts does not offer the operation; it may have been retired"
+        target = describe(answer.headers.get("location", "nowhere"), 200)
+        message = f"redirect to {target}, which is not followed with credentials"
+    if code in _NO_SUCH_API or answer.status == 405:
+        message = f"{message.rstrip('.')}. {_RETIRED}"
+    if answer.status == 401 and "signature expired" in message:
+        message = f"{message.rstrip('.')}. {_SKEWED}"
+    request_id = answer.headers.get("x-request-id") or answer.headers.get("x-iam-trace-id")
     return _class_for(answer.status, code)(
         message,
         status=answer.status,
         code=code,
         solution=solution or None,
-        request_id=answer.headers.get("x-request-id") or answer.headers.get("x-iam-trace-id"),
+        request_id=words(request_id, _LONGEST_WORD) or None,
         request=request,
     )
 
@@ -114,7 +170,11 @@ def _said(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
         return None
     for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
         if text(body.get(code)) and text(body.get(message)):
-            return text(body[code])[:100], text(body[message])[:1000], text(body.get("error_solution"))[:1000]
+            return (
+                words(body[code], _LONGEST_WORD),
+                words(body[message], _LONGEST_SENTENCE),
+                words(body.get("error_solution"), _LONGEST_SENTENCE),
+            )
     return next((said for value in body.values() if (said := _said(value, depth - 1))), None)
 
 

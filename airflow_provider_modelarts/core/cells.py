@@ -13,7 +13,7 @@ from airflow_provider_modelarts.core.shapes import JSON
 
 _TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
 _FLAGS = {"true": True, "false": False}
-_LONGEST_CONFIG = 1_000_000
+_LONGEST_CONFIG = 100_000
 
 
 def number(cell: JSON) -> float | None:

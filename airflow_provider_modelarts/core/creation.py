@@ -37,7 +37,7 @@ class Acquired:
 
 
 def acquire_job(
-    body: Mapping[str, JSON], identity: TaskIdentity, *, is_retry: bool, remembered_id: str | None = None
+    body: Mapping[str, JSON], identity: TaskIdentity, *, since: float = 0.0, remembered_id: str | None = None
 ) -> Flow[Acquired]:
     """Adopt the job of this generation of the task, or create it.
 
@@ -45,20 +45,19 @@ def acquire_job(
     stopped: whoever clears a task wants its work done anew, not twice at once.
 
     :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
-    :param is_retry: whether an earlier try of this generation may have created a job.
-    :param remembered_id: id of the job that an earlier try stored, if it could.
+    :param since: seconds since the epoch before which this task can have created nothing.
+    :param remembered_id: id of the job that this task has stored, if it could; no other proof is needed.
     :raises ModelArtsError: as the platform refuses; when nobody knows whether a job was created, that is what it says.
     """
-    if is_retry and remembered_id is not None:
+    if remembered_id is not None:
         known = yield from _show(remembered_id)
         if known is not None and identity.owns(known) and is_usable(known):
             return Acquired(known, adopted=True)
-    decision = plan(identity, (yield from _similar(identity)), is_retry=is_retry)
+    decision = plan(identity, (yield from _similar(identity)), since=since)
     if decision.adopt is not None:
         return Acquired(decision.adopt, adopted=True)
-    if not is_retry:
-        for earlier in identity.earlier_generations():
-            yield from _stop_active(earlier)
+    for earlier in identity.earlier_generations():
+        yield from _stop_active(earlier)
     return (yield from _create(_named(body, identity, decision.name), identity, decision.name))
 
 

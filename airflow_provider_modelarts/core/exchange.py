@@ -17,7 +17,16 @@ from airflow_provider_modelarts.core.answers import Answer, read_json, retry_aft
 from airflow_provider_modelarts.core.api import Request
 from airflow_provider_modelarts.core.retry import next_delay
 from airflow_provider_modelarts.core.settings import Settings
-from airflow_provider_modelarts.exceptions import ModelArtsError, ModelArtsTransportError, without_secrets
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.sign_in import Credential, SignIn, Token, secrets_of
+from airflow_provider_modelarts.core.signing import AccessKey
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
+    ModelArtsError,
+    ModelArtsProtocolError,
+    ModelArtsTransportError,
+    without_secrets,
+)
 
 T = TypeVar("T")
 
@@ -26,12 +35,18 @@ USER_AGENT = f"airflow-provider-modelarts/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this over HTTP and give back the :class:`Answer`, or the transport error that came instead."""
+    """Send this over HTTP and give back the :class:`Answer`, or the transport error that came instead.
+
+    :param timeout: seconds to wait for a connection and for each part of the answer; None for those of the settings.
+    :param direct: past all proxies.
+    """
 
     method: str
     url: str
     headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    timeout: float | None = None
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +57,18 @@ class Pause:
     error: ModelArtsError
 
 
-Reply: TypeAlias = "Answer | ModelArtsTransportError | None"
-Exchange: TypeAlias = Generator[Send | Pause, Reply, T]
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Give back what proves who calls; None when there is nothing else than what was refused.
+
+    :param refused: a credential that the platform did not take.
+    """
+
+    refused: Credential | None = None
+
+
+Reply: TypeAlias = "Answer | ModelArtsTransportError | Credential | None"
+Exchange: TypeAlias = Generator[Send | Pause | Authenticate, Reply, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +79,8 @@ class Outside:
     spread: Callable[[], float]
 
 
-#: Project ids that IAM was asked for in this process, by IAM endpoint, access key and region.
-_found_projects: dict[tuple[str, str, str], str] = {}
+#: Project ids that IAM was asked for in this process, by IAM endpoint, who asked, and region.
+_found_projects: dict[tuple[str, SignIn, str], str] = {}
 
 
 def exchange(request: Request[T], settings: Settings, outside: Outside) -> Exchange[T]:
@@ -75,70 +100,112 @@ def find_project_id(settings: Settings, outside: Outside) -> Exchange[str]:
     if settings.project_id:
         return settings.project_id
     region = settings.known_region()
-    known = (settings.base_url("iam"), settings.key.access_key, region)
+    known = (settings.base_url("iam"), settings.sign_in, region)
     if known not in _found_projects:
         _found_projects[known] = yield from _attempts(api.find_project(region), settings, "", outside)
     return _found_projects[known]
 
 
 def _attempts(request: Request[T], settings: Settings, project_id: str, outside: Outside) -> Exchange[T]:
-    """Sign and send, and try again as long as that can help."""
+    """Sign and send, and try again as long as that can help; once with another credential if the first is refused."""
     path = request.path.replace("{project_id}", project_id)
     name = f"{request.method} {path}"
-    began = outside.now()
-    attempt = 0
+    tries = Tries(settings, outside, idempotent=request.idempotent)
+    was_refused = False
     while True:
-        attempt += 1
-        send = _signed(request, path, settings, project_id, outside.now())
+        credential = _proof((yield Authenticate()))
+        send = _signed(request, path, settings, credential=credential, project_id=project_id, now=outside.now())
         reply = yield send
         try:
-            return request.read(read_json(_answer(reply), name))
+            return _read(request, read_json(answer_of(reply), name), name)
         except ModelArtsError as raw:
-            error = without_secrets(raw, _secrets(send, settings))
-            delay = next_delay(
-                error,
-                attempt=attempt,
-                elapsed=outside.now() - began,
-                retry_after=retry_after(reply) if isinstance(reply, Answer) else None,
-                idempotent=request.idempotent,
-                spread=outside.spread(),
-                policy=settings.retry,
-            )
-            if delay is None and error is raw:
+            error = without_secrets(raw, _secrets(send, credential))
+            if isinstance(error, ModelArtsAuthenticationError) and not was_refused:
+                was_refused = True
+                if (yield Authenticate(refused=credential)) is not None:
+                    continue
+            pause = tries.pause_after(error, reply)
+            if pause is None and error is raw:
                 raise
-            if delay is None:
+            if pause is None:
                 raise error from None
-            yield Pause(delay, error)
+            yield pause
 
 
-def _answer(reply: Reply) -> Answer:
+def _read(request: Request[T], value: JSON, name: str) -> T:
+    try:
+        return request.read(value)
+    except ModelArtsProtocolError as error:
+        raise ModelArtsProtocolError(f"{name}: {error}") from error
+
+
+class Tries:
+    """The attempts at one thing, and whether there may be another.
+
+    :param idempotent: whether it may be done again when nobody knows whether it arrived.
+    """
+
+    def __init__(self, settings: Settings, outside: Outside, *, idempotent: bool) -> None:
+        self._policy = settings.retry
+        self._outside = outside
+        self._idempotent = idempotent
+        self._began = outside.now()
+        self._failed = 0
+
+    def pause_after(self, error: ModelArtsError, reply: Reply) -> Pause | None:
+        """Return how to wait before the next attempt; None to give up."""
+        self._failed += 1
+        delay = next_delay(
+            error,
+            attempt=self._failed,
+            elapsed=self._outside.now() - self._began,
+            retry_after=retry_after(reply) if isinstance(reply, Answer) else None,
+            idempotent=self._idempotent,
+            spread=self._outside.spread(),
+            policy=self._policy,
+        )
+        return None if delay is None else Pause(delay, error)
+
+
+def answer_of(reply: Reply) -> Answer:
+    """Return the answer that a driver gave, or raise the error that came instead."""
     if isinstance(reply, Answer):
         return reply
-    raise reply or TypeError("the driver gave no reply")
+    raise reply if isinstance(reply, ModelArtsTransportError) else TypeError("the driver gave no answer")
 
 
-def _secrets(send: Send, settings: Settings) -> Iterator[str]:
-    yield settings.key.secret_key
-    if settings.key.security_token:
-        yield settings.key.security_token
-    yield send.headers["Authorization"].rpartition("=")[2]
+def _proof(reply: Reply) -> Credential:
+    if isinstance(reply, (AccessKey, Token)):
+        return reply
+    raise TypeError("the driver gave no credential")
 
 
-def _signed(request: Request[T], path: str, settings: Settings, project_id: str, now: float) -> Send:
+def _secrets(send: Send, credential: Credential) -> Iterator[str]:
+    yield from secrets_of(credential)
+    if "Authorization" in send.headers:
+        yield send.headers["Authorization"].rpartition("=")[2]
+
+
+def _signed(
+    request: Request[T], path: str, settings: Settings, *, credential: Credential, project_id: str, now: float
+) -> Send:
     base = urlsplit(settings.base_url(request.service))
     path = f"{base.path}{path}"
     headers = {"Host": base.netloc, "Content-Type": "application/json", "User-Agent": USER_AGENT}
     if project_id:
         headers["X-Project-Id"] = project_id
-    headers = signing.sign(
-        settings.key,
-        method=request.method,
-        path=path,
-        query=request.query,
-        headers=headers,
-        body=request.body,
-        now=now,
-    )
+    if isinstance(credential, Token):
+        headers["X-Auth-Token"] = credential.value
+    else:
+        headers = signing.sign(
+            credential,
+            method=request.method,
+            path=path,
+            query=request.query,
+            headers=headers,
+            body=request.body,
+            now=now,
+        )
     query = signing.encode_query(request.query)
     url = f"{base.scheme}://{base.netloc}{signing.encode_path(path)}"
     return Send(request.method, f"{url}?{query}" if query else url, headers, request.body)

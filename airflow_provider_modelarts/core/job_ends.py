@@ -10,6 +10,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsConfigurationError,
     ModelArtsError,
     ModelArtsNotFoundError,
+    harmless,
 )
 
 _NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
@@ -81,12 +82,12 @@ def _readable(what: str, flow: Flow[list[str]]) -> Flow[list[str]]:
         lines = yield from flow
     except ModelArtsError as error:
         return [f"(its {what} cannot be read: {error})"]
-    return [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines]
+    return [harmless(line, _LONGEST_LINE) for line in lines]
 
 
 def _last_events(training_job_id: str) -> Flow[list[str]]:
     events: list[api.JobEvent] = yield api.list_events(training_job_id, level="Error", limit=_MOST_EVENTS)
-    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events)]
+    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
 
 
 def _last_lines(training_job_id: str) -> Flow[list[str]]:

@@ -81,20 +81,21 @@ class Plan:
     name: str
 
 
-def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, is_retry: bool) -> Plan:
+def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, since: float = 0.0) -> Plan:
     """Decide between adopting and creating.
 
-    A retry adopts the newest of the generation's jobs when that is at work or Completed. When it Failed, is Abnormal
-    or was stopped, a new one is to be created under the next name. So it is on a first try, which has created
-    nothing: what bears its name is left from a DAG run that was deleted since.
+    The newest of the generation's jobs is adopted when it is at work or Completed. When it Failed, is Abnormal or was
+    stopped, a new one is to be created under the next name.
 
     :param jobs: whatever the platform lists under a similar name; those of others are passed over.
+    :param since: seconds since the epoch; what was created before is left from a DAG run that was deleted, and its
+        result would be a stale one.
     """
     own = sorted((job for job in jobs if identity.owns(job)), key=lambda job: identity.number(job) or 0)
     if not own:
         return Plan(None, identity.name)
     newest = own[-1]
-    if is_retry and is_usable(newest):
+    if is_usable(newest) and newest.created_at >= since:
         return Plan(newest, newest.name)
     return Plan(None, f"{identity.name}-{(identity.number(newest) or 1) + 1}")
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_provider_modelarts.core.shapes import JSON, as_object, child, integer, text
-from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+from airflow_provider_modelarts.core import coerce
+from airflow_provider_modelarts.core.shapes import JSON, as_object, child, describe, integer, text, words
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsProtocolError
 
 
 class JobPhase(StrEnum):
@@ -54,6 +55,8 @@ class JobPhase(StrEnum):
 
 
 _LONGEST_MESSAGE = 2000
+_LONGEST_WORD = 100
+_MOST_TASKS = 1000
 _FAILURE = frozenset({JobPhase.FAILED, JobPhase.ABNORMAL})
 _TERMINAL = _FAILURE | {JobPhase.COMPLETED, JobPhase.TERMINATED}
 _STARTING = frozenset({JobPhase.CREATING, JobPhase.PENDING})
@@ -95,6 +98,7 @@ class TrainingJob:
     :param phase_text: the phase in the platform's own word.
     :param search: settings of the search; None when the job itself holds none.
     :param algorithm_id: the managed algorithm that it was created from, if any.
+    :param created_at: in seconds since the epoch.
     :param duration: seconds that it has run.
     :param tasks: such as ``worker-0``; their logs can be read.
     :param ended_at: end in seconds since the epoch; None while it runs or when it cannot be told.
@@ -109,6 +113,7 @@ class TrainingJob:
     search: SearchSettings | None = None
     algorithm_id: str | None = None
     description: str = ""
+    created_at: float = 0.0
     duration: float | None = None
     tasks: tuple[str, ...] = ()
     ended_at: float | None = None
@@ -123,24 +128,40 @@ def read_job(answer: JSON) -> TrainingJob:
     """
     job = as_object(answer, "a training job")
     job_id = text(child(job, "metadata", "id"))
-    phase_text = text(child(job, "status", "phase"))
+    phase_text = words(child(job, "status", "phase"), _LONGEST_WORD)
     if not job_id or not phase_text:
         raise ModelArtsProtocolError("the answer for a training job has no metadata.id or no status.phase")
+    if not _is_id(job_id):
+        raise ModelArtsProtocolError(f"the answer for a training job has no usable metadata.id: {describe(job_id)}")
     phase = JobPhase.read(phase_text)
     return TrainingJob(
         id=job_id,
-        name=text(child(job, "metadata", "name")),
+        name=words(child(job, "metadata", "name"), _LONGEST_WORD),
         phase=phase,
         phase_text=phase_text,
         search=read_search(child(job, "algorithm", "policies", "auto_search")),
-        algorithm_id=text(child(job, "algorithm", "id")) or None,
+        algorithm_id=algorithm_id if _is_id(algorithm_id := text(child(job, "algorithm", "id"))) else None,
         description=text(child(job, "metadata", "description")),
+        created_at=(integer(child(job, "metadata", "create_time")) or 0) / 1000,
         duration=duration / 1000 if (duration := integer(child(job, "status", "duration"))) is not None else None,
-        tasks=tuple(text(task) for task in tasks) if isinstance(tasks := child(job, "status", "tasks"), list) else (),
+        tasks=_tasks(child(job, "status", "tasks")),
         ended_at=_ended_at(job) if phase.is_terminal else None,
         message=_message(job),
         raw=job,
     )
+
+
+def _is_id(word: str) -> bool:
+    """Return whether a word may enter a path."""
+    try:
+        coerce.identifier("", word)
+    except ModelArtsConfigurationError:
+        return False
+    return True
+
+
+def _tasks(tasks: JSON) -> tuple[str, ...]:
+    return tuple(filter(_is_id, map(text, tasks))) if isinstance(tasks, list) else ()
 
 
 def read_search(auto_search: JSON) -> SearchSettings | None:
@@ -157,7 +178,7 @@ def read_search(auto_search: JSON) -> SearchSettings | None:
 
 
 def _objective(entry: dict[str, JSON]) -> Objective | None:
-    metric, mode = text(entry.get("name")), text(entry.get("mode")).strip().lower()
+    metric, mode = words(entry.get("name"), _LONGEST_WORD), text(entry.get("mode")).strip().lower()
     if not metric or mode not in set(Mode):
         return None
     return Objective(metric, Mode(mode), text(entry.get("regex")) or None)
@@ -183,13 +204,14 @@ def _ended_at(job: dict[str, JSON]) -> float | None:
 
 def _message(job: dict[str, JSON]) -> str:
     parts = []
-    for task in _entries(child(job, "status", "task_statuses")):
-        words = text(task.get("message")).strip()
-        code = text(task.get("exit_code"))
-        if words or code not in {"", "0"}:
-            parts.append(f"{text(task.get('task')) or 'task'}: {words or 'no message'} (exit code {code or '?'})")
+    for task in _entries(child(job, "status", "task_statuses"))[:_MOST_TASKS]:
+        said = words(task.get("message"), _LONGEST_MESSAGE)
+        code = words(task.get("exit_code"), _LONGEST_WORD)
+        if said or code not in {"", "0"}:
+            name = words(task.get("task"), _LONGEST_WORD) or "task"
+            parts.append(f"{name}: {said or 'no message'} (exit code {code or '?'})")
     records = _entries(child(job, "status", "running_records"))
-    reason = text(records[-1].get("end_reason")).strip() if records else ""
+    reason = words(records[-1].get("end_reason"), _LONGEST_MESSAGE) if records else ""
     if reason:
         parts.append(reason)
     return "; ".join(parts)[:_LONGEST_MESSAGE]

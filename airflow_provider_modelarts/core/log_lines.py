@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from reprlib import Repr
 from unicodedata import east_asian_width
 
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.progress import Progress
 from airflow_provider_modelarts.core.selection import Ranking, Rejected, ranking_by_objective
 from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.exceptions import harmless
 
 _HEARTBEAT = 600.0
 _MOST_PARAMETERS = 8
 _WIDEST_CELL = 24
+_MOST_STATUSES = 10
+
+_repr = Repr()  # bounded, and does not follow a value into its depth
 
 
 @dataclass(slots=True)
@@ -44,7 +50,8 @@ def progress_line(look: Look, progress: Progress) -> str:
     line = f"Training job {look.job.id} is {_clean(look.job.phase_text)}"
     if progress.listed:
         of = f"/{progress.expected}" if progress.expected else f" of {progress.listed} listed"
-        counts = ", ".join(f"{count} {_clean(status)}" for status, count in progress.counts.items())
+        shown = islice(progress.counts.items(), _MOST_STATUSES)
+        counts = ", ".join(f"{count} {_clean(status)}" for status, count in shown)
         line += f": {progress.ended}{of} trials ended ({counts}){_best_so_far(look)}"
     return line
 
@@ -111,10 +118,15 @@ def _width(cell: str) -> int:
 
 
 def _value(value: JSON) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else "" if value is None else str(value)
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.8g}"
+        case dict() | list():
+            return _repr.repr(value)
+    return str(value)
 
 
 def _clean(cell: str) -> str:
-    """Return a cell that cannot break the log apart."""
-    text = "".join(char if char.isprintable() else "?" for char in cell[: _WIDEST_CELL + 1])
-    return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 3]}..."
+    return harmless(cell, _WIDEST_CELL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from itertools import islice
 
 from airflow_provider_modelarts.core.jobs import TrainingJob
 from airflow_provider_modelarts.core.progress import Progress
@@ -16,6 +17,9 @@ SCHEMA_VERSION = 1
 
 _LARGEST_CONFIG = 32_768  # characters of JSON
 _MOST_METRICS = 200
+_MOST_STATUSES = 20
+_MOST_OUTPUTS = 100
+_LONGEST_OUTPUT = 2_000
 _DEEPEST = 20
 
 
@@ -27,25 +31,38 @@ def search_summary(job: TrainingJob, progress: Progress) -> dict[str, JSON]:
         "job_phase": job.phase_text,
         "trials": progress.listed,
         "expected_trials": progress.expected,
-        "trial_counts": dict(progress.counts),
+        "trial_counts": _first(progress.counts),
         "message": progress.message,
     }
 
 
 def job_summary(job: TrainingJob) -> dict[str, JSON]:
     """Return a short account of a training job."""
-    outputs = child(dict(job.raw), "algorithm", "outputs")
     return {
         "schema_version": SCHEMA_VERSION,
         "training_job_id": job.id,
         "name": job.name,
         "job_phase": job.phase_text,
         "duration": job.duration,
-        "outputs": {
-            text(child(output, "name")): text(child(output, "remote", "obs", "obs_url"))
-            for output in (outputs if isinstance(outputs, list) else [])
-        },
+        "outputs": _outputs(child(dict(job.raw), "algorithm", "outputs")),
     }
+
+
+def _outputs(outputs: JSON) -> dict[str, JSON]:
+    """Return where each output of a job goes; what is no name or no path is left out."""
+    pairs = (
+        (text(child(output, "name")), text(child(output, "remote", "obs", "obs_url")))
+        for output in (outputs if isinstance(outputs, list) else [])[:_MOST_OUTPUTS]
+    )
+    return {
+        name: url
+        for name, url in pairs
+        if len(name) + len(url) <= _LONGEST_OUTPUT and _is_plain(name) and _is_storable(url)
+    }
+
+
+def _first(counts: Mapping[str, int]) -> dict[str, JSON]:
+    return dict(islice(counts.items(), _MOST_STATUSES))
 
 
 def trial_record(
@@ -72,7 +89,7 @@ def trial_record(
         "value": ranked.value,
         "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},
         "duration": trial.duration if trial.duration is not None and math.isfinite(trial.duration) else None,
-        "trial_counts": dict(trial_counts),
+        "trial_counts": _first(trial_counts),
     }
 
 

@@ -13,6 +13,9 @@ from airflow_provider_modelarts.exceptions import (
 
 RETRY_SECONDS = 90.0
 
+#: What may be over in a while.
+PASSING_ERRORS = (ModelArtsServerError, ModelArtsThrottledError, ModelArtsTransportError)
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:

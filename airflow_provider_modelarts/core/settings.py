@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_modelarts.core import coerce, regions
+from airflow_provider_modelarts.core.environment import NO_ENVIRONMENT, Environment, Found, find_sign_in
 from airflow_provider_modelarts.core.retry import RETRY_SECONDS, RetryPolicy
+from airflow_provider_modelarts.core.sign_in import MetadataLogin, PasswordLogin, SignIn
 from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
@@ -19,7 +22,7 @@ _READ_TIMEOUT = 60.0
 class Settings:
     """Where and as whom a client calls ModelArts.
 
-    :param key: the access key that signs.
+    :param sign_in: the access key that signs, or how to get a token or keys.
     :param region: such as ``cn-north-4``; needed where the endpoint or the project id is not given.
     :param project_id: looked up in IAM by the region's name where it is not given.
     :param endpoint: base URL of ModelArts, instead of the region's.
@@ -33,7 +36,7 @@ class Settings:
     :param retry: how long and how often one call is tried.
     """
 
-    key: AccessKey
+    sign_in: SignIn
     region: str | None = None
     project_id: str | None = None
     endpoint: str | None = None
@@ -48,10 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any request."""
-        if not self.key.access_key or not self.key.secret_key:
-            raise ModelArtsConfigurationError(
-                "the access key id (login) and the secret access key (password) are both needed"
-            )
+        _check_sign_in(self.sign_in)
         if not self.region and not (self.endpoint and self.project_id):
             raise ModelArtsConfigurationError(
                 "no region: set it in the connection (extra field region) or give region="
@@ -87,6 +87,15 @@ class Settings:
         raise ModelArtsConfigurationError("no region, and the endpoint of one of the services is not given either")
 
 
+class AuthMethod(StrEnum):
+    """How to sign in."""
+
+    AKSK = "aksk"
+    PASSWORD = "password"  # noqa: S105 - no password
+    ECS_METADATA = "ecs_metadata"
+    ENVIRONMENT = "environment"
+
+
 def read_connection(
     *,
     login: str | None,
@@ -96,24 +105,27 @@ def read_connection(
     extra: Mapping[str, object],
     region: str | None = None,
     project_id: str | None = None,
+    environment: Environment = NO_ENVIRONMENT,
 ) -> Settings:
     """Return the settings that the fields of a connection hold. Blank fields count as absent.
 
     :param region: instead of the connection's; the connection's project id, which belongs to the connection's own
         region, is then left out.
     :param project_id: instead of the connection's.
+    :param environment: where the sign-in ``environment`` looks.
     :raises ModelArtsConfigurationError: naming the field that is missing or wrong.
     """
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
     connect_timeout, read_timeout = _timeouts(given.get("timeout"))
     own_region, own_project = _text(given, "region"), _text(given, "project_id")
     elsewhere = region and region != own_region
+    found = _read_sign_in((login or "").strip(), (password or "").strip(), given, environment)
     return Settings(
-        key=AccessKey((login or "").strip(), (password or "").strip(), _text(given, "security_token")),
+        sign_in=found.sign_in,
         region=region or own_region,
-        project_id=project_id or (None if elsewhere else own_project),
+        project_id=project_id or (None if elsewhere else own_project or found.project_id),
         endpoint=_text(given, "endpoint") or _endpoint_of_host(host, port),
-        iam_endpoint=_text(given, "iam_endpoint"),
+        iam_endpoint=_text(given, "iam_endpoint") or found.iam_endpoint,
         verify=_verify(given.get("verify", True)),
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
@@ -122,6 +134,31 @@ def read_connection(
         proxies=_proxies(given.get("proxies", {})),
         retry=RetryPolicy(total=coerce.number("retry_seconds", given.get("retry_seconds", RETRY_SECONDS))),
     )
+
+
+def _read_sign_in(login: str, password: str, given: Mapping[str, object], environment: Environment) -> Found:
+    match coerce.choice("auth", given.get("auth", AuthMethod.AKSK.value), AuthMethod):
+        case AuthMethod.AKSK:
+            return Found(AccessKey(login, password, _text(given, "security_token")))
+        case AuthMethod.PASSWORD:
+            return Found(PasswordLogin(login, password, _text(given, "domain_name") or ""))
+        case AuthMethod.ECS_METADATA:
+            return Found(MetadataLogin())
+        case AuthMethod.ENVIRONMENT:
+            return find_sign_in(environment)
+
+
+def _check_sign_in(sign_in: SignIn) -> None:
+    match sign_in:
+        case AccessKey(access_key, secret_key) if not access_key or not secret_key:
+            raise ModelArtsConfigurationError(
+                "the access key id (login) and the secret access key (password) are both needed"
+            )
+        case PasswordLogin(user, password, domain_name) if not user or not password or not domain_name:
+            raise ModelArtsConfigurationError(
+                "the sign-in by password needs an IAM user (login), its password (password) and the account's name "
+                "(extra field domain_name)"
+            )
 
 
 def _text(given: Mapping[str, object], name: str) -> str | None:

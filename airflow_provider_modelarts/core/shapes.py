@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, harmless
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+_END_OF_INTEGERS = 10**20  # no id, count or time has more digits, and floats can hold what is below
 
 
 def as_object(value: JSON, what: str) -> dict[str, JSON]:
@@ -40,18 +42,21 @@ def text(value: JSON) -> str:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
 
 
+def words(value: JSON, limit: int) -> str:
+    """Return a text for people to read, harmless in a log: the words of it, on one line and of bounded length."""
+    return harmless(" ".join(text(value)[: 4 * limit].split()), limit)
+
+
 def integer(value: JSON) -> int | None:
-    """Return a whole number, also from its digits; None for anything else.
+    """Return a whole number of 20 digits at most, also from its digits; None for anything else.
 
     The documents type several fields as integer here and as text there.
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if isinstance(value, str) and len(value) <= 20 and value.strip().removeprefix("-").isdecimal():
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < _END_OF_INTEGERS else None
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.strip().removeprefix("-").isdecimal():
         return int(value)
     return None
 
@@ -64,5 +69,5 @@ def describe(value: object, limit: int = 60) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a huge integer"
-    shown = repr(value)
+    shown = repr(value[: limit + 1] if isinstance(value, str) else value)
     return shown if len(shown) <= limit else f"{shown[:limit]}..."

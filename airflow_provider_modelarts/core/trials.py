@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_provider_modelarts.core import cells
-from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, integer, text
-from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, integer, text, words
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, harmless
 
 
 class TrialStatus(StrEnum):
@@ -76,7 +76,7 @@ class Trial:
     @property
     def status_text(self) -> str:
         """The status in the platform's own word."""
-        return text(self.raw.get("status")) or self.status.value
+        return harmless(text(self.raw.get("status")), _LONGEST_STATUS) or self.status.value
 
 
 _ENDED = frozenset({TrialStatus.TERMINATED, TrialStatus.ERROR})
@@ -98,6 +98,11 @@ _OWN_COLUMNS = frozenset(
     }
 )
 _NEEDED_COLUMNS = ("trial_id", "status", "config")
+
+_LONGEST_ID = 64
+_LONGEST_STATUS = 40
+_LONGEST_METRIC = 100
+_MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,10 @@ def read_page(answer: JSON) -> TrialPage:
 def read_table(header: JSON, data: JSON) -> list[Trial]:
     """Return the trials of a table, by column name. Of columns that share a name, the first counts.
 
-    A row may be shorter than the header as long as it has its id, status and config: metrics appear late.
+    A row may be shorter than the header as long as it has its id, status and config: metrics appear late. The time it
+    takes grows with the number of cells, however many columns the header names.
 
-    :raises ModelArtsProtocolError: for a row that is longer, or has no id; it names the row.
+    :raises ModelArtsProtocolError: for a row that is longer, or has no id that can be shown; it names the row.
     """
     columns = [text(name) for name in as_list(header or [], "the header of the trial table")]
     rows = as_list(data or [], "the data of the trial table")
@@ -139,13 +145,22 @@ def read_table(header: JSON, data: JSON) -> list[Trial]:
     for position, name in enumerate(columns):
         where.setdefault(name, position)
     if rows and "trial_id" not in where:
-        raise ModelArtsProtocolError(f"the trial table has no column trial_id, only {', '.join(columns)[:200]}")
+        raise ModelArtsProtocolError(
+            f"the trial table has no column trial_id, only {words(', '.join(columns[:20]), 200)}"
+        )
+    if len(rows) > _MOST_ROWS:
+        raise ModelArtsProtocolError(f"the trial table has {len(rows)} rows, more than the {_MOST_ROWS} allowed")
     shortest = 1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1)
-    metric_columns = [(name, position) for name, position in where.items() if name not in _OWN_COLUMNS]
+    names = [name if where[name] == position else None for position, name in enumerate(columns)]
+    metrics = set(filter(_is_metric, where))
     return [
-        _read_row(_checked(row, number, shortest, len(columns)), number, where, metric_columns)
+        _read_row(_checked(row, number, shortest, len(columns)), number, names, metrics)
         for number, row in enumerate(rows)
     ]
+
+
+def _is_metric(name: str) -> bool:
+    return name not in _OWN_COLUMNS and name.isprintable() and len(name) <= _LONGEST_METRIC
 
 
 def _checked(row: JSON, number: int, shortest: int, longest: int) -> list[JSON]:
@@ -158,26 +173,22 @@ def _checked(row: JSON, number: int, shortest: int, longest: int) -> list[JSON]:
     return cells_of_row
 
 
-def _read_row(
-    row: list[JSON], number: int, where: Mapping[str, int], metric_columns: Sequence[tuple[str, int]]
-) -> Trial:
-    width = len(row)
-    raw = {name: row[position] for name, position in where.items() if position < width}
+def _read_row(row: list[JSON], number: int, names: Sequence[str | None], metrics: Set[str]) -> Trial:
+    raw = {name: cell for name, cell in zip(names, row, strict=False) if name is not None}
     trial_id = text(raw["trial_id"]).strip()
     if not trial_id:
         raise ModelArtsProtocolError(f"row {number} of the trial table has no trial_id")
+    if len(trial_id) > _LONGEST_ID or not trial_id.isprintable():
+        raise ModelArtsProtocolError(f"row {number} of the trial table has no usable trial_id: {describe(trial_id)}")
     config = cells.configuration(raw.get("config"))
-    metrics = {}
-    for name, position in metric_columns:
-        if position < width and (value := cells.number(row[position])) is not None:
-            metrics[name] = value
+    numbers = {name: cells.number(cell) for name, cell in raw.items() if name in metrics}
     return Trial(
         trial_id=trial_id,
         status=TrialStatus.read(text(raw.get("status"))),
         config=_hyperparameters(config) if config is not None else None,
         index=integer(config.get("trial_index")) if config is not None else None,
         done=cells.flag(raw.get("done")),
-        metrics=metrics,
+        metrics={name: value for name, value in numbers.items() if value is not None},
         reward=cells.number(raw.get("reward_attr")),
         best_reward=cells.number(raw.get("best_reward")),
         training_iteration=cells.integer(raw.get("training_iteration")),

@@ -18,10 +18,14 @@ DAGs take the fixture of :mod:`~airflow_provider_modelarts.emulator.pytest_plugi
 ``calls``        what operations read
 ``looking``      operations that look
 ``acting``       operations that change something
+``signing_in``   operations that sign in
+``iam``          state: tokens and temporary keys that were given out
 ``routes``       which operation has which path
 ``errors``       how the platform says no
 ``gate``         who may come in
-``canned``       answers that a test puts in the place of the platform's
+``deliveries``   how an answer goes over the wire, well or badly
+``faults``       what can become of an answer, by name
+``canned``       answers in the place of the platform's, put in or by chance
 ``instance``     one emulator, as a test sees it
 ``app``          all of it over HTTP
 ``server``       serving it
@@ -30,6 +34,7 @@ DAGs take the fixture of :mod:`~airflow_provider_modelarts.emulator.pytest_plugi
 
 from __future__ import annotations
 
+from airflow_provider_modelarts.emulator.faults import FAULTS
 from airflow_provider_modelarts.emulator.instance import DEMO_KEY, Emulator, SeenRequest
 from airflow_provider_modelarts.emulator.scenarios import SCENARIOS
 from airflow_provider_modelarts.emulator.script import Search, TrialScript, job_id_of
@@ -38,6 +43,7 @@ from airflow_provider_modelarts.emulator.table import ConfigEncoding, OffsetUnit
 
 __all__ = [
     "DEMO_KEY",
+    "FAULTS",
     "SCENARIOS",
     "ConfigEncoding",
     "Emulator",

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from airflow_provider_modelarts.core.signing import AccessKey
-from airflow_provider_modelarts.emulator.instance import DEMO_KEY, Emulator, describe
+from airflow_provider_modelarts.emulator.instance import DEMO_KEY, Emulator
 from airflow_provider_modelarts.emulator.scenarios import SCENARIOS
 from airflow_provider_modelarts.emulator.server import LOOPBACK, serving
 from airflow_provider_modelarts.emulator.table import ConfigEncoding, OffsetUnit
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         offset_unit=options.offset_unit,
         root=options.root,
         max_parallel=options.max_parallel,
+        fault_share=options.fault_share,
+        fault_seed=options.fault_seed,
     )
     if not _is_loopback(options.host):
         print(
@@ -47,9 +49,20 @@ async def _serve(emulator: Emulator, host: str, port: int, ready_file: Path | No
         loop.add_signal_handler(signal_number, stopped.set)
     async with serving(emulator, host, port):
         if ready_file:
-            await asyncio.to_thread(_write_at_once, ready_file, json.dumps(describe(emulator)))
+            await asyncio.to_thread(_write_at_once, ready_file, json.dumps(_description(emulator)))
         print(_summary(emulator), flush=True)
         await stopped.wait()
+
+
+def _description(emulator: Emulator) -> dict[str, object]:
+    """Return what a script needs to call an emulator, as plain JSON."""
+    return {
+        "endpoint": emulator.endpoint,
+        "project_id": emulator.project_id,
+        "connection": emulator.connection(),
+        "jobs": dict(emulator.job_ids),
+        "root": str(emulator.root),
+    }
 
 
 def _summary(emulator: Emulator) -> str:
@@ -72,6 +85,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return share
 
 
 def _is_loopback(host: str) -> bool:
@@ -97,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--secret-key", default=DEMO_KEY.secret_key, help="its secret (default: a fixed one, see --ready-file)")
     add("--root", type=Path, help="folder of the buckets, which also keeps jobs (default: a temporary one)")
     add("--max-parallel", type=_positive, default=2, help="trials of a search that run at once (default: %(default)s)")
+    add("--fault-share", type=_share, default=0.0, help="share of faulty answers, from 0 to 1 (default: none)")
+    add("--fault-seed", type=int, default=0, help="the same seed gives the same faults (default: %(default)s)")
     add("--ready-file", type=Path, help="JSON file to write once it serves: endpoint, connection, job ids")
     return parser
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from airflow_provider_modelarts.emulator.calls import Call
+from airflow_provider_modelarts.emulator.calls import Call, Said
 from airflow_provider_modelarts.emulator.canned import CannedAnswer
 from airflow_provider_modelarts.emulator.errors import (
     Refusal,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MAX_BODY = 12 * 1024**2
+_REQUEST_ID = "X-Request-Id"
 
 
 def make_app(emulator: Emulator) -> web.Application:
@@ -35,15 +36,16 @@ def make_app(emulator: Emulator) -> web.Application:
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = uuid.uuid4().hex
         try:
-            response = await _respond(emulator, request, handler)
+            return await _respond(emulator, request, handler)
         except Refusal as refusal:
+            request_id = uuid.uuid4().hex
             response = _json(refusal.body(request_id), refusal.status)
-        response.headers["X-Request-Id"] = request_id
-        return response
+            response.headers[_REQUEST_ID] = request_id
+            return response
 
     app = web.Application(middlewares=[answer], client_max_size=_MAX_BODY)
+    app.on_response_prepare.append(_add_request_id)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(emulator, route))
     return app
@@ -54,11 +56,9 @@ async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -
         received = await _received(request)
         canned = emulator.receive(received)
         if canned is not None and not canned.acts:
-            return await _canned(request, canned)
-        if request.match_info.http_exception is None:
-            emulator.gate.admit(received)
+            return await _canned(emulator, canned, request, web.Response())
         response = await handler(request)
-        return response if canned is None else await _canned(request, canned)
+        return response if canned is None else await _canned(emulator, canned, request, response)
     except web.HTTPNotFound:
         raise no_such_api() from None
     except web.HTTPMethodNotAllowed:
@@ -70,10 +70,13 @@ async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -
 def _handler(emulator: Emulator, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         names = dict(request.match_info)
+        if not route.is_public:
+            emulator.gate.admit(await _received(request))
         if names.get("project_id", emulator.project_id) != emulator.project_id:
             raise wrong_project()
-        value = route.answer(emulator.cloud, Call(names, request.query, await request.read()))
-        return web.Response(status=204) if value is None else _json(value, route.status)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        value = route.answer(emulator.cloud, Call(names, request.query, await request.read(), headers))
+        return _response(value, route.status)
 
     return handle
 
@@ -84,13 +87,26 @@ async def _received(request: web.Request) -> Received:
     return Received(request.method, path, query, headers, await request.read())
 
 
-async def _canned(request: web.Request, canned: CannedAnswer) -> web.StreamResponse:
+async def _canned(
+    emulator: Emulator, canned: CannedAnswer, request: web.Request, response: web.StreamResponse
+) -> web.StreamResponse:
     await asyncio.sleep(canned.delay)
-    if canned.drop and request.transport is not None:
-        request.transport.abort()
-    return web.Response(
-        status=canned.status, body=canned.body, headers={"Content-Type": "application/json", **canned.headers}
-    )
+    if canned.fault.name:
+        emulator.fault_counts[canned.fault.name] += 1
+    return await canned.fault.deliver(request, response, emulator.fault_seconds)
+
+
+async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.setdefault(_REQUEST_ID, uuid.uuid4().hex)
+
+
+def _response(value: object, status: int) -> web.Response:
+    match value:
+        case None:
+            return web.Response(status=204)
+        case Said(headers=headers, text=text):
+            return web.Response(status=status, text=text, headers=headers)
+    return _json(value, status)
 
 
 def _json(value: object, status: int = 200) -> web.Response:

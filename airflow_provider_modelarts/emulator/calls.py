@@ -13,11 +13,12 @@ from airflow_provider_modelarts.emulator.errors import bad_body, bad_parameter
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an operation reads: the names in its path, its query and its body."""
+    """What an operation reads: the names in its path, its query, its body and its headers, in lower case."""
 
     names: Mapping[str, str]
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def job_id(self) -> str:
@@ -33,6 +34,14 @@ class Call:
         if not isinstance(value, dict):
             raise bad_body()
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer that is more than JSON: headers and text."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    text: str = field(repr=False)
 
 
 def page_of(given: Mapping[str, JSON] | Mapping[str, str]) -> tuple[int, int]:

@@ -1,9 +1,12 @@
-"""Answers that a test puts in the place of the platform's own."""
+"""Answers in the place of the platform's own: those that a test puts in, and those that chance does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from airflow_provider_modelarts.emulator.faults import FAULTS, Fault
 
 
 @dataclass(slots=True)
@@ -11,28 +14,32 @@ class CannedAnswer:
     """What answers the next requests whose path has a word in it.
 
     :param path_part: part of the path of the requests meant.
+    :param fault: what answers them.
     :param times: how many requests it answers.
     :param after: how many requests it lets pass before.
     :param delay: seconds to wait before answering.
-    :param drop: close the connection instead of answering.
     :param method: of the requests meant; blank for all.
     :param acts: carry the request out first, so that only its answer is lost.
     """
 
     path_part: str
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    fault: Fault
     times: int = 1
     after: int = 0
     delay: float = 0.0
-    drop: bool = False
     method: str = ""
     acts: bool = False
 
+    def __post_init__(self) -> None:
+        """Carry out what the fault needs carried out, and nothing that it holds up at the door."""
+        if self.fault.acts is not None:
+            self.acts = self.fault.acts
+
     def is_meant(self, method: str, path: str) -> bool:
         """Return whether this answers a request, now or when others have passed."""
-        return self.times > 0 and self.path_part in path and self.method in {"", method}
+        return (
+            self.times > 0 and self.path_part in path and self.method in {"", method} and self.fault.fits(method, path)
+        )
 
 
 class CannedAnswers:
@@ -54,3 +61,29 @@ class CannedAnswers:
                 answer.times -= 1
                 return answer
         return None
+
+
+class Chance:
+    """Makes a share of all answers faulty: the same seed and the same requests give the same faults.
+
+    :param share: from 0 to 1.
+    :param names: of the faults that happen, equally often; None for those that pass.
+    :raises KeyError: for a name that no fault has.
+    :raises ValueError: for a share that is none.
+    """
+
+    def __init__(self, share: float, seed: int, names: Iterable[str] | None = None) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"fault_share must be from 0 to 1, not {share}")
+        self._share = share
+        self._random = random.Random(seed)
+        passing = [name for name, fault in FAULTS.items() if fault.passes]
+        self._faults = [FAULTS[name] for name in (passing if names is None else names)]
+
+    def next_for(self, method: str, path: str) -> CannedAnswer | None:
+        """Return what answers a request, or None where all goes well."""
+        happens, which, acts = (self._random.random() for _ in range(3))
+        fitting = [fault for fault in self._faults if fault.fits(method, path)]
+        if happens >= self._share or not fitting:
+            return None
+        return CannedAnswer(path, fitting[int(which * len(fitting))], acts=acts < 0.5)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from airflow_provider_modelarts.core.shapes import JSON, child
 from airflow_provider_modelarts.emulator.documents import algorithm_document
 from airflow_provider_modelarts.emulator.errors import algorithm_not_found, bad_request, job_not_found
+from airflow_provider_modelarts.emulator.iam import Iam
 from airflow_provider_modelarts.emulator.jobs import Clock, Job, ScriptedJob
 from airflow_provider_modelarts.emulator.runs.bodies import checked_body, whole_algorithm
 from airflow_provider_modelarts.emulator.runs.workshop import Workshop
@@ -25,6 +26,7 @@ class Cloud:
         self.region = region
         self.project_id = project_id
         self.style = style
+        self.iam = Iam(clock, region, project_id)
         self._workshop: Workshop | None = None
         self._clock = clock
         self._jobs: dict[str, Job] = {}

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from airflow_provider_modelarts.core import signing
 from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.emulator.errors import Refusal, bad_credentials
+from airflow_provider_modelarts.emulator.iam import Iam
 from airflow_provider_modelarts.emulator.jobs import Clock
 
 MAX_SKEW = 15 * 60
@@ -46,26 +47,35 @@ class _Claim:
 
 
 class Gate:
-    """Lets in what is signed with one access key.
+    """Lets in what is signed with one access key or temporary keys of the agency, or brings a token.
 
-    Five bad signatures in a row lock the key for five minutes; a good one starts the count anew.
+    Five bad signatures in a row lock a key for five minutes; a good one starts the count anew.
     """
 
-    def __init__(self, key: AccessKey, clock: Clock) -> None:
-        self._key = key
+    def __init__(self, key: AccessKey, clock: Clock, iam: Iam) -> None:
+        self._own_key = key
         self._clock = clock
+        self._iam = iam
         self._bad_signatures = 0
         self._locked_until = 0.0
 
     def admit(self, request: Received) -> None:
         """Raise the gateway's refusal unless the request is signed as it should be."""
+        if "x-auth-token" in request.headers:
+            self._iam.check_token(request.headers["x-auth-token"])
+            return
         claim = _claim(request)
-        if claim.access_key != self._key.access_key:
-            raise bad_credentials(f"ak {claim.access_key} not exist")
+        key = self._key(claim.access_key)
         self._check_lock()
         self._check_date(request.headers["x-sdk-date"])
-        self._check_token(request, claim)
-        self._check_signature(request, claim)
+        self._check_token(request, claim, key)
+        self._check_signature(request, claim, key)
+
+    def _key(self, access_key: str) -> AccessKey:
+        key = self._own_key if access_key == self._own_key.access_key else self._iam.agency_key(access_key)
+        if key is None:
+            raise bad_credentials(f"ak {access_key} not exist")
+        return key
 
     def _check_lock(self) -> None:
         if self._clock() < self._locked_until:
@@ -79,19 +89,19 @@ class Gate:
         if abs(self._clock() - date.timestamp()) > MAX_SKEW:
             raise bad_credentials("signature expired")
 
-    def _check_token(self, request: Received, claim: _Claim) -> None:
+    def _check_token(self, request: Received, claim: _Claim, key: AccessKey) -> None:
         sent = request.headers.get("x-security-token")
-        if sent is None and self._key.security_token is None:
+        if sent is None and key.security_token is None:
             return
         if sent is None:
             raise bad_credentials("x-security-token not found")
-        if not hmac.compare_digest(sent.encode(), (self._key.security_token or "").encode()):
+        if not hmac.compare_digest(sent.encode(), (key.security_token or "").encode()):
             raise bad_credentials("decrypt token fail")
         if "x-security-token" not in claim.signed:
             raise self._bad_signature()
 
-    def _check_signature(self, request: Received, claim: _Claim) -> None:
-        if not hmac.compare_digest(claim.signature, _signature(request, claim.signed, self._key.secret_key)):
+    def _check_signature(self, request: Received, claim: _Claim, key: AccessKey) -> None:
+        if not hmac.compare_digest(claim.signature, _signature(request, claim.signed, key.secret_key)):
             raise self._bad_signature()
         self._bad_signatures = 0
 

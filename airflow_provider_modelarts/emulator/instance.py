@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.core.settings import Settings
 from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.core.signing import AccessKey
-from airflow_provider_modelarts.emulator.canned import CannedAnswer, CannedAnswers
+from airflow_provider_modelarts.emulator.canned import CannedAnswer, CannedAnswers, Chance
 from airflow_provider_modelarts.emulator.cloud import Cloud
+from airflow_provider_modelarts.emulator.deliveries import instead
 from airflow_provider_modelarts.emulator.documents import JobTimes, job_document
+from airflow_provider_modelarts.emulator.faults import FAULTS, Fault
 from airflow_provider_modelarts.emulator.gate import Gate, Received
+from airflow_provider_modelarts.emulator.iam import Iam
 from airflow_provider_modelarts.emulator.jobs import Clock, GivenJob
 from airflow_provider_modelarts.emulator.runs.workshop import Workshop
 from airflow_provider_modelarts.emulator.scenarios import SCENARIOS, running_search
@@ -57,6 +61,11 @@ class Emulator:
     :param root: folder whose subfolders are the buckets, and which keeps the jobs that are created; None for a
         temporary one.
     :param max_parallel: how many trials of one search may run at once.
+    :param fault_share: share of all answers that are faulty, by chance.
+    :param fault_seed: the same seed and the same requests give the same faults.
+    :param faults: names of the faults that happen by chance; None for those that pass, see
+        :data:`~airflow_provider_modelarts.emulator.faults.FAULTS`.
+    :param fault_seconds: how long a silence lasts, and how long slow bytes take.
 
     Jobs that are created execute their scripts on this machine, as its user. They end with the emulator: all that is
     in their process groups is killed when it stops serving, and also when it is killed itself, but for a script that
@@ -78,6 +87,10 @@ class Emulator:
         on_request: Callable[[SeenRequest], None] | None = None,
         root: str | os.PathLike[str] | None = None,
         max_parallel: int = 2,
+        fault_share: float = 0.0,
+        fault_seed: int = 0,
+        faults: Iterable[str] | None = None,
+        fault_seconds: float = 1.0,
     ) -> None:
         self.endpoint = ""
         self.region = region
@@ -86,12 +99,15 @@ class Emulator:
         self.secret_key = key.secret_key
         self.on_request = on_request
         self.requests: list[SeenRequest] = []
+        self.fault_counts: Counter[str] = Counter()
+        self.fault_seconds = fault_seconds
         style = TableStyle(ConfigEncoding(config_encoding), OffsetUnit(offset_unit), header_seed, extra_columns or {})
         self.cloud = Cloud(region=region, project_id=project_id, style=style, clock=clock)
-        self.gate = Gate(key, clock)
+        self.gate = Gate(key, clock, self.cloud.iam)
         self._key = key
         self._clock = clock
         self._canned = CannedAnswers()
+        self._chance = Chance(fault_share, fault_seed, faults)
         self._numbers = itertools.count(1)
         self._root = Path(root) if root is not None else None
         self._temporary: TemporaryDirectory[str] | None = None
@@ -106,6 +122,11 @@ class Emulator:
     def job_ids(self) -> Mapping[str, str]:
         """The job id of each scenario that it holds, by the scenario's name."""
         return self._job_ids
+
+    @property
+    def iam(self) -> Iam:
+        """Its IAM and metadata service, with one user, :data:`~airflow_provider_modelarts.emulator.iam.DEMO_USER`."""
+        return self.cloud.iam
 
     def job_id(self, scenario: str) -> str:
         """Return the job id of a scenario."""
@@ -146,7 +167,7 @@ class Emulator:
     def settings(self) -> Settings:
         """Return the settings with which a client calls here. It tries again soon, and not for long."""
         return Settings(
-            key=self._key, region=self.region, endpoint=self.endpoint, iam_endpoint=self.endpoint, retry=_RETRY
+            sign_in=self._key, region=self.region, endpoint=self.endpoint, iam_endpoint=self.endpoint, retry=_RETRY
         )
 
     def add_search(self, search: Search) -> str:
@@ -195,6 +216,7 @@ class Emulator:
         self,
         path_part: str,
         *,
+        fault: str = "",
         status: int = 200,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
@@ -208,6 +230,7 @@ class Emulator:
         """Answer the next requests with this, before anything of them is checked.
 
         :param path_part: requests with this in their path are meant.
+        :param fault: name of a fault, instead of status, body and headers. It knows itself what ``acts`` must be.
         :param times: how many requests to answer so.
         :param after: how many requests to let pass before.
         :param delay: seconds to wait before answering.
@@ -215,7 +238,9 @@ class Emulator:
         :param method: only requests of this method are meant.
         :param acts: check the request and carry it out first, so that only its answer is lost.
         """
-        self._canned.add(CannedAnswer(path_part, status, body, headers or {}, times, after, delay, drop, method, acts))
+        name = "closed" if drop else fault
+        what = FAULTS[name] if name else Fault("", instead(status, body, headers))
+        self._canned.add(CannedAnswer(path_part, what, times, after, delay, method, acts))
 
     def receive(self, request: Received) -> CannedAnswer | None:
         """Note a request, and return the canned answer to it if there is one."""
@@ -223,18 +248,8 @@ class Emulator:
         self.requests.append(seen)
         if self.on_request is not None:
             self.on_request(seen)
-        return self._canned.next_for(request.method, request.path)
+        by_chance = self._chance.next_for(request.method, request.path)
+        return self._canned.next_for(request.method, request.path) or by_chance
 
     def _new_name(self) -> str:
         return f"added-{next(self._numbers)}"
-
-
-def describe(emulator: Emulator) -> dict[str, object]:
-    """Return what a script needs to call an emulator, as plain JSON."""
-    return {
-        "endpoint": emulator.endpoint,
-        "project_id": emulator.project_id,
-        "connection": emulator.connection(),
-        "jobs": dict(emulator.job_ids),
-        "root": str(emulator.root),
-    }

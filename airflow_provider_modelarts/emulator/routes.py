@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_modelarts.emulator import acting, looking
+from airflow_provider_modelarts.emulator import acting, looking, signing_in
 from airflow_provider_modelarts.emulator.calls import Call
 from airflow_provider_modelarts.emulator.cloud import Cloud
 
@@ -15,12 +15,13 @@ _JOB = f"{_JOBS}/{{job_id}}"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation: its method, its path, what answers it, and the status of its answer."""
+    """An operation: its method, its path, what answers it, the status of its answer, and whether all may call it."""
 
     method: str
     path: str
     answer: Callable[[Cloud, Call], object]
     status: int = 200
+    is_public: bool = False
 
 
 ROUTES = (
@@ -38,4 +39,7 @@ ROUTES = (
     Route("POST", "/v2/{project_id}/training-job-searches", looking.search_jobs),
     Route("GET", "/v2/{project_id}/algorithms/{algorithm_id}", looking.show_algorithm),
     Route("GET", "/v3/projects", looking.list_projects),
+    Route("POST", "/v3/auth/tokens", signing_in.create_token, 201, is_public=True),
+    Route("PUT", "/meta-data/latest/api/token", signing_in.create_hop_token, is_public=True),
+    Route("GET", "/openstack/latest/securitykey", signing_in.show_agency_key, is_public=True),
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_modelarts import get_provider_info
-from airflow_provider_modelarts.client import ModelArtsClient, ModelArtsOperations
+from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.core.environment import Environment
 from airflow_provider_modelarts.core.settings import Settings, read_connection
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+from airflow_provider_modelarts.operations import ModelArtsOperations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,14 +64,11 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
         Reads the connection without blocking the event loop.
         """
-        from airflow.providers.common.compat.connection import get_async_connection
-
         from airflow_provider_modelarts.async_client import AsyncModelArtsClient
+        from airflow_provider_modelarts.hooks.masking import mask_secret_async
 
-        conn = await get_async_connection(self.modelarts_conn_id)
-        # from Airflow 3.3.2 on, extras are masked over the supervisor's connection, which must not block the loop
-        extra = await conn.aextra_dejson() if hasattr(conn, "aextra_dejson") else conn.extra_dejson
-        return AsyncModelArtsClient(self._settings(conn, extra))
+        settings = await self._read_settings_async()
+        return AsyncModelArtsClient(settings, reload=self._read_settings_async, on_secret=mask_secret_async)
 
     def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""
@@ -82,8 +83,23 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
     @cached_property
     def _client(self) -> ModelArtsClient:
+        from airflow_provider_modelarts.hooks.masking import mask_secret
+
+        return ModelArtsClient(self._read_settings(), reload=self._read_settings, on_secret=mask_secret)
+
+    def _read_settings(self) -> Settings:
         conn = self.get_connection(self.modelarts_conn_id)
-        return ModelArtsClient(self._settings(conn, conn.extra_dejson))
+        return self._settings(conn, conn.extra_dejson)
+
+    async def _read_settings_async(self) -> Settings:
+        import asyncio
+
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        conn = await get_async_connection(self.modelarts_conn_id)
+        # from Airflow 3.3.2 on, extras are masked over the supervisor's connection, which must not block the loop
+        extra = await conn.aextra_dejson() if hasattr(conn, "aextra_dejson") else conn.extra_dejson
+        return await asyncio.to_thread(self._settings, conn, extra)  # a profile file may have to be read
 
     def _settings(self, conn: Connection, extra: Mapping[str, object]) -> Settings:
         try:
@@ -95,6 +111,7 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
                 extra=extra,
                 region=self.region,
                 project_id=self.project_id,
+                environment=Environment(os.environ, _read_file),
             )
         except ModelArtsConfigurationError as error:
             raise ModelArtsConfigurationError(f"connection {self.modelarts_conn_id!r}: {error}") from error
@@ -108,7 +125,8 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         from wtforms import PasswordField, StringField
 
         widgets = {}
-        for name, (label, description, is_secret) in get_provider_info.EXTRA_FIELDS.items():
+        for name, (label, description, schema) in get_provider_info.EXTRA_FIELDS.items():
+            is_secret = schema.get("format") == "password"
             field, widget = (PasswordField, BS3PasswordFieldWidget) if is_secret else (StringField, BS3TextFieldWidget)
             widgets[name] = field(lazy_gettext(label), description=description, widget=widget())
         return widgets
@@ -121,3 +139,11 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
             "relabeling": get_provider_info.RELABELING,
             "placeholders": get_provider_info.PLACEHOLDERS,
         }
+
+
+def _read_file(path: str) -> str | None:
+    """Return the text of a file; None where there is none that can be read."""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, RuntimeError, UnicodeDecodeError):
+        return None

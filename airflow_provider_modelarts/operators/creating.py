@@ -28,6 +28,7 @@ CREATION_FIELDS = ("modelarts_conn_id", "region", "project_id", "body", "hyperpa
 
 #: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
 _BACKSTOP = timedelta(minutes=5)
+_CLOCKS_DIFFER = 300.0  # seconds, between Airflow's and the platform's at the most
 _TRIGGER_GONE = "__fail__"  # the method that Airflow resumes with when a trigger timed out or broke
 
 
@@ -154,7 +155,7 @@ class CreatesTrainingJob(ModelArtsOperator):
             acquire_job(
                 body,
                 identity,
-                is_retry=ti.try_number > identity.generation + 1,  # a generation is as many as were tried before it
+                since=self._may_have_created_since(context, identity),
                 remembered_id=remembered if isinstance(remembered, str) else None,
             )
         )
@@ -169,6 +170,17 @@ class CreatesTrainingJob(ModelArtsOperator):
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
         self.log.info("%s training job %s (%s)", "Adopted" if acquired.adopted else "Created", job.id, job.name)
         return acquired
+
+    def _may_have_created_since(self, context: Context, identity: TaskIdentity) -> float:
+        """Return since when this task can have created a job, in seconds since the epoch.
+
+        A retry may have at any time. A first try can have too, since Airflow 3 may execute a try twice when a task
+        resumes before its scheduler has seen it defer; but not before its DAG run began.
+        """
+        ti, began = context["ti"], context["dag_run"].start_date
+        if began is None or ti.try_number > identity.generation + 1:  # a generation is as many as were tried before it
+            return 0.0
+        return float(began.timestamp()) - _CLOCKS_DIFFER
 
     def _identity(self, context: Context) -> TaskIdentity:
         from airflow_provider_modelarts.core.job_names import TaskIdentity

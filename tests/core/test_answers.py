@@ -20,6 +20,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsQuotaError,
     ModelArtsServerError,
     ModelArtsThrottledError,
+    ModelArtsTransportError,
 )
 
 REQUEST = "GET /v2/p1/training-jobs/job-1"
@@ -56,8 +57,8 @@ def test_answer_that_is_good(status, body, value):
     [
         b"<html><body>Welcome</body></html>",
         b"OK",
-        b"{",
         b'{"a": 1} {"b": 2}',
+        b"{} // and more",
         b" ",
         b"\xff\xfe\xfd",
         b"\x00\x01\x02",
@@ -65,7 +66,7 @@ def test_answer_that_is_good(status, body, value):
         b'{"a":' * 100_000,
         b'{"a": ' + b"9" * 10_000 + b"}",
     ],
-    ids=["HTML", "text", "cut", "two", "blank", "no text", "zeros", "deep list", "deep object", "10,000 digits"],
+    ids=["HTML", "text", "two", "comment", "blank", "no text", "zeros", "deep list", "deep object", "10,000 digits"],
 )
 def test_answer_that_is_no_json(body):
     """A good status with a body that cannot be read is a protocol error that shows where it began, and no more."""
@@ -74,6 +75,19 @@ def test_answer_that_is_no_json(body):
 
     assert str(caught.value).startswith(f"{REQUEST}: the answer is no JSON (text/html): ")
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("body", [b"{", b' {"a": 1,', b'{"a": [1', b'[{"a": "long'])
+def test_answer_that_breaks_off_shows_its_end(body):
+    """JSON that has begun and not ended is no whole answer: it may be whole next time."""
+    with pytest.raises(ModelArtsTransportError) as caught:
+        read_json(Answer(200, {}, body), REQUEST)
+
+    end = body.decode().strip()
+    assert (
+        str(caught.value) == f"{REQUEST}: the answer breaks off after {end!r}. Are network, endpoint and proxy right?"
+    )
+    assert caught.value.temporary
 
 
 def test_answer_that_is_html_shows_its_beginning():

@@ -97,9 +97,9 @@ class Platform:
         return created
 
 
-def acquire(platform, remembered_id=None, *, identity=ME, is_retry=True):
+def acquire(platform, remembered_id=None, *, identity=ME, since=0.0):
     """Acquire the job of a task."""
-    return platform.run(acquire_job(BODY, identity, is_retry=is_retry, remembered_id=remembered_id))
+    return platform.run(acquire_job(BODY, identity, since=since, remembered_id=remembered_id))
 
 
 def job(name, phase, description=None):
@@ -144,12 +144,19 @@ def test_retry_creates_the_next_after_a_job_that_broke(phase):
     assert platform.created == [f"{ME.name}-2"]
 
 
-def test_first_try_adopts_nothing():
-    """What bears its name is left from a DAG run that was deleted: its result would be a stale one."""
+def test_job_from_before_is_not_adopted():
+    """What bears the name is left from a DAG run that was deleted: its result would be a stale one."""
     platform = Platform(job(ME.name, "Completed"))
 
-    assert not acquire(platform, f"id-of-{ME.name}", is_retry=False).adopted
+    assert not acquire(platform, since=1.0).adopted
     assert platform.created == [f"{ME.name}-2"]
+
+
+def test_job_that_the_task_has_stored_is_adopted_whatever_the_clocks_say():
+    """What it stored is its own."""
+    platform = Platform(job(ME.name, "Completed"))
+
+    assert acquire(platform, f"id-of-{ME.name}", since=1.0).adopted
 
 
 def test_cleared_task_stops_what_its_earlier_generations_left_at_work():
@@ -162,7 +169,7 @@ def test_cleared_task_stops_what_its_earlier_generations_left_at_work():
     )
     cleared = replace(ME, generation=2)
 
-    acquired = acquire(platform, identity=cleared, is_retry=False)
+    acquired = acquire(platform, identity=cleared)
 
     assert platform.created == [acquired.job.name] == [cleared.name]
     assert platform.phases() == {
@@ -178,7 +185,7 @@ def test_cleared_task_stops_what_its_earlier_generations_left_at_work():
 def test_creation_that_was_broken_off_is_stopped(seen_after):
     """The task was ended while it waited for the answer: what came of it is looked for, and stopped."""
     platform = Platform()
-    acquire(platform, is_retry=False)
+    acquire(platform)
     platform.seen_after = seen_after
 
     assert platform.run(stop_unanswered(ME))
@@ -272,7 +279,7 @@ def test_retry_after_a_creation_that_never_arrived_creates_the_job():
     platform = Platform()
     platform.lose, platform.arrives = LOST, False
     with pytest.raises(ModelArtsTransportError):
-        acquire(platform, is_retry=False)
+        acquire(platform)
 
     assert not acquire(platform).adopted
     assert platform.created == [ME.name]

@@ -9,11 +9,19 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import pytest
-from core.builders import converse, vendor_signed
+from core.builders import vendor_signed
 
 from airflow_provider_modelarts.core import api
 from airflow_provider_modelarts.core.answers import Answer
-from airflow_provider_modelarts.core.exchange import USER_AGENT, Outside, Pause, Send, exchange, find_project_id
+from airflow_provider_modelarts.core.exchange import (
+    USER_AGENT,
+    Authenticate,
+    Outside,
+    Pause,
+    Send,
+    exchange,
+    find_project_id,
+)
 from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.core.settings import Settings
 from airflow_provider_modelarts.core.signing import AccessKey
@@ -53,7 +61,7 @@ class Clock:
 def settings(**fields):
     """Return settings with a key that no other test has, so that no project id is remembered for it."""
     key = AccessKey(f"AK{uuid4().hex}", SECRET, TOKEN)
-    return Settings(**{"key": key, "region": "cn-north-4", "project_id": "p1", **fields})
+    return Settings(**{"sign_in": key, "region": "cn-north-4", "project_id": "p1", **fields})
 
 
 def answer(status, body=None, **headers):
@@ -67,18 +75,25 @@ def refusal(status, code, **headers):
     return answer(status, {"error_code": code, "error_msg": "no"}, **headers)
 
 
-def drive(flow, replies, clock, steps):
-    """Drive an exchange as a client does: reply to what it sends, let the clock run through its pauses."""
+def drive(flow, replies, clock, steps, sign_in):
+    """Drive an exchange as a client with an access key does; its clock runs through the pauses.
+
+    A reply may be a function of what was sent.
+    """
     remaining = iter(replies)
     try:
-        steps.append(next(flow))
+        step = next(flow)
         while True:
-            if isinstance(steps[-1], Pause):
-                clock.time += steps[-1].seconds
-                reply = None
+            if isinstance(step, Authenticate):
+                step = flow.send(None if step.refused else sign_in)
+                continue
+            steps.append(step)
+            if isinstance(step, Pause):
+                clock.time += step.seconds
+                step = flow.send(None)
             else:
                 reply = next(remaining)
-            steps.append(flow.send(reply))
+                step = flow.send(reply(step) if callable(reply) else reply)
     except StopIteration as end:
         assert list(remaining) == []
         return end.value
@@ -86,9 +101,16 @@ def drive(flow, replies, clock, steps):
 
 def call(request, *replies, steps=None, **fields):
     """Return the value of a call; what it did is noted in ``steps``."""
-    clock = Clock()
+    clock, ours = Clock(), settings(**fields)
     steps = [] if steps is None else steps
-    return drive(exchange(request, settings(**fields), Outside(clock, lambda: 0.5)), replies, clock, steps)
+    return drive(exchange(request, ours, Outside(clock, lambda: 0.5)), replies, clock, steps, ours.sign_in)
+
+
+def find_project(ours, *replies, steps=None):
+    """Return the project id of settings."""
+    clock = Clock()
+    flow = find_project_id(ours, Outside(clock, lambda: 0.5))
+    return drive(flow, replies, clock, [] if steps is None else steps, ours.sign_in)
 
 
 def sent(steps):
@@ -188,8 +210,8 @@ def test_call_headers():
 def test_call_signature_fits_what_is_sent(request_, endpoint):
     """The vendor's signer gives the same signature for the URL, the headers and the body that go over the wire."""
     steps = []
-    flow = exchange(request_, settings(endpoint=endpoint), Outside(Clock(), lambda: 0.5))
-    steps.append(next(flow))
+    with pytest.raises(ModelArtsAuthenticationError):
+        call(request_, refusal(401, "APIGW.0301"), steps=steps, endpoint=endpoint)
 
     (send,) = sent(steps)
     url = urlsplit(send.url)
@@ -313,7 +335,7 @@ def test_call_with_a_driver_that_gives_nothing():
     flow = exchange(GET, settings(), Outside(Clock(), lambda: 0.5))
     next(flow)
 
-    with pytest.raises(TypeError, match="the driver gave no reply"):
+    with pytest.raises(TypeError, match="the driver gave no credential"):
         flow.send(None)
 
 
@@ -335,51 +357,51 @@ def test_project_is_looked_up_first():
 
 def test_project_is_looked_up_once():
     """What IAM answered is remembered in this process for key and region."""
-    ours, outside = settings(project_id=None), Outside(Clock(), lambda: 0.5)
-    asked = []
+    ours, steps = settings(project_id=None), []
 
-    first = converse(find_project_id(ours, outside), [answer(200, PROJECTS)], asked)
-    second = converse(find_project_id(ours, outside), [], asked)
+    first = find_project(ours, answer(200, PROJECTS), steps=steps)
+    second = find_project(ours, steps=steps)
 
     assert (first, second) == ("p-found", "p-found")
-    assert len(asked) == 1
+    assert len(steps) == 1
 
 
-@pytest.mark.parametrize("other", [{"region": "cn-east-3"}, {"iam_endpoint": "http://127.0.0.1:9000"}, {"key": None}])
+@pytest.mark.parametrize(
+    "other", [{"region": "cn-east-3"}, {"iam_endpoint": "http://127.0.0.1:9000"}, {"sign_in": None}]
+)
 def test_project_is_looked_up_for_each_key_region_and_endpoint(other):
     """A project id that was found is not used for another key, another region or another IAM."""
-    ours, outside = settings(project_id=None), Outside(Clock(), lambda: 0.5)
-    converse(find_project_id(ours, outside), [answer(200, PROJECTS)], [])
-    fields = {"key": ours.key, "project_id": None, **other}
-    theirs = settings(**{name: value for name, value in fields.items() if name != "key" or value})
+    ours = settings(project_id=None)
+    find_project(ours, answer(200, PROJECTS))
+    fields = {"sign_in": ours.sign_in, "project_id": None, **other}
+    theirs = settings(**{name: value for name, value in fields.items() if name != "sign_in" or value})
     projects = {"projects": [{"id": "p-other", "name": theirs.region}]}
 
-    assert converse(find_project_id(theirs, outside), [answer(200, projects)], []) == "p-other"
+    assert find_project(theirs, answer(200, projects)) == "p-other"
 
 
 def test_project_is_looked_up_for_each_region_of_one_endpoint():
     """Regions that share an IAM have projects of their own."""
-    outside = Outside(Clock(), lambda: 0.5)
     ours = settings(project_id=None, iam_endpoint="http://127.0.0.1:9000")
     theirs = replace(ours, region="cn-east-3")
-    converse(find_project_id(ours, outside), [answer(200, PROJECTS)], [])
+    find_project(ours, answer(200, PROJECTS))
     projects = {"projects": [{"id": "p-other", "name": "cn-east-3"}]}
 
-    assert converse(find_project_id(theirs, outside), [answer(200, projects)], []) == "p-other"
+    assert find_project(theirs, answer(200, projects)) == "p-other"
 
 
 def test_project_that_is_set_is_not_looked_up():
     """A project id that is set needs no IAM."""
-    assert converse(find_project_id(settings(project_id="p9"), Outside(Clock(), lambda: 0.5)), [], []) == "p9"
+    assert find_project(settings(project_id="p9")) == "p9"
 
 
 def test_project_lookup_that_fails_is_not_remembered():
     """After IAM said no, it is asked again at the next call."""
-    ours, outside = settings(project_id=None), Outside(Clock(), lambda: 0.5)
+    ours = settings(project_id=None)
     with pytest.raises(ModelArtsConfigurationError, match="set project_id"):
-        converse(find_project_id(ours, outside), [answer(200, {"projects": []})], [])
+        find_project(ours, answer(200, {"projects": []}))
 
-    assert converse(find_project_id(ours, outside), [answer(200, PROJECTS)], []) == "p-found"
+    assert find_project(ours, answer(200, PROJECTS)) == "p-found"
 
 
 def test_project_lookup_is_repeated_like_any_call():
@@ -436,12 +458,13 @@ def test_error_shows_no_secret(request_, reply):
 @pytest.mark.parametrize("status", [200, 401, 502])
 def test_error_of_a_server_that_echoes_shows_no_secret(status):
     """A proxy's debug page that repeats the headers it got does not carry them into an error."""
-    flow = exchange(GET, settings(retry=RetryPolicy(total=0)), Outside(Clock(), lambda: 0.5))
-    steps = [next(flow)]
-    echo = f"Debug: {TOKEN} {steps[0].headers['Authorization'].rpartition('Signature=')[2]}"
+    steps = []
+
+    def echo(send):
+        return answer(status, f"Debug: {TOKEN} {send.headers['Authorization'].rpartition('Signature=')[2]}".encode())
 
     with pytest.raises(ModelArtsError) as caught:
-        flow.send(answer(status, echo.encode()))
+        call(GET, echo, steps=steps, retry=RetryPolicy(total=0))
 
     assert leaks(caught.value, steps) == []
 
@@ -449,12 +472,10 @@ def test_error_of_a_server_that_echoes_shows_no_secret(status):
 def test_error_of_a_server_that_echoes_in_escapes_shows_no_secret():
     """The slashes of a token may be escaped in JSON; the token is taken out of the message all the same."""
     key = AccessKey("AK", SECRET, "hidden/security/token==")
-    flow = exchange(POST, settings(key=key), Outside(Clock(), lambda: 0.5))
-    next(flow)
     echo = rb'{"error_code": "X.1", "error_msg": "refused: hidden\/security\/token=="}'
 
     with pytest.raises(ModelArtsApiError) as caught:
-        flow.send(answer(401, echo))
+        call(POST, answer(401, echo), sign_in=key)
 
     assert "hidden/security/token" not in str(caught.value)
 
@@ -463,7 +484,7 @@ def test_value_with_a_text_that_is_also_a_secret():
     """What a good answer says is left as it is, even where a short secret of a test server stands in it."""
     value = {"learning_rate": 0.1, "optimizer": "adam"}
 
-    assert call(GET, answer(200, value), key=AccessKey("AK", "adam", "rate")) == value
+    assert call(GET, answer(200, value), sign_in=AccessKey("AK", "adam", "rate")) == value
 
 
 def test_send_repr_shows_no_secret():

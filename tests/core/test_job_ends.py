@@ -101,7 +101,7 @@ def test_explanation_is_the_last_events_and_lines():
         "2026-01-01T00:00:01 Job: error 1",
         "2026-01-01T00:00:02 Job: error 2",
         *(f"worker-0: line {number}" for number in range(11, 30)),
-        f"worker-0: {'x' * 290}...",
+        f"worker-0: {'x' * 287}...",
     ]
 
 

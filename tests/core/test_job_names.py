@@ -219,7 +219,7 @@ def test_usable_job(phase, usable):
 
 def test_plan_without_any_job():
     """Where there is no job, the first one is created."""
-    assert plan(ME, [], is_retry=True) == Plan(None, NAME)
+    assert plan(ME, []) == Plan(None, NAME)
 
 
 @pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed"])
@@ -227,13 +227,13 @@ def test_plan_adopts(phase):
     """A job at work or Completed is adopted: it is not paid for twice."""
     mine = job(phase=phase)
 
-    assert plan(ME, [mine], is_retry=True) == Plan(mine, NAME)
+    assert plan(ME, [mine]) == Plan(mine, NAME)
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
 def test_plan_creates_anew(phase):
     """After a job that broke or was stopped, the next is created under the next name."""
-    assert plan(ME, [job(phase=phase)], is_retry=True) == Plan(None, f"{NAME}-2")
+    assert plan(ME, [job(phase=phase)]) == Plan(None, f"{NAME}-2")
 
 
 @pytest.mark.parametrize(
@@ -248,13 +248,15 @@ def test_plan_creates_anew(phase):
 )
 def test_plan_names_the_next(jobs, name):
     """The next name follows the highest number there is, in whatever order jobs are listed."""
-    assert plan(ME, jobs, is_retry=True) == Plan(None, name)
+    assert plan(ME, jobs) == Plan(None, name)
 
 
-@pytest.mark.parametrize("phase", list(JobPhase))
-def test_plan_of_a_first_try_adopts_nothing(phase):
-    """It has created nothing: what bears its name is left from a DAG run that was deleted."""
-    assert plan(ME, [job(phase=phase)], is_retry=False) == Plan(None, f"{NAME}-2")
+@pytest.mark.parametrize(("since", "adopts"), [(0, True), (1000, True), (1000.5, False)])
+def test_plan_adopts_nothing_from_before(since, adopts):
+    """What was created before is left from a DAG run that was deleted."""
+    mine = replace(job(phase="Completed"), created_at=1000.0)
+
+    assert plan(ME, [mine], since=since) == (Plan(mine, NAME) if adopts else Plan(None, f"{NAME}-2"))
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -262,7 +264,7 @@ def test_plan_adopts_the_newest(turn):
     """Of several jobs the one with the highest number counts, in whatever order they are listed."""
     jobs = [job("-9", "Failed"), job("-10", "Running"), job("", "Terminated")][::turn]
 
-    decision = plan(ME, jobs, is_retry=True)
+    decision = plan(ME, jobs)
 
     assert (decision.adopt.name, decision.name) == (f"{NAME}-10", f"{NAME}-10")
 
@@ -281,8 +283,8 @@ def test_plan_passes_over_jobs_of_others(foreign):
     """What is not ours is neither adopted nor counted, whatever state it is in."""
     mine = job(phase="Failed")
 
-    assert plan(ME, [foreign], is_retry=True) == Plan(None, NAME)
-    assert plan(ME, [foreign, mine], is_retry=True) == Plan(None, f"{NAME}-2")
+    assert plan(ME, [foreign]) == Plan(None, NAME)
+    assert plan(ME, [foreign, mine]) == Plan(None, f"{NAME}-2")
 
 
 @quick
@@ -295,7 +297,7 @@ def test_plan_never_takes_a_name_that_is_taken(rows, random):
     jobs = [job("" if number == 1 else f"-{number}", phase) for number, phase in dict(rows).items()]
     random.shuffle(jobs)
 
-    decision = plan(ME, jobs, is_retry=True)
+    decision = plan(ME, jobs)
 
     if decision.adopt is None:
         assert decision.name not in {mine.name for mine in jobs}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_modelarts.core.environment import Environment
 from airflow_provider_modelarts.core.settings import Settings, read_connection
+from airflow_provider_modelarts.core.sign_in import MetadataLogin, PasswordLogin
 from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
@@ -23,7 +25,7 @@ def test_connection_with_the_least():
     """Key and region are enough: everything else follows or has a default."""
     settings = read_connection(login="AK", password=SECRET, host=None, port=None, extra={"region": "cn-north-4"})
 
-    assert settings == Settings(key=AccessKey("AK", SECRET), region="cn-north-4")
+    assert settings == Settings(sign_in=AccessKey("AK", SECRET), region="cn-north-4")
     assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
     assert settings.base_url("iam") == "https://iam.cn-north-4.myhuaweicloud.com"
     assert (settings.verify, settings.proxies, settings.project_id) == (True, {}, None)
@@ -40,7 +42,63 @@ def test_connection_of_the_other_provider():
         extra={"region": "cn-north-4", "project_id": "p1", "obs_bucket": "bucket", "enterprise_project_id": "0"},
     )
 
-    assert settings == Settings(key=AccessKey("AK", SECRET), region="cn-north-4", project_id="p1")
+    assert settings == Settings(sign_in=AccessKey("AK", SECRET), region="cn-north-4", project_id="p1")
+
+
+@pytest.mark.parametrize("auth", [None, "", "aksk", "AKSK"])
+def test_connection_with_an_access_key(auth):
+    """It signs, unless the connection says otherwise."""
+    assert connection({"auth": auth}).sign_in == AccessKey("AK", SECRET, TOKEN)
+
+
+def test_connection_with_a_password():
+    """Login and password are those of an IAM user of an account."""
+    settings = connection({"auth": "password", "domain_name": " my-account "}, login="me", password="mine")
+
+    assert settings.sign_in == PasswordLogin("me", "mine", "my-account")
+
+
+@pytest.mark.parametrize("login", ["AK", None])
+def test_connection_with_an_agency(login):
+    """Its keys come from the metadata service; nothing in the connection is needed, nor used."""
+    assert connection({"auth": "ecs_metadata"}, login=login, password=None).sign_in == MetadataLogin()
+
+
+def test_connection_with_the_environment():
+    """The vendor's variables say key, project and IAM; what the connection says itself wins."""
+    variables = {
+        "HUAWEICLOUD_SDK_AK": "theirs",
+        "HUAWEICLOUD_SDK_SK": "secret",
+        "HUAWEICLOUD_SDK_PROJECT_ID": "p-env",
+        "HUAWEICLOUD_SDK_IAM_ENDPOINT": "https://iam.env.com",
+    }
+    environment = Environment(variables)
+    found = connection({"auth": "environment"}, environment=environment)
+    own = {"auth": "environment", "project_id": "p-own", "iam_endpoint": "https://iam.own.com"}
+    settings = connection(own, environment=environment)
+
+    assert found.sign_in == settings.sign_in == AccessKey("theirs", "secret")
+    assert (found.project_id, found.iam_endpoint) == ("p-env", "https://iam.env.com")
+    assert (settings.project_id, settings.iam_endpoint) == ("p-own", "https://iam.own.com")
+
+
+@pytest.mark.parametrize("missing", ["login", "password", "domain_name"])
+def test_connection_with_half_a_password_login(missing):
+    """What is needed is named."""
+    fields = {"login": "me", "password": "mine", "domain_name": "account", missing: ""}
+
+    with pytest.raises(ModelArtsConfigurationError, match=r"needs an IAM user .* domain_name"):
+        connection(
+            {"auth": "password", "domain_name": fields["domain_name"]},
+            login=fields["login"],
+            password=fields["password"],
+        )
+
+
+def test_connection_with_an_unknown_sign_in():
+    """The message tells which there are."""
+    with pytest.raises(ModelArtsConfigurationError, match="auth must be 'aksk' or 'password' or 'ecs_metadata' or"):
+        connection({"auth": "kerberos"})
 
 
 def test_connection_with_everything():
@@ -56,7 +114,7 @@ def test_connection_with_everything():
         }
     )
 
-    assert settings.key == AccessKey("AK", SECRET, TOKEN)
+    assert settings.sign_in == AccessKey("AK", SECRET, TOKEN)
     assert settings.project_id == "p1"
     assert settings.base_url("modelarts") == "https://modelarts.example.com"
     assert settings.base_url("iam") == "http://127.0.0.1:8080"
@@ -80,7 +138,7 @@ def test_connection_from_text_only():
         password=f"{SECRET}\n",
     )
 
-    assert settings.key == AccessKey("AK", SECRET, TOKEN)
+    assert settings.sign_in == AccessKey("AK", SECRET, TOKEN)
     assert settings.project_id == "p1"
     assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
     assert settings.verify is False
@@ -282,6 +340,10 @@ def test_settings_repr_shows_no_secret():
     """The repr has neither secret key, nor token, nor a proxy's password."""
     settings = connection({"proxies": {"https": PROXY}})
 
-    assert (settings.key.secret_key, settings.key.security_token, settings.proxies["https"]) == (SECRET, TOKEN, PROXY)
+    assert (settings.sign_in.secret_key, settings.sign_in.security_token, settings.proxies["https"]) == (
+        SECRET,
+        TOKEN,
+        PROXY,
+    )
     assert "hidden" not in repr(settings)
     assert "cn-north-4" in repr(settings)

@@ -85,6 +85,15 @@ def send_raw(
         connection.close()
 
 
+def outcome(emulator: Emulator, path: str, method: str = "GET") -> str:
+    """Return the status of an answer and how it is packed, or the name of what came instead."""
+    try:
+        answer = send(emulator, method, path)
+    except (OSError, http.client.HTTPException) as error:
+        return type(error).__name__
+    return f"{answer.status} {answer.headers.get('content-encoding', '')}".strip()
+
+
 def get_job(emulator: Emulator, job_id: str) -> Any:
     """Look at a job once and return the answer's JSON."""
     return send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}").json

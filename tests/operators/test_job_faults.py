@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
-from task_runs import TaskInstance, fire, prepared, run_task
+from task_runs import TaskInstance, context_of, fire, prepared, run_task
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
@@ -26,11 +27,11 @@ WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferr
 #: A worker, as a process of its own that can be killed.
 WORKER = """
 import json, sys
-from task_runs import TaskInstance
+from task_runs import TaskInstance, context_of
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
 body = json.loads(sys.argv[1])
 operator = ModelArtsTrainingJobOperator(task_id="train", body=body, poll_interval=0.05, deferrable=False)
-operator.execute({"ti": TaskInstance()})
+operator.execute(context_of(TaskInstance()))
 """
 
 
@@ -151,7 +152,7 @@ def test_triggerer_that_is_restarted_neither_stops_nor_loses_the_job(cloud, body
 def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
     """Airflow calls on_kill: nothing goes on that costs money."""
     task = operator(body(sleep=30), wait_for_completion=False)
-    task.execute({"ti": TaskInstance()})
+    task.execute(context_of(TaskInstance()))
 
     task.on_kill()
 
@@ -179,7 +180,7 @@ def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body
     """So does Airflow 2.11 with a task past its execution_timeout: a new process, and on_kill at once."""
     first = train(body(sleep=30), wait_for_completion=False)
 
-    resumed = prepared(operator(body(sleep=30)), {"ti": first.ti})
+    resumed = prepared(operator(body(sleep=30)), context_of(first.ti))
     resumed.on_kill()
 
     assert phases() == ["Terminated"]
@@ -196,6 +197,15 @@ def test_failure_is_told_even_if_the_job_cannot_be_stopped(cloud, connect, body,
     assert "could not be stopped, and may go on: " in task_log()
 
 
+def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
+    """So does Airflow 3 when a task resumes before the scheduler has seen it defer: the number of the try stays."""
+    first = train(body(sleep=0.3), wait_for_completion=False)
+
+    again = train(body(sleep=0.3), replace(first.ti, xcom={}))
+
+    assert [job.id for job in jobs()] == [first.value["training_job_id"]] == [again.value["training_job_id"]]
+
+
 def test_retries_that_were_added_meanwhile_cost_no_second_job(cloud, body):
     """Somebody edits the DAG between two tries: the job of the first is found all the same."""
     first = train(body(), retries=0)
@@ -207,7 +217,7 @@ def test_retries_that_were_added_meanwhile_cost_no_second_job(cloud, body):
 
 def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
     """Airflow resumes it with an error of its own: nobody would watch the job any more."""
-    context = {"ti": train(body(sleep=30), wait_for_completion=False).ti}
+    context = context_of(train(body(sleep=30), wait_for_completion=False).ti)
 
     with pytest.raises(AirflowException):
         prepared(operator(body(sleep=30)), context).resume_execution("__fail__", {"error": "Trigger timeout"}, context)
@@ -236,7 +246,7 @@ def test_task_that_is_ended_while_it_creates_stops_what_comes_of_it(cloud, body,
     before = signal.signal(signal.SIGUSR1, end)
     try:
         with pytest.raises(error):
-            task.execute({"ti": TaskInstance()})
+            task.execute(context_of(TaskInstance()))
     finally:
         signal.signal(signal.SIGUSR1, before)
 

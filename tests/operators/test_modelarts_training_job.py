@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
@@ -108,10 +110,11 @@ def test_retry_after_a_failed_job_creates_a_new_one(cloud, body):
 
 
 def test_run_that_was_deleted_leaves_no_result_behind(cloud, body):
-    """The same run, made anew, is a first try: it trains, and does not hand on what another one has trained."""
+    """The same run, made anew, trains: it does not hand on what was trained before it began."""
     first = train(body())
+    later = first.ti.run_started + timedelta(minutes=6)
 
-    again = train(body())
+    again = train(body(), replace(first.ti, run_started=later, xcom={}))
 
     assert again.value["training_job_id"] != first.value["training_job_id"]
     assert len(jobs()) == 2

@@ -1,0 +1,108 @@
+"""Both clients list trials while the listing changes under their hands."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_modelarts.async_client import AsyncModelArtsClient
+from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+
+def with_sync(settings, method, *arguments, **options):
+    """Call a method of the synchronous client."""
+    with ModelArtsClient(settings) as client:
+        return getattr(client, method)(*arguments, **options)
+
+
+def with_async(settings, method, *arguments, **options):
+    """Call a method of the asynchronous client."""
+
+    async def call():
+        async with AsyncModelArtsClient(settings) as client:
+            return await getattr(client, method)(*arguments, **options)
+
+    return asyncio.run(call())
+
+
+@pytest.fixture(params=[with_sync, with_async], ids=["sync", "async"], name="call")
+def _call(request):
+    return request.param
+
+
+def requests_for(emulator, word):
+    """Return how many requests had a word in their path."""
+    return sum(word in request.path for request in emulator.requests)
+
+
+def ids(trials):
+    """Return the ids of trials."""
+    return [trial.trial_id for trial in trials]
+
+
+IDS = ["ae544174", "ae548666", "ae54c0ea", "ae5503c0", "bef46590", "bef578f4", "bef5c584", "bef60684"]
+PAGES = {
+    "rows reversed": IDS,
+    "rows repeated": IDS,
+    "page shrinks": IDS,
+    "page grows": [*IDS, "f00000ff"],
+    "reset": IDS,
+}
+
+
+@pytest.mark.parametrize(("fault", "expected"), PAGES.items())
+@pytest.mark.parametrize("page", [1, 2])
+def test_listing_is_complete_though_a_page_changes_meanwhile(modelarts_emulator, call, fault, expected, page):
+    """Of three pages one is other than the rest promise: every trial is listed, and once."""
+    modelarts_emulator.answer_next("autosearch-trials", fault=fault, after=page)
+
+    trials = call(modelarts_emulator.settings(), "list_trials", modelarts_emulator.job_id("documented"), page_size=3)
+
+    assert sorted(ids(trials)) == expected
+    assert requests_for(modelarts_emulator, "autosearch-trials") <= 9
+
+
+def change(rows, how):
+    """Change a table in the midst of its listing."""
+    if how == "reversed":
+        rows.reverse()
+    elif how == "first row gone":
+        del rows[0]
+    elif how == "row in front":
+        rows.insert(0, ["t9", "TERMINATED", {}])
+
+
+CHANGES = {
+    "reversed": ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"],
+    "first row gone": ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"],
+    "row in front": ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t9"],
+}
+
+
+@pytest.mark.parametrize(("how", "expected"), CHANGES.items())
+@pytest.mark.parametrize("page", ["1", "2"])
+def test_listing_is_complete_though_the_table_changes_meanwhile(modelarts_emulator, call, how, expected, page):
+    """Between two pages rows change their places, go or come: none of those that stay is missed."""
+    rows = [[f"t{number}", "TERMINATED", {}] for number in range(8)]
+    job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows)
+    changes = iter([how])
+    modelarts_emulator.on_request = lambda request: (
+        change(rows, next(changes, "")) if request.query.get("offset") == page else None
+    )
+
+    trials = call(modelarts_emulator.settings(), "list_trials", job_id, page_size=3)
+
+    assert sorted(ids(trials)) == expected
+
+
+def test_listing_that_promises_the_same_trials_twice_is_an_error(modelarts_emulator, call):
+    """Sixteen rows and eight trials: the message has both numbers, and the number of requests is bounded."""
+    rows = [[f"t{number}", "TERMINATED", {}] for number in range(8)]
+    job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows * 2)
+
+    with pytest.raises(ModelArtsProtocolError, match=r"promises 16 trials but .* 8"):
+        call(modelarts_emulator.settings(), "list_trials", job_id, page_size=3)
+
+    assert requests_for(modelarts_emulator, job_id) <= 30
