@@ -7,15 +7,18 @@ VENV := .venv-$(AIRFLOW)
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed
+BROWSER := $(VENV)/.browser
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
-.PHONY: demo e2e test lint package clean help
+.PHONY: demo e2e browser chaos test lint package clean help
 
 help:
 	@echo "make demo     run the example DAG on a local ModelArts"
 	@echo "make test     run the unit tests"
 	@echo "make e2e      run the same with a real scheduler and triggerer on PostgreSQL, which must be installed"
+	@echo "make browser  add, test and edit a connection in Chromium, which must be installed, and PostgreSQL"
+	@echo "make chaos    run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
 	@echo "make lint     check style, types and the direction of imports"
 	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
 	@echo "make clean    remove what these made"
@@ -30,6 +33,12 @@ test: $(INSTALLED)
 
 e2e: $(INSTALLED)
 	@$(BIN)/python scripts/e2e.py
+
+browser: $(BROWSER)
+	@$(BIN)/python scripts/browser.py
+
+chaos: $(INSTALLED)
+	@$(BIN)/python benchmarks/chaos.py
 
 lint: $(INSTALLED)
 	@echo "==> Checking style, types and the direction of imports"
@@ -49,6 +58,10 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install -qq --constraint $(CONSTRAINTS) "apache-airflow==$(AIRFLOW)" \
 	    --editable . $(GROUPS)
+	@touch $@
+
+$(BROWSER): $(INSTALLED)
+	@$(BIN)/python -m pip install -qq --constraint $(CONSTRAINTS) --group browser
 	@touch $@
 
 clean:

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,12 +83,16 @@ def main() -> int:
         say("Starting the local ModelArts")
         local = stack.enter_context(local_modelarts(home))
         root = Path(local["root"])
+        faulty = stack.enter_context(local_modelarts(home / "faulty", "--fault-share", "0.3", "--fault-seed", "1"))
         environment = airflow_environment(home, database.address, local)
+        environment["AIRFLOW_CONN_MODELARTS_CHAOS"] = connection_to(faulty)
+        environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "DEBUG"
         environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(make_dags(home, root))
         say("Starting Airflow: scheduler, triggerer and server")
         airflow = stack.enter_context(Airflow(home, environment, database))
         stage = Stage(airflow, stack.enter_context(client_of(local)), root)
         start(stage, local["jobs"]["growing"])
+        check_chaos(stage, Path(faulty["root"]))
         check_restarted_triggerer(stage)
         check_ended_tasks(stage)
         check_killed_worker(stage)
@@ -95,6 +100,7 @@ def main() -> int:
         check_execution_timeout(stage)
         check_pipelines(stage)
         check_nothing_is_left(stage)
+        check_secrets(stage, local["connection"]["password"])
     return 0
 
 
@@ -105,6 +111,12 @@ def make_dags(home: Path, root: Path) -> Path:
     script.write_text(SLEEP)
     folder = shutil.copytree(ROOT / "example_dags", home / "dags")
     return shutil.copytree(ROOT / "scripts" / "e2e_dags", folder, dirs_exist_ok=True)
+
+
+def connection_to(faulty: Mapping[str, Any]) -> str:
+    """Return the connection to a local ModelArts whose answers are faulty; nobody waits long for one of them."""
+    connection = faulty["connection"]
+    return json.dumps({**connection, "extra": {**connection["extra"], "timeout": "2,2", "retry_seconds": 30}})
 
 
 def start(stage: Stage, scripted_search: str) -> None:
@@ -118,6 +130,26 @@ def start(stage: Stage, scripted_search: str) -> None:
     airflow.trigger("modelarts_asset_search")
     airflow.trigger("modelarts_search_and_retrain")
     airflow.trigger("modelarts_best_trial", training_job_id=scripted_search)
+
+
+def check_chaos(stage: Stage, root: Path) -> None:
+    """30 % of all answers are faulty, and the triggerer is killed three times: no search is lost, wrong or paid twice.
+
+    The truth is read from what the local ModelArts has kept on disk.
+    """
+    say("Running 30 searches while 30 % of all answers are faulty, and killing the triggerer three times")
+    airflow, done = stage.airflow, "select count(*) from task_instance where dag_id = 'chaos' and state = 'success'"
+    airflow.trigger("chaos")
+    for share in (5, 10, 15):
+        airflow.wait_for(f"select ({done}) >= {share}", "t", seconds=400)
+        airflow.end("triggerer", signal.SIGKILL)
+        airflow.start("triggerer")
+    airflow.wait_for_run("chaos", seconds=600)
+    jobs = [json.loads(path.read_text()) for path in (root / ".modelarts-emulator" / "jobs").glob("*/job.json")]
+    best = [max(job["trials"], key=lambda trial: max(map(float, trial["values"]["acc"])))["config"] for job in jobs]
+    values = airflow.xcoms("chaos", "search", "return_value")
+    expect("30 jobs were created", len(jobs) == 30, len(jobs))
+    expect("every task has the config of its best trial", sorted(map(str, values)) == sorted(map(str, best)), values)
 
 
 def check_restarted_triggerer(stage: Stage) -> None:
@@ -210,6 +242,13 @@ def check_nothing_is_left(stage: Stage) -> None:
     expect("no job is left at work", not active, active)
     deferrals = stage.airflow.ask("select count(*) from task_instance where trigger_id is not null")
     expect("no trigger is left", deferrals == "0", deferrals)
+
+
+def check_secrets(stage: Stage, secret: str) -> None:
+    """Neither the secret key nor a signature is in the metadata database or a log, all of which are at DEBUG."""
+    say("Looking for secrets in the metadata database and all logs")
+    seen = [name for name, text in stage.airflow.written() if secret in text or "Signature=" in text]
+    expect("there are none", not seen, seen)
 
 
 def expect(what: str, holds: bool, seen: Any) -> None:

@@ -34,11 +34,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def local_modelarts(home: Path) -> Iterator[dict[str, Any]]:
+def local_modelarts(home: Path, *options: str) -> Iterator[dict[str, Any]]:
     """Run a local ModelArts whose bucket has the training script of the examples, and yield what it says of itself."""
     ready, root = home / "emulator.json", home / "obs"
     shutil.copytree(ROOT / "example_dags" / "training", root / "demo-bucket" / "code")
-    command = [sys.executable, "-m", "airflow_provider_modelarts.emulator", "--scenario", "growing"]
+    command = [sys.executable, "-m", "airflow_provider_modelarts.emulator", "--scenario", "growing", *options]
     process = subprocess.Popen([*command, "--root", str(root), "--ready-file", str(ready)], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,18 +21,21 @@ import requests
 from local import AIRFLOW, run
 
 IS_AIRFLOW_3 = int(version("apache-airflow").split(".")[0]) >= 3
-_COMPONENTS = ("scheduler", "triggerer", *(("dag-processor", "api-server") if IS_AIRFLOW_3 else ("webserver",)))
+USER = "e2e"  # of Airflow 2, with the same word as password; Airflow 3 is open to everybody
+SERVER = "api-server" if IS_AIRFLOW_3 else "webserver"
+_COMPONENTS = ("scheduler", "triggerer", *(("dag-processor",) if IS_AIRFLOW_3 else ()), SERVER)
 
 
 class Process:
-    """A command that runs in a process group of its own, with all that it starts."""
+    """A command that runs in a process group of its own, with all that it starts.
 
-    def __init__(
-        self, command: list[str], log: Path, folder: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
+    :param options: such as its environment.
+    """
+
+    def __init__(self, command: list[str], log: Path, folder: Path, **options: Any) -> None:
         with log.open("a") as output:
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True
+                command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True, **options
             )
 
     def end(self, how: signal.Signals) -> None:
@@ -59,6 +61,11 @@ class Database:
         """Return the answer to a query as text."""
         return subprocess.run(self._command(sql), capture_output=True, text=True, check=True).stdout.strip()
 
+    def dump(self) -> str:
+        """Return all that is in the database, as text."""
+        command = ["pg_dump", "--inserts", self.address.replace("+psycopg2", "")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     def answers(self) -> bool:
         """Return whether the server is there."""
         return subprocess.run(self._command("select 1"), capture_output=True, check=False).returncode == 0
@@ -74,17 +81,15 @@ def postgresql(folder: Path) -> Iterator[Database]:
     if not programs:
         sys.exit("PostgreSQL is needed: apt-get install postgresql")
     folder.mkdir()
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    if user:
+        shutil.chown(folder, user)
     port, data = free_port(), folder / "data"
-    initdb = [*as_user, str(programs[-1] / "initdb"), "-D", str(data), "-U", "airflow", "-A", "trust"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    initdb = [str(programs[-1] / "initdb"), "-D", str(data), "-U", "airflow", "-A", "trust"]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, user=user)
     options = ["-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(folder)]
-    server = [*as_user, str(programs[-1] / "postgres"), *options, "-c", "fsync=off", "-c", "max_connections=200"]
-    process = Process(server, folder / "log", folder)
+    server = [str(programs[-1] / "postgres"), *options, "-c", "fsync=off", "-c", "max_connections=200"]
+    process = Process(server, folder / "log", folder, user=user)
     try:
         database = Database(f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres")
         deadline = time.monotonic() + 30
@@ -98,20 +103,26 @@ def postgresql(folder: Path) -> Iterator[Database]:
 
 
 class Airflow:
-    """Scheduler, server and triggerer, each a process of its own, while the ``with`` statement lasts."""
+    """Scheduler, server and triggerer, each a process of its own, while the ``with`` statement lasts.
 
-    def __init__(self, home: Path, environment: Mapping[str, str], database: Database) -> None:
+    :param components: those to start, instead of all.
+    """
+
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], database: Database, components: Iterable[str] = _COMPONENTS
+    ) -> None:
         port = free_port()
+        self.server = f"http://127.0.0.1:{port}"
         self._home = home
         self._database = database
+        self._components = components
         self._environment = {**environment, **_settings(port)}
-        self._server = f"http://127.0.0.1:{port}"
         self._session = requests.Session()
         self._processes: dict[str, Process] = {}
 
     def __enter__(self) -> Airflow:
         run(["db", "migrate"], self._environment)
-        for component in _COMPONENTS:
+        for component in self._components:
             self.start(component)
         self._sign_in()
         return self
@@ -125,7 +136,7 @@ class Airflow:
     def start(self, component: str) -> None:
         """Start a component, such as ``triggerer``."""
         self._processes[component] = Process(
-            [*AIRFLOW, component], self._home / f"{component}.log", self._home, self._environment
+            [*AIRFLOW, component], self._home / f"{component}.log", self._home, env=self._environment
         )
 
     def end(self, component: str, how: signal.Signals) -> None:
@@ -134,7 +145,7 @@ class Airflow:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call Airflow's REST API, whose versions 1 and 2 agree in what is called here."""
-        answer = self._session.request(method, f"{self._server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
+        answer = self._session.request(method, f"{self.server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
         if not answer.ok:
             sys.exit(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
@@ -142,6 +153,12 @@ class Airflow:
     def ask(self, sql: str) -> str:
         """Return what the metadata database answers, as text."""
         return self._database.ask(sql)
+
+    def written(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and the text of all that was written: the metadata database, and every log."""
+        yield "metadata database", self._database.dump()
+        for path in [*self._home.glob("*.log"), *(self._home / "logs").rglob("*.log")]:
+            yield path.name, path.read_text(errors="replace")
 
     def unpause(self, dag_id: str) -> None:
         """Unpause a DAG, once Airflow has parsed it."""
@@ -170,18 +187,24 @@ class Airflow:
             time.sleep(0.3)
         return answer
 
-    def wait_for_run(self, dag_id: str) -> None:
+    def wait_for_run(self, dag_id: str, seconds: float = 180) -> None:
         """Wait until the only run of a DAG has succeeded; stop when it fails."""
-        state = self.wait_for(f"select state from dag_run where dag_id = '{dag_id}'", "success", "failed")  # noqa: S608
+        sql = f"select state from dag_run where dag_id = '{dag_id}'"  # noqa: S608
+        state = self.wait_for(sql, "success", "failed", seconds=seconds)
         if state == "failed":
             sys.exit(f"the run of {dag_id} failed")
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return an XCom; Airflow 2.11 stores it as bytes, 3 as JSON."""
-        text = self.ask(
+        """Return the only XCom of a task's key."""
+        (value,) = self.xcoms(dag_id, task_id, key)
+        return value
+
+    def xcoms(self, dag_id: str, task_id: str, key: str) -> list[Any]:
+        """Return the XComs of a mapped task; Airflow 2.11 stores them as bytes, 3 as JSON."""
+        texts = self.ask(
             f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"  # noqa: S608
         )
-        return json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text)
+        return [json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text) for text in texts.splitlines()]
 
     def _sign_in(self) -> None:
         """Wait for the server, and sign in to it."""
@@ -191,17 +214,17 @@ class Airflow:
                 sys.exit("Airflow's server did not start")
             time.sleep(0.3)
         if IS_AIRFLOW_3:
-            token = self._session.get(f"{self._server}/auth/token").json()["access_token"]
+            token = self._session.get(f"{self.server}/auth/token").json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         else:
-            names = ["--username", "e2e", "--firstname", "e", "--lastname", "e", "--email", "e@example.com"]
-            run(["users", "create", "--role", "Admin", "--password", "e2e", *names], self._environment)
-            self._session.auth = ("e2e", "e2e")
+            names = ["--username", USER, "--firstname", "e", "--lastname", "e", "--email", "e@example.com"]
+            run(["users", "create", "--role", "Admin", "--password", USER, *names], self._environment)
+            self._session.auth = (USER, USER)
 
     def _is_up(self) -> bool:
         with suppress(requests.RequestException):
             path = "api/v2/monitor/health" if IS_AIRFLOW_3 else "health"
-            return self._session.get(f"{self._server}/{path}", timeout=5).ok
+            return self._session.get(f"{self.server}/{path}", timeout=5).ok
         return False
 
     def _keep_logs(self) -> None:
@@ -223,7 +246,7 @@ def _settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth,airflow.api.auth.backend.session",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",

@@ -1,0 +1,275 @@
+"""Add, test and edit a connection in a real browser, as a user would.
+
+Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import operator
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from local import airflow_environment, local_modelarts, say
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+from throwaway import IS_AIRFLOW_3, SERVER, USER, Airflow, postgresql
+
+from airflow_provider_modelarts.get_provider_info import (
+    CONNECTION_TYPE,
+    EXTRA_FIELDS,
+    HOOK_NAME,
+    PLACEHOLDERS,
+    RELABELING,
+    SIGN_INS,
+)
+
+CONN_ID = "modelarts_default"
+SIGN_IN = "//*[@id='element_auth']//input"  # the drop-down of Airflow 3
+PATIENCE = 15  # seconds that a page may take
+SIZE = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+FLAGS = (
+    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    "disable-component-update disable-sync hide-scrollbars"
+)
+
+# The label of each field that is shown, the type of its input, and its hint: in the input, or below it.
+FIELDS = """
+return Array.from(document.querySelectorAll(arguments[0])).filter(row => row.checkVisibility()).map(row => {
+    const input = row.querySelector("input, textarea"), help = row.querySelector("[data-part=helper-text], .help-block")
+    return [row.querySelector("label").innerText.trim(), input.type, input.placeholder || help?.innerText.trim() || ""]
+})
+"""
+TEXTS = "return Array.from(document.querySelectorAll(arguments[0])).map(element => element.innerText.trim())"
+CHOICES = f"{TEXTS}.map(text => text.split('\\n').pop())"  # behind what a drop-down says to screen readers
+VALUES = "return Array.from(document.querySelectorAll(arguments[0])).map(input => input.value)"
+
+# What the form must show; the field schema is not among it.
+STANDARD_FIELDS = [
+    ["Description", "textarea", ""],
+    [RELABELING["host"], "text", PLACEHOLDERS["host"]],
+    [RELABELING["login"], "text", PLACEHOLDERS["login"]],
+    [RELABELING["password"], "password", PLACEHOLDERS["password"]],
+    [RELABELING["port"], "number" if IS_AIRFLOW_3 else "text", "443"],
+]
+MORE_FIELDS = [
+    [label, schema.get("format", "text"), description] for label, description, schema in EXTRA_FIELDS.values()
+]
+
+
+def main() -> int:
+    """Run everything, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--screenshot", type=Path, help="where to save a picture of the form of Airflow 3")
+    picture = parser.parse_args().screenshot
+    with tempfile.TemporaryDirectory(prefix="modelarts-browser-") as folder, ExitStack() as stack:
+        home = Path(folder)
+        home.chmod(0o755)
+        say("Starting the local ModelArts, PostgreSQL and Airflow's server")
+        local = stack.enter_context(local_modelarts(home))
+        database = stack.enter_context(postgresql(home / "postgresql"))
+        environment = airflow_environment(home, database.address, local)
+        environment.pop("AIRFLOW_CONN_MODELARTS_DEFAULT")
+        environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
+        airflow = stack.enter_context(Airflow(home, environment, database, [SERVER]))
+        say("Starting the browser")
+        page = stack.enter_context(chromium(home, airflow.server))
+        if IS_AIRFLOW_3:
+            check_airflow_3(page, local, picture)
+        else:
+            check_airflow_2(page, local)
+        say("Every check passed")
+    return 0
+
+
+class Page:
+    """What a user sees in a browser and types into it. Buttons are pressed by keyboard: nothing can cover them."""
+
+    def __init__(self, driver: webdriver.Chrome, server: str) -> None:
+        self._driver = driver
+        self._server = server
+
+    def open(self, path: str) -> None:
+        """Open a page of Airflow."""
+        self._driver.get(self._server + path)
+
+    def look(self, script: str, selector: str = "") -> Any:
+        """Return what a script sees in what a CSS selector selects."""
+        return self._driver.execute_script(script, selector)
+
+    def type(self, xpath: str, *keys: str) -> None:
+        """Type into the first thing that an XPath finds, once it is there; stop when time is up."""
+
+        def attempt(driver: webdriver.Chrome) -> bool:
+            driver.find_element(By.XPATH, xpath).send_keys(*keys)
+            return True
+
+        try:
+            WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(attempt)
+        except TimeoutException:
+            sys.exit(f"expected {xpath}, saw this page:\n{self.look(TEXTS, 'body')[0]}")
+
+    def press(self, text: str, within: str = "") -> None:
+        """Press a button, by the text that it bears or hints at."""
+        self.type(f"{within}//button[contains(., '{text}') or @aria-label='{text}']", Keys.ENTER)
+
+    def fill(self, fields: Mapping[str, str]) -> None:
+        """Replace what stands in fields, by their names."""
+        for name, text in fields.items():
+            self.type(f"//*[@name='{name}']", Keys.CONTROL, "a", Keys.NULL, text or Keys.DELETE)
+
+    def expect(self, what: str, script: str, selector: str, wanted: list[Any]) -> None:
+        """Wait until a script sees exactly what is wanted."""
+        expect(what, wanted, lambda: self.look(script, selector), operator.eq)
+
+    def expect_notice(self, *words: str) -> None:
+        """Wait for a notice with all of these words."""
+        expect("a notice", words, lambda: self.look(TEXTS, "[data-scope=toast][data-part=root], .alert"), tell_all)
+
+    def save_picture(self, path: Path) -> None:
+        """Save what is seen as a picture."""
+        self.look("document.activeElement.blur()")
+        path.write_bytes(self._driver.get_screenshot_as_png())
+
+
+@contextmanager
+def chromium(home: Path, server: str) -> Iterator[Page]:
+    """Run a browser that remembers nothing."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not driver:
+        sys.exit("Chromium is needed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in [*FLAGS.split(), f"user-data-dir={home / 'browser'}"]:
+        options.add_argument(f"--{flag}")
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as chrome:
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SIZE)
+        yield Page(chrome, server)
+
+
+def expect(what: str, wanted: Any, look: Callable[[], Any], fits: Callable[[Any, Any], bool]) -> None:
+    """Look until what is seen fits what is wanted; stop when time is up."""
+    deadline = time.monotonic() + PATIENCE
+    while not fits(seen := look(), wanted):
+        if time.monotonic() > deadline:
+            sys.exit(f"{what}: expected {wanted}, saw {seen}")
+        time.sleep(0.1)
+
+
+def tell_all(notices: list[str], words: tuple[str, ...]) -> bool:
+    """Return whether one of the notices has all words."""
+    return any(all(word in notice for word in words) for notice in notices)
+
+
+def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> None:
+    """Test a connection with somebody else's token, with a wrong secret, as it should be, and without a port."""
+    connection = local["connection"]
+    say("Adding a connection")
+    page.open("/connections")
+    page.press("Add Connection")
+    page.type("//*[@role='dialog']//input[@role='combobox']", HOOK_NAME, Keys.ENTER)
+    page.expect("standard fields", FIELDS, "[role=region] [role=group]", STANDARD_FIELDS)
+    keys = {"login": connection["login"], "password": connection["password"]}
+    page.fill({"connection_id": CONN_ID, **keys, "port": "443"})
+    if picture:
+        page.save_picture(picture)
+    page.press("Extra Fields")
+    page.expect("extra fields", FIELDS, "[role=region] [role=group]", MORE_FIELDS)
+    page.fill({f"element_{name}": text for name, text in connection["extra"].items()})
+    page.fill({"element_security_token": "of-somebody-else"})
+    choose_sign_in(page)
+    page.press("Save")
+    page.expect_notice("successfully created")
+    press_test(page, "Test Connection Failed", "decrypt token fail")
+
+    say("Editing it: its secrets are masked, and stay what they are")
+    edit(page)
+    page.expect("secret key", VALUES, "[name=password]", ["***"])
+    page.fill({"password": "wrong"})
+    page.press("Extra Fields")
+    page.expect("security token", VALUES, "[name=element_security_token]", ["***"])
+    page.fill({"element_security_token": ""})
+    page.type(SIGN_IN, Keys.BACKSPACE)
+    page.expect("sign-in", CHOICES, "#element_auth", ["Select Value"])
+    save(page)
+    press_test(page, "Test Connection Failed", "verify aksk signature fail")
+
+    edit(page)
+    page.fill({"password": connection["password"]})
+    save(page)
+    press_test(page, "Test Connection Successful", *who_and_where(local))
+
+    say("Taking its port away: Airflow refuses to test it")
+    edit(page)
+    page.fill({"port": ""})
+    save(page)
+    press_test(page, "Test Connection Failed", "Bad Request")
+
+
+def choose_sign_in(page: Page) -> None:
+    """See that no way to sign in is chosen, and which there are; choose the first."""
+    page.expect("sign-in", CHOICES, "#element_auth", ["Select Value"])
+    page.type(SIGN_IN, Keys.ARROW_DOWN)
+    page.expect("ways to sign in", TEXTS, "[role=option]", SIGN_INS)
+    page.type(SIGN_IN, SIGN_INS[0], Keys.ENTER)
+    page.expect("sign-in", CHOICES, "#element_auth", [SIGN_INS[0]])
+
+
+def press_test(page: Page, *words: str) -> None:
+    """Test the saved connection, and see words in the answer."""
+    page.open("/connections")
+    page.press("Test Connection", within=f"//tr[td='{CONN_ID}']")
+    page.expect_notice(*words)
+
+
+def edit(page: Page) -> None:
+    """Open the saved connection."""
+    page.open("/connections")
+    page.press("Edit Connection", within=f"//tr[td='{CONN_ID}']")
+
+
+def save(page: Page) -> None:
+    """Save the connection that is edited."""
+    page.press("Save")
+    page.expect_notice("successfully updated")
+
+
+def who_and_where(local: dict[str, Any]) -> list[str]:
+    """Return what the answer of a test must tell."""
+    return [local["connection"]["login"], local["project_id"], local["connection"]["extra"]["region"]]
+
+
+def check_airflow_2(page: Page, local: dict[str, Any]) -> None:
+    """Test a connection with a wrong secret, then as it should be, and save it."""
+    connection = local["connection"]
+    say("Signing in")
+    page.open("/login/?next=/connection/add")
+    page.fill({"username": USER, "password": USER})
+    page.type("//input[@type='submit']", Keys.ENTER)
+    say("Adding a connection")
+    page.expect("page", TEXTS, "label[for=conn_id]", ["Connection Id *"])
+    page.look("$('#conn_type').val(arguments[0]).trigger('change')", CONNECTION_TYPE)
+    rows = "#model_form tr:not(:has(#conn_id, #conn_type, #extra))"
+    page.expect("fields", FIELDS, rows, STANDARD_FIELDS + MORE_FIELDS)
+    page.fill({"conn_id": CONN_ID, "login": connection["login"], "password": "wrong"})
+    page.fill({f"extra__{CONNECTION_TYPE}__{name}": text for name, text in connection["extra"].items()})
+    page.press("Test")
+    page.expect_notice("verify aksk signature fail")
+    page.fill({"password": connection["password"]})
+    page.press("Test")
+    page.expect_notice(*who_and_where(local))
+    page.press("Save")
+    page.expect_notice("Added Row")
+
+
+if __name__ == "__main__":
+    main()
