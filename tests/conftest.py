@@ -44,6 +44,14 @@ def _connected_once(modelarts_emulator, connect):
     return connect(modelarts_emulator, retry_seconds=0)
 
 
+@pytest.fixture(params=["sync", "async"], name="call")
+def _call(request):
+    """Calls a method of one of the clients: settings, name of the method, arguments."""
+    from both_clients import with_async, with_sync
+
+    return with_sync if request.param == "sync" else with_async
+
+
 @pytest.fixture(name="bench")
 def _bench(modelarts_emulator_factory, tmp_path):
     """A local ModelArts that holds nothing but a bucket with a training script."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
 
 import pytest
 from emulator.bench import Bench
 
-from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.emulator import FAULTS
 from airflow_provider_modelarts.exceptions import (
@@ -27,27 +24,6 @@ from airflow_provider_modelarts.exceptions import (
 SECONDS = 0.3
 READ_TIMEOUT = 0.2
 WAITING = {"silence", "headers then silence", "slow bytes"}
-
-
-def with_sync(settings, method, *arguments, **options):
-    """Call a method of the synchronous client."""
-    with ModelArtsClient(settings) as client:
-        return getattr(client, method)(*arguments, **options)
-
-
-def with_async(settings, method, *arguments, **options):
-    """Call a method of the asynchronous client."""
-
-    async def call():
-        async with AsyncModelArtsClient(settings) as client:
-            return await getattr(client, method)(*arguments, **options)
-
-    return asyncio.run(call())
-
-
-@pytest.fixture(params=[with_sync, with_async], ids=["sync", "async"], name="call")
-def _call(request):
-    return request.param
 
 
 @pytest.fixture(name="cloud")

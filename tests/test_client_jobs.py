@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 import pytest
 from emulator.bench import WAITING_SCRIPT
 
-from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.trials import TrialStatus
 from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsNotFoundError
@@ -16,23 +14,10 @@ from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsNo
 JOBS = "/v2/{project_id}/training-jobs"
 
 
-@pytest.fixture(params=["sync", "async"], name="call")
-def _call(request, bench):
-    """Returns a function that calls a method of one of the clients."""
-    settings = bench.emulator.settings()
-
-    def with_sync(method, *arguments, **options):
-        with ModelArtsClient(settings) as client:
-            return getattr(client, method)(*arguments, **options)
-
-    def with_async(method, *arguments, **options):
-        async def use():
-            async with AsyncModelArtsClient(settings) as client:
-                return await getattr(client, method)(*arguments, **options)
-
-        return asyncio.run(use())
-
-    return with_sync if request.param == "sync" else with_async
+@pytest.fixture(name="call")
+def _call(call, bench):
+    """Calls a method of one of the clients: name of the method, arguments."""
+    return partial(call, bench.emulator.settings())
 
 
 def test_job_is_created_and_read(bench, call):

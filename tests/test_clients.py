@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import socket
 
 import pytest
 
-from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
@@ -21,27 +18,6 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsThrottledError,
     ModelArtsTransportError,
 )
-
-
-def with_sync(settings, method, *arguments, **options):
-    """Call a method of the synchronous client."""
-    with ModelArtsClient(settings) as client:
-        return getattr(client, method)(*arguments, **options)
-
-
-def with_async(settings, method, *arguments, **options):
-    """Call a method of the asynchronous client."""
-
-    async def call():
-        async with AsyncModelArtsClient(settings) as client:
-            return await getattr(client, method)(*arguments, **options)
-
-    return asyncio.run(call())
-
-
-@pytest.fixture(params=[with_sync, with_async], ids=["sync", "async"], name="call")
-def _call(request):
-    return request.param
 
 
 def test_client_lists_every_trial_once(modelarts_emulator, call):

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 import pytest
 from hostile.raw_server import speaking
 
-from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.emulator import running
 from airflow_provider_modelarts.exceptions import ModelArtsError
-
-
-def with_sync(settings, method, *arguments, **options):
-    """Call a method of the synchronous client."""
-    with ModelArtsClient(settings) as client:
-        return getattr(client, method)(*arguments, **options)
-
-
-def with_async(settings, method, *arguments, **options):
-    """Call a method of the asynchronous client."""
-
-    async def call():
-        async with AsyncModelArtsClient(settings) as client:
-            return await getattr(client, method)(*arguments, **options)
-
-    return asyncio.run(call())
-
-
-@pytest.fixture(params=[with_sync, with_async], ids=["sync", "async"], name="call")
-def _call(request):
-    """Calls a method of one of the clients."""
-    return request.param
 
 
 @pytest.fixture(name="platform", scope="module")
