@@ -11,7 +11,7 @@ BROWSER := $(VENV)/.browser
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
-.PHONY: demo e2e browser chaos test lint package clean help
+.PHONY: demo e2e browser chaos test lint audit package clean help
 
 help:
 	@echo "make demo     run the example DAG on a local ModelArts"
@@ -20,6 +20,7 @@ help:
 	@echo "make browser  add, test and edit a connection in Chromium, which must be installed, and PostgreSQL"
 	@echo "make chaos    run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
 	@echo "make lint     check style, types and the direction of imports"
+	@echo "make audit    ask for known vulnerabilities of the dependencies"
 	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
 	@echo "make clean    remove what these made"
 	@echo "AIRFLOW=2.11.2 behind any of them takes that version; the default is $(AIRFLOW)"
@@ -46,6 +47,9 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+audit: $(INSTALLED)
+	@$(BIN)/python scripts/audit.py $(CONSTRAINTS)
 
 package: $(INSTALLED)
 	@$(BIN)/python scripts/check_package.py $(CONSTRAINTS)

@@ -48,7 +48,7 @@ class Stage:
 
     def wait_for_task(self, dag_id: str, *states: str) -> None:
         """Wait for a state of the only task of a DAG."""
-        self.airflow.wait_for(f"select state from task_instance where dag_id = '{dag_id}'", *states)  # noqa: S608
+        self.airflow.wait_for(f"select state from task_instance where dag_id = '{dag_id}'", *states)
 
     def wait_until_waiting(self, dag_id: str, way: str) -> None:
         """Wait until the job of a task runs, and the task waits for it, on a worker or in the triggerer."""
@@ -69,7 +69,7 @@ class Stage:
 
     def run_path(self, dag_id: str) -> str:
         """Return the path of the only run of a DAG in the REST API."""
-        run_id = self.airflow.ask(f"select run_id from dag_run where dag_id = '{dag_id}'")  # noqa: S608
+        run_id = self.airflow.ask(f"select run_id from dag_run where dag_id = '{dag_id}'")
         return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 

@@ -162,7 +162,7 @@ class Airflow:
 
     def unpause(self, dag_id: str) -> None:
         """Unpause a DAG, once Airflow has parsed it."""
-        self.wait_for(f"select count(*) > 0 from serialized_dag where dag_id = '{dag_id}'", "t")  # noqa: S608
+        self.wait_for(f"select count(*) > 0 from serialized_dag where dag_id = '{dag_id}'", "t")
         self.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, **conf: object) -> None:
@@ -189,7 +189,7 @@ class Airflow:
 
     def wait_for_run(self, dag_id: str, seconds: float = 180) -> None:
         """Wait until the only run of a DAG has succeeded; stop when it fails."""
-        sql = f"select state from dag_run where dag_id = '{dag_id}'"  # noqa: S608
+        sql = f"select state from dag_run where dag_id = '{dag_id}'"
         state = self.wait_for(sql, "success", "failed", seconds=seconds)
         if state == "failed":
             sys.exit(f"the run of {dag_id} failed")
@@ -202,7 +202,7 @@ class Airflow:
     def xcoms(self, dag_id: str, task_id: str, key: str) -> list[Any]:
         """Return the XComs of a mapped task; Airflow 2.11 stores them as bytes, 3 as JSON."""
         texts = self.ask(
-            f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"  # noqa: S608
+            f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"
         )
         return [json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text) for text in texts.splitlines()]
 
