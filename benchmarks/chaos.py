@@ -188,7 +188,9 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
                 if triggerer.kills < len(KILLS) and triggerer.told() >= KILLS[triggerer.kills] * searches:
                     triggerer.restart()
                 time.sleep(0.1)
-            return [task.result() for task in running_tasks], triggerer.kills
+            for lost in filter(None, (task.exception() for task in running_tasks)):
+                print(f"lost: {lost!r}")
+            return [task.result() for task in running_tasks if task.exception() is None], triggerer.kills
     finally:
         triggerer.kill()
 
