@@ -27,6 +27,7 @@ PART = 64 * 1024  # bytes of a body that are read at once
 _LONGEST_REASON = 500  # what a library says why there is no answer
 
 _LONGEST_EXCERPT = 200
+_LONGEST_LITERAL = len("-Infinity")  # of what JSON has, or Python takes for it
 _LONGEST_WORD = 100
 _LONGEST_SENTENCE = 1000
 
@@ -110,9 +111,11 @@ def declared_length(headers: Mapping[str, str]) -> int:
 
 
 def _breaks_off(body: bytes, error: ValueError | RecursionError) -> bool:
-    """Return whether a body that cannot be parsed is JSON that has begun and not ended."""
-    is_whole = body.rstrip().endswith((b"}", b"]")) or "Extra data" in str(error)
-    return body.lstrip().startswith((b"{", b"[")) and not is_whole and isinstance(error, ValueError)
+    """Return whether a body that cannot be parsed is JSON that has begun and not ended: it is wrong at its very end."""
+    if not isinstance(error, json.JSONDecodeError) or not body.lstrip().startswith((b"{", b"[")):
+        return False
+    at_end = error.pos > len(error.doc.rstrip()) - _LONGEST_LITERAL
+    return "Unterminated string" in error.msg or (at_end and "Extra data" not in error.msg)
 
 
 def _parsed(body: bytes) -> JSON:

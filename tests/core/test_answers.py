@@ -312,3 +312,21 @@ def test_retry_after_of_an_answer(value, seconds):
 def test_retry_after_of_nothing(answer):
     """Without an answer, or without the header, nothing was asked for."""
     assert retry_after(answer) is None
+
+
+def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
+    """Wherever it is cut, also behind a closed bracket: it can be whole next time, and is asked for again."""
+    whole = json.dumps({"a": [{}, {"b": [1.5, -2e-7, True, None, "x\u00e9\\"]}], "c": {"d": []}, "e": ""}).encode()
+
+    for end in range(1, len(whole)):
+        with pytest.raises(ModelArtsTransportError, match="breaks off"):
+            read_json(Answer(200, {}, whole[:end]), REQUEST)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": 1 "b": 2, "c": [1, 2, 3]}', b"{'a': 1, 'b': [1, 2, 3, 4, 5]}", b'{"a": 1}{"b": 2}']
+)
+def test_answer_that_is_wrong_before_its_end_did_not_break_off(body):
+    """It will be as wrong next time."""
+    with pytest.raises(ModelArtsProtocolError, match="is no JSON"):
+        read_json(Answer(200, {}, body), REQUEST)
