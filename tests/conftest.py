@@ -77,3 +77,14 @@ def _no_start_date_from_database(monkeypatch):
         monkeypatch.setattr(
             "airflow.sensors.base._orig_start_date", lambda **_: task_runs.running.get().rescheduled_first
         )
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test():
+    """Airflow compiles all secrets of a process into one expression, anew for each: every test begins without any."""
+    try:
+        from airflow.sdk.log import _secrets_masker
+    except ImportError:
+        from airflow.utils.log.secrets_masker import _secrets_masker
+    masker = _secrets_masker()
+    masker.patterns, masker.replacer = set(), None
