@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import statistics
@@ -155,6 +156,7 @@ def main() -> int:
     parser.add_argument("--fault-share", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells of clients that did not wait
     with tempfile.TemporaryDirectory(prefix="modelarts-chaos-") as folder:
         home = Path(folder)
         with cloud(home, options.fault_share, options.seed) as emulator:
