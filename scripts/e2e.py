@@ -176,7 +176,7 @@ def check_ended_tasks(stage: Stage) -> None:
         expect("its link leads to the job", link.endswith(f"/training/detail/{job_id}"), links)
         stage.airflow.call("PATCH", task, {"new_state": "failed", **({} if IS_AIRFLOW_3 else {"dry_run": False})})
         stage.wait_for_phases(f"{dag_id}-", "Terminated")
-        expect("one job was created, and is stopped", True, None)
+        expect("one job was created, and is stopped", stage.phases(f"{dag_id}-") == ["Terminated"], dag_id)
 
 
 def check_cleared_tasks(stage: Stage) -> None:
@@ -189,7 +189,11 @@ def check_cleared_tasks(stage: Stage) -> None:
         stage.airflow.clear(dag_id, "train")
         stage.wait_for_phases(f"{dag_id}-", "Terminated", "Completed")
         stage.wait_for_task(dag_id, "success")
-        expect("two jobs were created, and the first was stopped", True, None)
+        expect(
+            "two jobs were created, and the first was stopped",
+            stage.phases(f"{dag_id}-") == ["Terminated", "Completed"],
+            dag_id,
+        )
 
 
 def check_killed_worker(stage: Stage) -> None:
@@ -208,9 +212,10 @@ def check_execution_timeout(stage: Stage) -> None:
     """A task that runs past its execution_timeout fails, and its job is stopped."""
     for way in WAITING:
         say(f"Letting a task that waits {way} run out of time")
-        stage.wait_for_task(f"time_out_{way}", "failed")
-        stage.wait_for_phases(f"time_out_{way}-", "Terminated")
-        expect("one job was created, and is stopped", True, None)
+        dag_id = f"time_out_{way}"
+        stage.wait_for_task(dag_id, "failed")
+        stage.wait_for_phases(f"{dag_id}-", "Terminated")
+        expect("one job was created, and is stopped", stage.phases(f"{dag_id}-") == ["Terminated"], dag_id)
 
 
 def check_pipelines(stage: Stage) -> None:

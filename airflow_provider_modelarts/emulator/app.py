@@ -69,13 +69,12 @@ async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -
 
 def _handler(emulator: Emulator, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        names = dict(request.match_info)
+        names, received = dict(request.match_info), await _received(request)
         if not route.is_public:
-            emulator.gate.admit(await _received(request))
+            emulator.gate.admit(received)
         if names.get("project_id", emulator.project_id) != emulator.project_id:
             raise wrong_project()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        value = route.answer(emulator.cloud, Call(names, request.query, await request.read(), headers))
+        value = route.answer(emulator.cloud, Call(names, request.query, received.body, received.headers))
         return _response(value, route.status)
 
     return handle
