@@ -27,7 +27,9 @@ _TELLING = 32  # characters of a secret that are as good as all of it
 
 def harmless(text: str, limit: int) -> str:
     """Return a text that cannot break a log apart: on one line, without control characters, of bounded length."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    shown = text[: limit + 1]
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else "?" for char in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from airflow_provider_modelarts.core.shapes import JSON
 
 _TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
-_FLAGS = {"true": True, "false": False}
+_FLAGS = {"True": True, "true": True, "False": False, "false": False}
 _LONGEST_CONFIG = 100_000
 
 
@@ -22,24 +22,26 @@ def number(cell: JSON) -> float | None:
     ``"0.25"``, ``0.25`` and ``"tensor(0.25, device='cuda:0')"`` are 0.25. Blank cells, words and flags hold
     no number: they are missing, never zero.
     """
-    if isinstance(cell, str):
-        return _number(cell)
-    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+    if not isinstance(cell, str):
+        return _float(cell)
+    if "tensor(" in cell:
+        tensor = _TENSOR.fullmatch(cell.strip())
+        return number(tensor[1]) if tensor else None
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    # float() also takes what no program prints for a number: 1_000 and digits of other scripts
+    return value if cell.isascii() and "_" not in cell else None
+
+
+def _float(value: JSON) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        return float(cell)
+        return float(value)
     except OverflowError:
         return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        tensor = _TENSOR.fullmatch(text.strip()) if "tensor(" in text else None
-        return _number(tensor[1]) if tensor else None
-    # float() also takes what no program prints for a number: 1_000 and digits of other scripts
-    return value if text.isascii() and "_" not in text else None
 
 
 def integer(cell: JSON) -> int | None:
@@ -50,9 +52,9 @@ def integer(cell: JSON) -> int | None:
 
 def flag(cell: JSON) -> bool | None:
     """Return the flag in a cell (``"True"``, ``true``), or None."""
-    if isinstance(cell, bool):
-        return cell
-    return _FLAGS.get(cell.strip().lower()) if isinstance(cell, str) else None
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, bool) else None
+    return _FLAGS[cell] if cell in _FLAGS else _FLAGS.get(cell.strip().lower())
 
 
 def configuration(cell: JSON) -> dict[str, JSON] | None:

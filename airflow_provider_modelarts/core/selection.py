@@ -130,10 +130,8 @@ def _mode(metric: str, mode: Mode | None, objective: Objective | None) -> Mode:
 
 def numeric(trial: Trial, column: str) -> float | None:
     """Return the number that a trial has under a column's name, of a metric or one of the platform's own."""
-    if column in trial.metrics:
-        return trial.metrics[column]
     own = _OWN_NUMBERS.get(column)
-    return own(trial) if own else None
+    return own(trial) if own else trial.metric(column)
 
 
 _OWN_NUMBERS: Mapping[str, Callable[[Trial], float | None]] = {
@@ -158,12 +156,17 @@ def rank(trials: Sequence[Trial], criterion: Criterion, constraints: Mapping[str
         else:
             competing.append((outcome, trial))
     sign = -1 if criterion.mode is Mode.MAX else 1
-    competing.sort(key=lambda pair: (sign * pair[0], pair[1].index is None, pair[1].index or 0))
+    competing.sort(key=lambda pair: (sign * pair[0], _place(pair[1])))
     same = Counter(value for value, _ in competing)
     ranked = [
         Ranked(place, trial, value, tied=same[value] > 1) for place, (value, trial) in enumerate(competing, start=1)
     ]
     return Ranking(criterion, ranked, rejected)
+
+
+def _place(trial: Trial) -> tuple[bool, int]:
+    index = trial.index
+    return index is None, index or 0
 
 
 def ranking_by_objective(trials: Sequence[Trial], search: SearchSettings | None) -> Ranking | None:

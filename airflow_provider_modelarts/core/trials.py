@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -33,38 +33,85 @@ class TrialStatus(StrEnum):
     @classmethod
     def read(cls, word: str) -> TrialStatus:
         """Return the status of a word, in any case; ``UNKNOWN`` for a new one."""
-        return _STATUSES.get(word.strip().upper(), cls.UNKNOWN)
+        return _STATUSES.get(word) or _STATUSES.get(word.strip().upper(), cls.UNKNOWN)
 
 
 _STATUSES = {status.value: status for status in TrialStatus}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
-    """One run of the training script with one configuration.
+    """One run of the training script with one configuration: a row of the trial table.
 
-    :param config: the hyperparameters with their JSON types, without the platform's own keys (``trial_index``,
-        ``param/*``); None when the cell is blank or cannot be read.
-    :param index: the platform's ``trial_index``.
-    :param metrics: the last value of every column that holds a number and is none of the platform's own; NaN and
-        infinities stay in, what is no number stays out.
-    :param reward: last value of the search's objective (column ``reward_attr``).
-    :param best_reward: best value of the search's objective within this trial.
-    :param duration: seconds (column ``time_total_s``).
+    What a property tells is read from the row's cells each time it is asked for, since few are of most trials.
+
     :param raw: every cell under its column's name.
     """
 
     trial_id: str
     status: TrialStatus
-    config: Mapping[str, JSON] | None = None
-    index: int | None = None
-    done: bool | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    reward: float | None = None
-    best_reward: float | None = None
-    training_iteration: int | None = None
-    duration: float | None = None
-    raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, JSON] | None:
+        """The hyperparameters with their JSON types, without the platform's own keys (``trial_index``, ``param/*``).
+
+        None when the cell is blank or cannot be read.
+        """
+        config = cells.configuration(self.raw.get("config"))
+        if config is None:
+            return None
+        return {
+            name: value for name, value in config.items() if name != "trial_index" and not name.startswith("param/")
+        }
+
+    @property
+    def index(self) -> int | None:
+        """The platform's ``trial_index``."""
+        config = cells.configuration(self.raw.get("config"))
+        return integer(config.get("trial_index")) if config is not None else None
+
+    @property
+    def done(self) -> bool | None:
+        """The platform's flag."""
+        return cells.flag(self.raw.get("done"))
+
+    @property
+    def reward(self) -> float | None:
+        """Last value of the search's objective (column ``reward_attr``)."""
+        return cells.number(self.raw.get("reward_attr"))
+
+    @property
+    def best_reward(self) -> float | None:
+        """Best value of the search's objective within this trial."""
+        return cells.number(self.raw.get("best_reward"))
+
+    @property
+    def training_iteration(self) -> int | None:
+        """How often it has reported."""
+        return cells.integer(self.raw.get("training_iteration"))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it has run (column ``time_total_s``)."""
+        return cells.number(self.raw.get("time_total_s"))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of every column that holds a number and is none of the platform's own.
+
+        NaN and infinities stay in, what is no number stays out.
+        """
+        numbers = {name: self.metric(name) for name in self.raw}
+        return {name: number for name, number in numbers.items() if number is not None}
+
+    def metric(self, name: str) -> float | None:
+        """Return the last value of one of them; None when it has none."""
+        return cells.number(self.raw.get(name)) if _is_metric(name) else None
+
+    def __repr__(self) -> str:
+        """Tell what people look for first."""
+        return f"Trial({self.trial_id!r}, {self.status}, config={self.config!r}, best_reward={self.best_reward!r})"
 
     @property
     def ended(self) -> bool:
@@ -141,61 +188,63 @@ def read_table(header: JSON, data: JSON) -> list[Trial]:
     """
     columns = [text(name) for name in as_list(header or [], "the header of the trial table")]
     rows = as_list(data or [], "the data of the trial table")
-    where: dict[str, int] = {}
-    for position, name in enumerate(columns):
-        where.setdefault(name, position)
-    if rows and "trial_id" not in where:
+    if rows and "trial_id" not in columns:
         raise ModelArtsProtocolError(
             f"the trial table has no column trial_id, only {words(', '.join(columns[:20]), 200)}"
         )
     if len(rows) > _MOST_ROWS:
         raise ModelArtsProtocolError(f"the trial table has {len(rows)} rows, more than the {_MOST_ROWS} allowed")
-    shortest = 1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1)
-    names = [name if where[name] == position else None for position, name in enumerate(columns)]
-    metrics = set(filter(_is_metric, where))
-    return [
-        _read_row(_checked(row, number, shortest, len(columns)), number, names, metrics)
-        for number, row in enumerate(rows)
-    ]
+    plan = _plan(columns)
+    return [_read_row(_checked(row, number, plan), number, plan) for number, row in enumerate(rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to take from each row of a table, found out once.
+
+    :param columns: their names; None for one whose name another before it has.
+    :param has_doubles: whether there is such a one.
+    :param shortest: cells that a row must have.
+    """
+
+    columns: Sequence[str | None]
+    has_doubles: bool
+    shortest: int
+
+
+def _plan(columns: Sequence[str]) -> _Plan:
+    where: dict[str, int] = {}
+    for position, name in enumerate(columns):
+        where.setdefault(name, position)
+    return _Plan(
+        columns=[name if where[name] == position else None for position, name in enumerate(columns)],
+        has_doubles=len(where) < len(columns),
+        shortest=1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1),
+    )
 
 
 def _is_metric(name: str) -> bool:
     return name not in _OWN_COLUMNS and name.isprintable() and len(name) <= _LONGEST_METRIC
 
 
-def _checked(row: JSON, number: int, shortest: int, longest: int) -> list[JSON]:
+def _checked(row: JSON, number: int, plan: _Plan) -> list[JSON]:
     cells_of_row = as_list(row, f"row {number} of the trial table")
-    if not shortest <= len(cells_of_row) <= longest:
+    longest = len(plan.columns)
+    if not plan.shortest <= len(cells_of_row) <= longest:
         raise ModelArtsProtocolError(
             f"row {number} of the trial table has {len(cells_of_row)} cells where the header has {longest} columns"
-            f" and id, status and config need {shortest}"
+            f" and id, status and config need {plan.shortest}"
         )
     return cells_of_row
 
 
-def _read_row(row: list[JSON], number: int, names: Sequence[str | None], metrics: Set[str]) -> Trial:
-    raw = {name: cell for name, cell in zip(names, row, strict=False) if name is not None}
+def _read_row(row: list[JSON], number: int, plan: _Plan) -> Trial:
+    raw: dict[str, JSON] = dict(zip(plan.columns, row, strict=False))  # type: ignore[arg-type]
+    if plan.has_doubles:
+        raw = {name: cell for name, cell in zip(plan.columns, row, strict=False) if name is not None}
     trial_id = text(raw["trial_id"]).strip()
     if not trial_id:
         raise ModelArtsProtocolError(f"row {number} of the trial table has no trial_id")
     if len(trial_id) > _LONGEST_ID or not trial_id.isprintable():
         raise ModelArtsProtocolError(f"row {number} of the trial table has no usable trial_id: {describe(trial_id)}")
-    config = cells.configuration(raw.get("config"))
-    numbers = {name: cells.number(cell) for name, cell in raw.items() if name in metrics}
-    return Trial(
-        trial_id=trial_id,
-        status=TrialStatus.read(text(raw.get("status"))),
-        config=_hyperparameters(config) if config is not None else None,
-        index=integer(config.get("trial_index")) if config is not None else None,
-        done=cells.flag(raw.get("done")),
-        metrics={name: value for name, value in numbers.items() if value is not None},
-        reward=cells.number(raw.get("reward_attr")),
-        best_reward=cells.number(raw.get("best_reward")),
-        training_iteration=cells.integer(raw.get("training_iteration")),
-        duration=cells.number(raw.get("time_total_s")),
-        raw=raw,
-    )
-
-
-def _hyperparameters(config: Mapping[str, JSON]) -> dict[str, JSON]:
-    return {name: value for name, value in config.items() if name != "trial_index" and not name.startswith("param/")}
+    return Trial(trial_id, TrialStatus.read(text(raw.get("status"))), raw)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from huaweicloudsdkcore.sdk_request import SdkRequest
@@ -27,9 +27,25 @@ def documented(name: str) -> Any:
     return json.loads((DATA / f"{name}_documented.json").read_text(encoding="utf-8"))
 
 
-def trial(trial_id: str = "t0", status: str = "TERMINATED", best: float | None = None, **fields: Any) -> Trial:
-    """Return a trial; ``best`` is its value of the search's objective."""
-    return Trial(trial_id, TrialStatus.read(status), best_reward=best, raw={"status": status}, **fields)
+def trial(
+    trial_id: str = "t0",
+    status: str = "TERMINATED",
+    best: float | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    index: int | None = None,
+    metrics: Mapping[str, float] = MappingProxyType({}),
+    **fields: Any,
+) -> Trial:
+    """Return a trial; ``best`` is its value of the search's objective, ``fields`` are named as its properties."""
+    raw = {"status": status, "best_reward": best, **metrics}
+    raw |= {_COLUMNS.get(name, name): value for name, value in fields.items()}
+    if config is not None or index is not None:
+        raw["config"] = {**(config or {}), **({} if index is None else {"trial_index": index})}
+    return Trial(trial_id, TrialStatus.read(status), raw)
+
+
+_COLUMNS = {"reward": "reward_attr", "duration": "time_total_s"}
 
 
 def trials(*statuses: str) -> list[Trial]:

@@ -132,13 +132,6 @@ def test_value_of_a_trial(criterion, value):
     assert criterion.value(some) == value
 
 
-def test_value_of_a_trial_whose_metric_has_a_name_of_the_platform():
-    """A metric that the script reported goes before a column of the platform with the same name."""
-    some = trial("t", metrics={"training_iteration": 0.5}, training_iteration=4)
-
-    assert Criterion("training_iteration", MAX).value(some) == 0.5
-
-
 @pytest.mark.parametrize(
     ("mode", "value", "other", "better"),
     [
