@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_modelarts.core import wallet
@@ -160,7 +160,6 @@ class ModelArtsClient(ModelArtsOperations):
         import requests
 
         session = requests.Session()
-        session.auth = _keep_signature
         session.verify = self.settings.verify
         session.proxies.update(self.settings.proxies)
         return session
@@ -171,12 +170,12 @@ class ModelArtsClient(ModelArtsOperations):
         settings = self.settings
         timeout = (send.timeout or settings.connect_timeout, send.timeout or settings.read_timeout)
         try:
-            prepared, options = self._prepared(send)
+            prepared, way = _prepared(send), self._way(_host_of(send.url), send.direct)
         except exceptions.RequestException as error:
             raise _not_sendable(send, error) from None
         try:
             # not session.send(): that reads the whole body of a redirect, even of one that is not followed
-            with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **options) as response:
+            with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **way) as response:
                 return _answer(response)
         except (
             exceptions.ConnectionError,
@@ -190,16 +189,30 @@ class ModelArtsClient(ModelArtsOperations):
         except exceptions.RequestException as error:
             raise _not_sendable(send, error) from None
 
-    def _prepared(self, send: Send) -> tuple[requests.PreparedRequest, Any]:
-        """Return what to send, and how: past which proxies, and with which trust."""
-        import requests
+    @cached_property
+    def _way(self) -> Callable[[str, bool], Any]:
+        """Returns past which proxies and with which trust to reach a host; looked up in the environment once."""
 
-        request = requests.Request(send.method, send.url, headers=send.headers, data=send.body or None)
-        proxies = {"http": "", "https": ""} if send.direct else {}
-        return (
-            self._session.prepare_request(request),
-            self._session.merge_environment_settings(send.url, proxies, stream=True, verify=None, cert=None),
-        )
+        def way(host: str, is_direct: bool) -> Any:
+            proxies = {"http": "", "https": ""} if is_direct else {}
+            return self._session.merge_environment_settings(host, proxies, stream=True, verify=None, cert=None)
+
+        return cache(way)
+
+
+def _prepared(send: Send) -> requests.PreparedRequest:
+    """Return a request as it is: a session would replace what signs it by a password from ~/.netrc."""
+    from requests import PreparedRequest
+    from requests.utils import default_headers
+
+    prepared = PreparedRequest()
+    headers = {**default_headers(), **send.headers}
+    prepared.prepare(method=send.method, url=send.url, headers=headers, data=send.body or None)
+    return prepared
+
+
+def _host_of(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
 
 
 def _not_sendable(send: Send, error: Exception) -> ModelArtsConfigurationError:
@@ -218,8 +231,3 @@ def _answer(response: requests.Response) -> Answer:
         if len(body) > LARGEST_BODY:
             return Answer(response.status_code, headers, is_too_long=True)
     return Answer(response.status_code, headers, bytes(body))
-
-
-def _keep_signature(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stand in for an auth of ``requests``, which would else replace our header by a password from ~/.netrc."""
-    return request

@@ -251,14 +251,13 @@ def test_agency_is_asked_past_all_proxies(modelarts_emulator, client_for, job_id
     """A proxy cannot reach the metadata service, and must not see its keys."""
     host = modelarts_emulator.endpoint.removeprefix("http://")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    client = client_for(agency(modelarts_emulator), retry=RetryPolicy(total=0))
 
     with pytest.raises(ModelArtsTransportError, match="/v3/projects"):
-        client.get(job_id)
+        client_for(agency(modelarts_emulator), retry=RetryPolicy(total=0)).get(job_id)
     assert [request.path for request in modelarts_emulator.requests] == ["/meta-data/latest/api/token", KEYS]
 
     monkeypatch.setenv("no_proxy", host.partition(":")[0])
-    assert client.get(job_id) == job_id
+    assert client_for(agency(modelarts_emulator)).get(job_id) == job_id
 
 
 def test_missing_metadata_service_is_told(client_for, job_id):
