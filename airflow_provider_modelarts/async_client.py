@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_modelarts.async_operations import AsyncModelArtsOperations
+from airflow_provider_modelarts.async_pool import Pool
+from airflow_provider_modelarts.async_sharing import together
 from airflow_provider_modelarts.core import wallet
-from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, declared_length, no_answer
 from airflow_provider_modelarts.core.exchange import (
     Authenticate,
     Exchange,
     Outside,
     Pause,
-    Reply,
     Send,
     exchange,
     find_project_id,
@@ -24,17 +24,11 @@ from airflow_provider_modelarts.core.obtaining import obtain
 from airflow_provider_modelarts.core.retry import PASSING_ERRORS
 from airflow_provider_modelarts.core.sign_in import secrets_of
 from airflow_provider_modelarts.core.signing import AccessKey
-from airflow_provider_modelarts.exceptions import (
-    ModelArtsAuthenticationError,
-    ModelArtsConfigurationError,
-)
+from airflow_provider_modelarts.exceptions import ModelArtsAuthenticationError, ModelArtsThrottledError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable
     from types import TracebackType
-
-    import aiohttp
 
     from airflow_provider_modelarts.core.api import Request
     from airflow_provider_modelarts.core.settings import Settings
@@ -42,14 +36,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Who is signing in at this moment, by event loop.
-_renewals: dict[tuple[asyncio.AbstractEventLoop, wallet.Identity], asyncio.Task[Credential]] = {}
-
 
 class AsyncModelArtsClient(AsyncModelArtsOperations):
     """ModelArts over keep-alive connections, for an event loop. Use it in an ``async with`` statement.
 
-    Its methods are those of :class:`~airflow_provider_modelarts.client.ModelArtsClient`, to be awaited.
+    Clients of one event loop that call as the same one share their connections and their pace: see
+    :class:`~airflow_provider_modelarts.async_pool.Pool`. Its methods are those of
+    :class:`~airflow_provider_modelarts.client.ModelArtsClient`, to be awaited.
 
     :param settings: where and as whom to call.
     :param reload: returns the settings as they are now; asked once when the platform refuses the key or password.
@@ -67,20 +60,22 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         self._reload = reload
         self._on_secret = on_secret
         self._outside = Outside(time.time, random.random)
-        self._opened: aiohttp.ClientSession | None = None
+        self._joined: Pool | None = None
 
     async def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""
-        return await self._drive(exchange(request, self.settings, self._outside))
+        async with self._pool.turn():
+            return await self._drive(exchange(request, self.settings, self._outside))
 
     async def project_id(self) -> str:
         """Return the project id, looked up by the region's name if it is not set."""
         return await self._drive(find_project_id(self.settings, self._outside))
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._opened is not None:
-            await self._opened.close()
+        """Close the connections, unless other clients share them."""
+        joined, self._joined = self._joined, None
+        if joined is not None:
+            await joined.leave()
 
     async def __aenter__(self) -> AsyncModelArtsClient:
         return self
@@ -90,16 +85,23 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
     ) -> None:
         await self.close()
 
+    @property
+    def _pool(self) -> Pool:
+        self._joined = self._joined or Pool.join(self.settings)
+        return self._joined
+
     async def _drive(self, exchange: Exchange[T]) -> T:
         try:
             step = next(exchange)
             while True:
                 match step:
                     case Send():
-                        step = exchange.send(await self._send(step))
+                        step = exchange.send(await self._pool.send(step, self.settings))
                     case Authenticate(refused=refused):
                         step = exchange.send(await self._authenticate(refused))
-                    case Pause(seconds=seconds):
+                    case Pause(seconds=seconds, error=error):
+                        if isinstance(error, ModelArtsThrottledError):
+                            self._pool.slow_down(seconds)
                         await asyncio.sleep(seconds)
                         step = next(exchange)
         except StopIteration as end:
@@ -126,7 +128,7 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         if fresh is not None:
             return fresh
         try:
-            credential = await self._renewed()
+            credential = await together(wallet.identity(self.settings), lambda: _renew(self.settings, self._on_secret))
         except PASSING_ERRORS:
             valid = wallet.valid(self.settings, refused, time.time())
             if valid is None:
@@ -134,83 +136,12 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
             return valid
         return None if credential == refused else credential
 
-    async def _renewed(self) -> Credential:
-        """Return a new credential: one request, and one outcome, for all who wait for it on this event loop."""
-        key = (asyncio.get_running_loop(), wallet.identity(self.settings))
-        if key not in _renewals:
-            _renewals[key] = asyncio.create_task(_renew(self.settings, self._on_secret))
-            _renewals[key].add_done_callback(lambda _: _renewals.pop(key))
-        return await asyncio.shield(_renewals[key])
-
     async def _is_changed(self) -> bool:
         """Read the settings again, and return whether they say to sign in otherwise than before."""
         if self._reload is None:
             return False
         before, self.settings = self.settings, await self._reload()
         return self.settings.sign_in != before.sign_in
-
-    async def _session(self) -> aiohttp.ClientSession:
-        import aiohttp
-
-        if self._opened is None:
-            context = await asyncio.to_thread(_tls_context, self.settings.verify)
-            connector = aiohttp.TCPConnector(ssl=context)
-            self._opened = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-            # whether a request may be sent again is our decision; this is the only way to tell aiohttp
-            self._opened._retry_connection = False
-        return self._opened
-
-    def _timeout(self, send: Send) -> aiohttp.ClientTimeout:
-        import aiohttp
-
-        connect, read = send.timeout or self.settings.connect_timeout, send.timeout or self.settings.read_timeout
-        return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
-
-    def _proxy(self, scheme: str, authority: str) -> str | None:
-        return self.settings.proxies.get(scheme) or _proxy_of_environment(scheme, authority)
-
-    async def _send(self, send: Send) -> Reply:
-        import aiohttp
-        from yarl import URL
-
-        session = await self._session()
-        url = URL(send.url, encoded=True)
-        try:
-            async with session.request(
-                send.method,
-                url,
-                headers=send.headers,
-                data=send.body or None,
-                allow_redirects=False,
-                proxy=None if send.direct else self._proxy(url.scheme, url.authority),
-                timeout=self._timeout(send),
-            ) as response:
-                return await _answer(response)
-        except aiohttp.ClientResponseError as error:
-            # not its own text: that has the URL of a proxy in it, which may hold a password
-            said = aiohttp.ClientError(f"{error.status} {error.message}")
-            return no_answer(f"{send.method} {send.url}", said, temporary=True)
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
-            temporary = not isinstance(error, aiohttp.ClientSSLError)
-            return no_answer(f"{send.method} {send.url}", error, temporary=temporary)
-        except (aiohttp.ClientError, ValueError) as error:
-            # its text may quote a header, and headers hold the key's id and the signature
-            raise ModelArtsConfigurationError(
-                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
-            ) from None
-
-
-async def _answer(response: aiohttp.ClientResponse) -> Answer:
-    """Return an answer with its body, unless that is too long to be read."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    body = bytearray()
-    if declared_length(headers) > LARGEST_BODY:
-        return Answer(response.status, headers, is_too_long=True)
-    async for part in response.content.iter_chunked(PART):
-        body += part
-        if len(body) > LARGEST_BODY:
-            return Answer(response.status, headers, is_too_long=True)
-    return Answer(response.status, headers, bytes(body))
 
 
 async def _renew(settings: Settings, on_secret: Callable[[str], Awaitable[None]] | None) -> Credential:
@@ -222,23 +153,3 @@ async def _renew(settings: Settings, on_secret: Callable[[str], Awaitable[None]]
         for secret in secrets_of(issued.credential):
             await on_secret(secret)
     return issued.credential
-
-
-def _proxy_of_environment(scheme: str, authority: str) -> str | None:
-    """Return what ``requests`` takes too. aiohttp's own way would also take a password from ~/.netrc."""
-    from urllib.request import getproxies, proxy_bypass
-
-    return None if proxy_bypass(authority) else getproxies().get(scheme)
-
-
-def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return the trust that ``requests`` has too: its bundle, unless a path or ``REQUESTS_CA_BUNDLE`` names one."""
-    import os
-    import ssl
-
-    import certifi
-
-    if verify is False:
-        return False
-    bundle = verify if isinstance(verify, str) else os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-    return ssl.create_default_context(cafile=bundle)

@@ -62,13 +62,22 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
     async def get_async_conn(self) -> AsyncModelArtsClient:
         """Return a new asynchronous client; close it, or use it in an ``async with`` statement.
 
-        Reads the connection without blocking the event loop.
+        Reads the connection without blocking the event loop, and together with all others that do at the time.
         """
         from airflow_provider_modelarts.async_client import AsyncModelArtsClient
         from airflow_provider_modelarts.hooks.masking import mask_secret_async
+        from airflow_provider_modelarts.hooks.sharing import settings_of
 
-        settings = await self._read_settings_async()
-        return AsyncModelArtsClient(settings, reload=self._read_settings_async, on_secret=mask_secret_async)
+        source = self.modelarts_conn_id, self.region, self.project_id
+
+        settings = await settings_of(source, self._read_settings_async)
+
+        async def reload() -> Settings:
+            nonlocal settings
+            settings = await settings_of(source, self._read_settings_async, refused=settings)
+            return settings
+
+        return AsyncModelArtsClient(settings, reload=reload, on_secret=mask_secret_async)
 
     def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""

@@ -7,8 +7,10 @@ metadata database and outlives an upgrade, so arguments are only ever added, wit
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from abc import abstractmethod
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -30,7 +32,8 @@ class _ModelArtsTrigger(BaseTrigger):
     ``summary``, ``timeout`` with a ``message``, or ``error`` with the ``error`` of a call.
 
     :param training_job_id: id of the job.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks, give or take a tenth; the first is at some time within them, so
+        that thousands of waits that start together do not look together.
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: go on after a call that failed, as a sensor with ``silent_fail`` does.
     :param stop_on_kill: stop the job when somebody ends the task; for the task that started it.
@@ -84,8 +87,7 @@ class _ModelArtsTrigger(BaseTrigger):
         from airflow_provider_modelarts.exceptions import ModelArtsError, error_to_dict
 
         try:
-            async with await self._hook().get_async_conn() as client:
-                event = await self._wait(client, self._watch())
+            event = await self._wait()
         except asyncio.CancelledError:
             await self._cancelled()
             raise
@@ -120,17 +122,26 @@ class _ModelArtsTrigger(BaseTrigger):
 
         return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
 
-    async def _wait(self, client: AsyncModelArtsClient, watch: Watch) -> dict[str, Any]:
+    async def _wait(self) -> dict[str, Any]:
+        await asyncio.to_thread(_load)
+        from airflow_provider_modelarts.core.pace import first_rest, next_rest
         from airflow_provider_modelarts.core.progress import State
 
-        while True:
-            glance = await self._look(client, watch)
-            if glance is not None and glance.state is not State.WAITING:
-                return {"status": glance.state.value, "message": glance.message, "summary": glance.summary}
-            rest = self.poll_interval if self.deadline is None else self.deadline - time.time()
-            if rest <= 0:
-                return {"status": "timeout", "message": watch.timeout_message()}
-            await asyncio.sleep(min(self.poll_interval, rest))
+        await self._rest(first_rest(self.poll_interval, random.random()))
+        watch = self._watch()
+        async with await self._hook().get_async_conn() as client:
+            while True:
+                glance = await self._look(client, watch)
+                if glance is not None and glance.state is not State.WAITING:
+                    return {"status": glance.state.value, "message": glance.message, "summary": glance.summary}
+                if not await self._rest(next_rest(self.poll_interval, random.random())):
+                    return {"status": "timeout", "message": watch.timeout_message()}
+
+    async def _rest(self, seconds: float) -> bool:
+        """Sleep, but not beyond the deadline; return False when that has passed before."""
+        left = seconds if self.deadline is None else self.deadline - time.time()
+        await asyncio.sleep(max(0.0, min(seconds, left)))
+        return left > 0
 
     async def _look(self, client: AsyncModelArtsClient, watch: Watch) -> Glance | None:
         from airflow_provider_modelarts.exceptions import (
@@ -236,3 +247,10 @@ class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
         from airflow_provider_modelarts.core.watch import JobWatch
 
         return JobWatch(self.training_job_id, **self._own)
+
+
+def _load() -> None:
+    """Import what a look needs: it takes some tenths of a second, and must not hold up the event loop."""
+    for name in ("hooks.modelarts", "async_client", "core.watch"):
+        import_module(f"airflow_provider_modelarts.{name}")
+    import_module("aiohttp")

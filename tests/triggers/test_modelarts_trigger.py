@@ -47,7 +47,9 @@ def test_missing_connection_ends_in_an_error_event(monkeypatch):
     """A trigger that raises leaves its task with no explanation, so it reports instead."""
     monkeypatch.delenv("AIRFLOW_CONN_NOWHERE", raising=False)
 
-    event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id="job", modelarts_conn_id="nowhere"))
+    event = fire(
+        ModelArtsHyperparameterSearchTrigger(training_job_id="job", modelarts_conn_id="nowhere", poll_interval=0)
+    )
 
     assert event["status"] == "error"
     assert "waiting for training job job broke off" in event["error"]["facts"]["message"]

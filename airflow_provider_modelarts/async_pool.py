@@ -1,0 +1,181 @@
+"""What all asynchronous clients of an event loop share that call as the same one.
+
+One triggerer holds thousands of waits: they share connections, a cap on the calls under way, and a pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, declared_length, no_answer
+from airflow_provider_modelarts.core.pace import Pace
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    import aiohttp
+
+    from airflow_provider_modelarts.core.exchange import Reply, Send
+    from airflow_provider_modelarts.core.settings import Settings
+    from airflow_provider_modelarts.core.sign_in import SignIn
+
+#: Calls of one pool that may be under way at once, with their retries.
+MOST_CALLS = 64
+
+#: Who calls, where, and by which way.
+_Identity: TypeAlias = "tuple[SignIn, str, bool | str, frozenset[tuple[str, str]]]"
+
+_pools: dict[tuple[asyncio.AbstractEventLoop, _Identity], Pool] = {}
+
+
+class Pool:
+    """Connections that several clients share. The last one that leaves closes them."""
+
+    @classmethod
+    def join(cls, settings: Settings) -> Pool:
+        """Return the pool of this event loop for those who call alike; leave it in the end."""
+        proxies = frozenset(settings.proxies.items())
+        identity = settings.sign_in, settings.base_url("modelarts"), settings.verify, proxies
+        key = asyncio.get_running_loop(), identity
+        pool = _pools.get(key) or _pools.setdefault(key, cls(settings))
+        pool._members += 1
+        return pool
+
+    def __init__(self, settings: Settings) -> None:
+        self._verify = settings.verify
+        self._proxies = settings.proxies
+        self._members = 0
+        self._calls = asyncio.Semaphore(MOST_CALLS)
+        self._door = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._opened: aiohttp.ClientSession | None = None
+        self._pace = Pace()
+        self._proxy_of = cache(self._find_proxy)
+
+    async def leave(self) -> None:
+        """Give up the share of one client."""
+        self._members -= 1
+        if self._members:
+            return
+        for key in [key for key, pool in _pools.items() if pool is self]:
+            del _pools[key]
+        if self._opened is not None:
+            await self._opened.close()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it is the turn of a call, first come, first served; it lasts as long as the ``with`` statement.
+
+        Whatever passes in the queue is not yet a part of the call: neither its signature nor its time to try again
+        grows old there.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._calls:
+            async with self._door:
+                while rest := self._pace.rest(clock()):  # noqa: ASYNC110 - it may have grown meanwhile
+                    await asyncio.sleep(rest)
+                self._pace.sent(clock())
+            yield
+        self._pace.answered()
+
+    def slow_down(self, pause: float) -> None:
+        """Let all who share the pool wait, after a request that came too soon for the platform.
+
+        :param pause: seconds.
+        """
+        self._pace.throttled(asyncio.get_running_loop().time(), pause)
+
+    async def send(self, send: Send, settings: Settings) -> Reply:
+        """Send over HTTP, and return the answer, or the error that came instead."""
+        import aiohttp
+        from yarl import URL
+
+        session = await self._session()
+        url = URL(send.url, encoded=True)
+        try:
+            async with session.request(
+                send.method,
+                url,
+                headers=send.headers,
+                data=send.body or None,
+                allow_redirects=False,
+                proxy=None if send.direct else self._proxy_of(url.scheme, url.authority),
+                timeout=_timeout(send.timeout or settings.connect_timeout, send.timeout or settings.read_timeout),
+            ) as response:
+                return await _answer(response)
+        except aiohttp.ClientResponseError as error:
+            # not its own text: that has the URL of a proxy in it, which may hold a password
+            said = aiohttp.ClientError(f"{error.status} {error.message}")
+            return no_answer(f"{send.method} {send.url}", said, temporary=True)
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            temporary = not isinstance(error, aiohttp.ClientSSLError)
+            return no_answer(f"{send.method} {send.url}", error, temporary=temporary)
+        except (aiohttp.ClientError, ValueError) as error:
+            # its text may quote a header, and headers hold the key's id and the signature
+            raise ModelArtsConfigurationError(
+                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
+            ) from None
+
+    async def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            async with self._opening:
+                if self._opened is None:
+                    self._opened = await _open(self._verify)
+        return self._opened
+
+    def _find_proxy(self, scheme: str, authority: str) -> str | None:
+        """Return what ``requests`` takes too. aiohttp's own way would also take a password from ~/.netrc."""
+        from urllib.request import getproxies, proxy_bypass
+
+        if scheme in self._proxies:
+            return self._proxies[scheme]
+        return None if proxy_bypass(authority) else getproxies().get(scheme)
+
+
+async def _open(verify: bool | str) -> aiohttp.ClientSession:
+    import aiohttp
+
+    context = await asyncio.to_thread(_tls_context, verify)
+    connector = aiohttp.TCPConnector(ssl=context, limit=0)  # the calls are limited, and with them the connections
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    # whether a request may be sent again is our decision; this is the only way to tell aiohttp
+    session._retry_connection = False
+    return session
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    """Return an answer with its body, unless that is too long to be read."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body = bytearray()
+    if declared_length(headers) > LARGEST_BODY:
+        return Answer(response.status, headers, is_too_long=True)
+    async for part in response.content.iter_chunked(PART):
+        body += part
+        if len(body) > LARGEST_BODY:
+            return Answer(response.status, headers, is_too_long=True)
+    return Answer(response.status, headers, bytes(body))
+
+
+@cache
+def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the trust that ``requests`` has too: its bundle, unless a path or ``REQUESTS_CA_BUNDLE`` names one."""
+    import os
+    import ssl
+
+    import certifi
+
+    if verify is False:
+        return False
+    bundle = verify if isinstance(verify, str) else os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+    return ssl.create_default_context(cafile=bundle)
