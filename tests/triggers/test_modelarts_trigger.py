@@ -88,3 +88,35 @@ def test_cancelled_trigger_fires_nothing(connected):
             await task
 
     asyncio.run(cancel())
+
+
+def test_waits_that_start_together_do_not_look_together(connected):
+    """Forty first looks within half a second: that all fall into one half of it happens once in 10^11 runs."""
+    job_id = connected.job_id("pending-forever")
+    waits = [ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, poll_interval=0.5) for _ in range(40)]
+
+    async def first_looks():
+        began = time.monotonic()
+        looks = []
+        running = [asyncio.ensure_future(anext(wait.run())) for wait in waits]
+        while len(looks) < len(waits):
+            await asyncio.sleep(0.01)
+            seen = sum(request.path.endswith(job_id) for request in connected.requests)
+            looks += [time.monotonic() - began] * (seen - len(looks))
+        for wait in running:
+            wait.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        return looks
+
+    looks = asyncio.run(first_looks())
+
+    assert looks[-1] - looks[0] > 0.25
+
+
+def test_first_look_does_not_wait_beyond_the_deadline(connected):
+    """An interval of an hour, a deadline in a moment."""
+    wait = ModelArtsHyperparameterSearchTrigger(
+        training_job_id=connected.job_id("pending-forever"), poll_interval=3600, deadline=time.time() + 0.1
+    )
+
+    assert fire(wait)["status"] == "timeout"

@@ -1,0 +1,64 @@
+"""A server that counts what clients of one event loop do together: connections, requests, arrivals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+JOB = {"kind": "job", "metadata": {"id": "job"}, "status": {"phase": "Running"}}
+REFUSAL = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached"}
+
+
+@dataclass
+class Counted:
+    """What was counted.
+
+    :param refusals: how many of the next requests are refused with 429, to come again after a second.
+    :param seconds: how long each answer takes.
+    """
+
+    url: str = ""
+    refusals: int = 0
+    seconds: float = 0.0
+    connections: set[object] = field(default_factory=set)
+    most_at_once: int = 0
+    arrivals: list[float] = field(default_factory=list)
+    at_once: int = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer any request for a job."""
+        self.connections.add(request.transport)
+        self.arrivals.append(asyncio.get_running_loop().time())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.seconds)
+        self.at_once -= 1
+        if self.refusals:
+            self.refusals -= 1
+            return web.json_response(REFUSAL, status=429, headers={"Retry-After": "1"})
+        return web.json_response(JOB)
+
+    @property
+    def open_connections(self) -> int:
+        """How many are still open."""
+        return sum(not transport.is_closing() for transport in self.connections)
+
+
+@asynccontextmanager
+async def counting() -> AsyncIterator[Counted]:
+    """Serve on the running event loop."""
+    counted = Counted()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", counted.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        counted.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield counted
+    finally:
+        await runner.cleanup()
