@@ -38,6 +38,11 @@ class Process:
                 command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True, **options
             )
 
+    @property
+    def pid(self) -> int:
+        """The process id of the command."""
+        return self._process.pid
+
     def end(self, how: signal.Signals) -> None:
         """Signal the command to end, wait for it, and end what is left of its group."""
         self._process.send_signal(how)
@@ -133,15 +138,22 @@ class Airflow:
         if kind is not None:
             self._keep_logs()
 
-    def start(self, component: str) -> None:
-        """Start a component, such as ``triggerer``."""
-        self._processes[component] = Process(
-            [*AIRFLOW, component], self._home / f"{component}.log", self._home, env=self._environment
-        )
+    def start(self, component: str, *arguments: str, name: str = "", settings: Mapping[str, str] | None = None) -> int:
+        """Start a component, such as ``triggerer``, and return its process id.
 
-    def end(self, component: str, how: signal.Signals) -> None:
+        :param arguments: of its command.
+        :param name: of its own, when there are several of it; its log is named so, too.
+        :param settings: of its own, as environment variables.
+        """
+        name = name or component
+        log, environment = self._home / f"{name}.log", {**self._environment, **(settings or {})}
+        process = Process([*AIRFLOW, component, *arguments], log, self._home, env=environment)
+        self._processes[name] = process
+        return process.pid
+
+    def end(self, name: str, how: signal.Signals) -> None:
         """End a component: SIGTERM lets it shut down, SIGKILL does not."""
-        self._processes.pop(component).end(how)
+        self._processes.pop(name).end(how)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call Airflow's REST API, whose versions 1 and 2 agree in what is called here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_CUT = 0.7  # what a refusal leaves of the rate
 _GROWTH = 5.0  # requests per second that the rate gains in each second of good answers
 _LONGEST_GAP = 1.0
 _SHORTEST_GAP = 0.001  # below it, there is no limit
@@ -20,7 +21,7 @@ class Pace:
     """When the next request may be sent; all times in seconds, on one clock.
 
     Without limit until the platform refuses a request for coming too soon (429). Then nobody sends for a while, and
-    the rate is half of what it was; with every good answer it grows again.
+    the rate is lower than it was; with every good answer it grows again.
     """
 
     _gap: float = 0.0
@@ -43,7 +44,7 @@ class Pace:
         Those that were under way with it and are refused too do not slow down any further.
         """
         if now >= self._paused_until:
-            self._gap = min(2 * max(self._gap, self._usual_gap), _LONGEST_GAP)
+            self._gap = min(max(self._gap, self._usual_gap) / _CUT, _LONGEST_GAP)
         self._paused_until = max(self._paused_until, now + pause)
 
     def answered(self) -> None:

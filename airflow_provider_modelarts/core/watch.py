@@ -76,8 +76,10 @@ class SearchWatch:
         return f"The search of training job {self.training_job_id} did not end in time. {self._log.last_seen()}"
 
     def _is_reached(self, look: Look) -> bool:
+        if self.stop_when is None:
+            return False
         ranking = ranking_by_objective(look.listing.trials, look.job.search)
-        if self.stop_when is None or ranking is None or not ranking.ranked:
+        if ranking is None or not ranking.ranked:
             return False
         best = ranking.ranked[0].value
         return best == self.stop_when or ranking.criterion.is_better(best, self.stop_when)

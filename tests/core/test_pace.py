@@ -42,33 +42,33 @@ def test_refusal_makes_all_wait_for_its_pause():
     assert pace.rest(now + 2.0) == pytest.approx(1.0)
 
 
-def test_refusal_halves_the_rate():
-    """A hundred requests a second were too many: fifty follow."""
+def test_refusal_lowers_the_rate():
+    """A hundred requests a second were too many: seventy follow."""
     pace, now = busy(0.01)
 
     pace.throttled(now, 1.0)
 
-    assert rate_of(pace, now) == pytest.approx(50, rel=0.01)
+    assert rate_of(pace, now) == pytest.approx(70, rel=0.01)
 
 
-def test_refusals_of_requests_under_way_together_halve_the_rate_once():
+def test_refusals_of_requests_under_way_together_lower_the_rate_once():
     """Sixty requests may be under way when the first is refused; they are one excess, not sixty."""
     pace, now = busy(0.01)
 
     for number in range(60):
         pace.throttled(now + number * 0.001, 1.0)
 
-    assert rate_of(pace, now + 0.06) == pytest.approx(50, rel=0.01)
+    assert rate_of(pace, now + 0.06) == pytest.approx(70, rel=0.01)
 
 
-def test_refusal_after_the_pause_halves_the_rate_again():
-    """Fifty were still too many: twenty-five follow."""
+def test_refusal_after_the_pause_lowers_the_rate_again():
+    """Seventy were still too many: forty-nine follow."""
     pace, now = busy(0.01)
     pace.throttled(now, 1.0)
 
     pace.throttled(now + 1.5, 1.0)
 
-    assert rate_of(pace, now + 1.5) == pytest.approx(25, rel=0.01)
+    assert rate_of(pace, now + 1.5) == pytest.approx(49, rel=0.01)
 
 
 def test_shorter_pause_does_not_cut_a_longer_one():
@@ -82,12 +82,12 @@ def test_shorter_pause_does_not_cut_a_longer_one():
 
 
 def test_good_answers_bring_the_rate_back():
-    """From 50 a second it takes ten seconds of good answers to 100 a second, at five a second each second."""
+    """From 70 a second it takes six seconds of good answers to 100 a second, at five a second each second."""
     pace, now = busy(0.01)
     pace.throttled(now, 1.0)
     began = now = now + pace.rest(now)
 
-    while now < began + 10:
+    while now < began + 6:
         now += pace.rest(now)
         pace.sent(now)
         pace.answered()
