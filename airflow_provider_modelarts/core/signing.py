@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, unquote
 
@@ -94,5 +95,6 @@ def _signed(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value.strip() for name, value in headers.items() if "_" not in name}
 
 
+@lru_cache(maxsize=1024)  # of all requests, most words are the same
 def _encode(value: str) -> str:
     return quote(value, safe="~")
