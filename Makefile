@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
+PEERS := .venv-peers-$(AIRFLOW)
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
-.PHONY: demo e2e browser chaos test lint audit package clean help
+.PHONY: demo e2e browser chaos bench bench-slow test lint audit package clean help
 
 help:
 	@echo "make demo     run the example DAG on a local ModelArts"
@@ -19,6 +20,8 @@ help:
 	@echo "make e2e      run the same with a real scheduler and triggerer on PostgreSQL, which must be installed"
 	@echo "make browser  add, test and edit a connection in Chromium, which must be installed, and PostgreSQL"
 	@echo "make chaos    run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
+	@echo "make bench    measure what the package costs, beside others (a quarter of an hour)"
+	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
 	@echo "make lint     check style, types and the direction of imports"
 	@echo "make audit    ask for known vulnerabilities of the dependencies"
 	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
@@ -40,6 +43,14 @@ browser: $(BROWSER)
 
 chaos: $(INSTALLED)
 	@$(BIN)/python benchmarks/chaos.py
+
+bench: $(PEERS)/.installed
+	@$(PEERS)/bin/python benchmarks/parse.py
+	@$(PEERS)/bin/python benchmarks/read.py
+	@$(PEERS)/bin/python benchmarks/wait.py
+
+bench-slow: $(INSTALLED)
+	@$(BIN)/python benchmarks/triggerers.py
 
 lint: $(INSTALLED)
 	@echo "==> Checking style, types and the direction of imports"
@@ -66,6 +77,16 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 
 $(BROWSER): $(INSTALLED)
 	@$(BIN)/python -m pip install -qq --constraint $(CONSTRAINTS) --group browser
+	@touch $@
+
+# those that the benchmarks compare with need an older release of one library than Airflow's
+$(PEERS)/.installed: pyproject.toml $(CONSTRAINTS)
+	@echo "==> Installing what the benchmarks compare with in $(PEERS) (a few minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install -qq --upgrade "pip>=25.1"
+	@grep -v '^python-dateutil==' $(CONSTRAINTS) > $(PEERS)/constraints.txt
+	@$(PEERS)/bin/python -m pip install -qq --constraint $(PEERS)/constraints.txt "apache-airflow==$(AIRFLOW)" \
+	    --editable . --group test --group bench
 	@touch $@
 
 clean:

@@ -1,0 +1,292 @@
+"""What deferred waits cost: hundreds and thousands of them in one event loop, as a triggerer runs them.
+
+The waits run in a process of their own; a server in another process answers with a latency as a cloud has, and notes
+when it is asked what. All waits start together. What is measured begins when each has polled once: processor time per
+poll, memory per wait, how evenly and how punctually is polled. Then all jobs end, evenly within one poll interval, and
+what is measured is how soon each wait tells of it. Peers wait for the same jobs in the same run: a bare loop of two
+requests and a sleep, and the SageMaker trigger of Airflow's Amazon provider, which makes one request a poll and reads
+no trials. At last the waits of this package meet a server that refuses, with status 429, what is beyond a limit.
+
+A poll costs less processor time the closer it follows another, since caches are warm then: who polls in bursts has it
+easier. Compare figures of one size, and of a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+from figures import conditions, installed, print_table, spread
+from wait_peers import GOOD_ENDS, WAITERS, Account, Plan, Waiter, endure, measure
+
+SLOT = 0.1  # seconds, for how evenly is polled
+
+
+class Size(NamedTuple):
+    """How many waits, and how many seconds between two polls of each."""
+
+    waits: int
+    interval: float
+
+    @classmethod
+    def read(cls, text: str) -> Size:
+        """Return what an option says, such as ``1000:15``."""
+        waits, interval = text.split(":")
+        return cls(int(waits), float(interval))
+
+
+class Seen(TypedDict):
+    """What the server saw; instants are of the monotonic clock, those of each job by its id."""
+
+    looks: dict[str, list[float]]
+    arrivals: list[float]
+    polls: list[float]
+    ends: dict[str, float]
+    refused: int
+    most_open: int
+    most_in_flight: int
+    samples: list[tuple[float, int, int]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: what the waiting process saw of itself, and what the server saw of it."""
+
+    plan: Plan
+    account: Account
+    seen: Seen
+
+    def within(self, instants: Sequence[float]) -> list[float]:
+        """Return the instants at which was measured."""
+        return [instant for instant in instants if self.account.opened <= instant < self.account.closed]
+
+    def seconds(self) -> float:
+        """Return for how long was measured."""
+        return self.account.closed - self.account.opened
+
+    def cpu(self) -> float:
+        """Return milliseconds of processor time per poll."""
+        return self.account.cpu / len(self.within(self.seen["polls"])) * 1000
+
+    def requests(self) -> float:
+        """Return requests per poll, from the first to the last."""
+        return len(self.seen["arrivals"]) / len(self.seen["polls"])
+
+    def start(self) -> float:
+        """Return seconds until each wait had polled."""
+        return self.account.opened - self.account.began
+
+    def open_later(self) -> float:
+        """Return how many connections were open while it was measured, in the middle."""
+        return statistics.median(opened for at, opened, _ in self.seen["samples"] if self.within([at]))
+
+    def unevenness(self, begin: float) -> float:
+        """Return requests in the busiest slot divided by the mean, over one interval from an instant on."""
+        interval = self.plan.interval
+        slots = Counter(int((at - begin) / SLOT) for at in self.seen["arrivals"] if begin <= at < begin + interval)
+        return max(slots.values()) / (slots.total() * SLOT / interval)
+
+    def lateness(self) -> list[float]:
+        """Return by how many seconds each poll came later than an interval after the one before, sorted."""
+        pairs = (pair for looks in self.seen["looks"].values() for pair in pairwise(looks))
+        return sorted(late - early - self.plan.interval for early, late in pairs if self.within([late]))
+
+    def delays(self) -> list[float]:
+        """Return seconds from the end of each job to its wait being told, sorted."""
+        return sorted(at - self.seen["ends"][job] for job, (at, _) in self.account.told.items())
+
+    def failures(self) -> list[str]:
+        """Return what the waits told that ended badly."""
+        return [status for _, status in self.account.told.values() if status not in GOOD_ENDS]
+
+    def longest_gap(self) -> float:
+        """Return the longest time that one wait did not get to poll."""
+        opened, closed = self.account.opened, self.account.closed
+        looks = (self.seen["looks"].get(f"search-{number:06d}", []) for number in range(self.plan.waits))
+        return max(late - early for times in looks for early, late in pairwise([opened, *self.within(times), closed]))
+
+
+def main() -> None:
+    """Run all rounds and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    sizes = [Size(100, 2), Size(1000, 5), Size(5000, 20)]
+    parser.add_argument("--sizes", nargs="*", type=Size.read, default=sizes, metavar="WAITS:SECONDS")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--intervals", type=float, default=1.0, help="how long is measured, in poll intervals")
+    parser.add_argument("--latency", type=float, default=50.0, help="milliseconds from each request to its answer")
+    parser.add_argument("--limit", type=int, nargs="*", default=[80], help="requests a second; none to leave it out")
+    parser.add_argument("--limited-size", type=Size.read, default=Size(1000, 15), metavar="WAITS:SECONDS")
+    parser.add_argument("--limited-seconds", type=float, default=60.0, help="how long the limit is met")
+    parser.add_argument("--limited-rounds", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="without the peers")
+    options = parser.parse_args()
+    print(conditions("aiohttp", "apache-airflow-providers-amazon"))
+    print(f"{options.latency:g} ms from each request to its answer, logs of level ERROR; median (least-most) of rounds")
+    if options.sizes:
+        show_waits(options)
+    if options.limit:
+        show_limits(options)
+
+
+def show_waits(options: argparse.Namespace) -> None:
+    """Measure everybody with every size, and print what was found."""
+    costs, manners, punctuality, ends = [], [], [], []
+    for size in options.sizes:
+        for waiter in WAITERS[:1] if options.alone else WAITERS:
+            name = [waiter.name, f"{size.waits:,}", f"{size.interval:g} s"]
+            rounds = rounds_of(waiter, size, options)
+            if isinstance(rounds, str):
+                costs.append([*name, rounds, *["-"] * 3])
+                continue
+            costs.append([*name, *costs_of(rounds)])
+            manners.append([*name, *manners_of(rounds)])
+            punctuality.append([*name, *punctuality_of(rounds)])
+            ends.append([*name, *ends_of(rounds, size.interval)])
+    who = ["who", "waits", "every"]
+    print_table("Costs", [*who, "CPU per poll, ms", "memory per wait, KB", "requests per poll", "all polled, s"], costs)
+    busiest = "busiest 0.1 s / mean"
+    header = ["connections at most", "later", "in flight at most", f"{busiest}, from the start on", "later"]
+    print_table("What the cloud sees", [*who, *header], manners)
+    header = [f"interval - asked for, s: {part}" for part in ("median", "99 %", "most")]
+    header += ["loop blocked at start, s (Airflow warns at 0.1)", "later"]
+    print_table("Punctuality", [*who, *header], punctuality)
+    header = [f"from the end to the event, s: {part}" for part in ("median", "99 %", "most")]
+    print_table("Ends", [*who, *header, "most, in intervals", "failed"], ends)
+
+
+def rounds_of(waiter: Waiter, size: Size, options: argparse.Namespace) -> list[Round] | str:
+    """Return what was measured, or why nothing was."""
+    if waiter.package is not None and installed(waiter.package) is None:
+        return "not installed"
+    if waiter.most is not None and size.waits > waiter.most:
+        return "not tried"
+    number, seconds = WAITERS.index(waiter), size.interval * options.intervals
+
+    def plan(port: int) -> Plan:
+        return Plan(number, *size, seconds, port)
+
+    print(f"{waiter.name}, {size.waits:,} waits", file=sys.stderr)
+    try:
+        return [play(measure, plan, "--latency", str(options.latency)) for _ in range(options.rounds)]
+    except TimeoutError as error:
+        return str(error)
+
+
+def costs_of(rounds: Sequence[Round]) -> list[str]:
+    """Return the cells of the table of costs."""
+    memory = [one.account.bytes_per_wait / 1024 for one in rounds]
+    return [
+        spread([one.cpu() for one in rounds], 2),
+        spread(memory, 0),
+        spread([one.requests() for one in rounds], 2),
+        spread([one.start() for one in rounds]),
+    ]
+
+
+def manners_of(rounds: Sequence[Round]) -> list[str]:
+    """Return the cells of the table of what the cloud sees."""
+    return [
+        spread([one.seen["most_open"] for one in rounds], 0),
+        spread([one.open_later() for one in rounds], 0),
+        spread([one.seen["most_in_flight"] for one in rounds], 0),
+        spread([one.unevenness(one.account.began) for one in rounds]),
+        spread([one.unevenness(one.account.opened) for one in rounds]),
+    ]
+
+
+def punctuality_of(rounds: Sequence[Round]) -> list[str]:
+    """Return the cells of the table of punctuality."""
+    cells = quantiles([one.lateness() for one in rounds])
+    cells.append(spread([one.account.blocked_at_start for one in rounds], 2))
+    return [*cells, spread([one.account.blocked_later for one in rounds], 2)]
+
+
+def ends_of(rounds: Sequence[Round], interval: float) -> list[str]:
+    """Return the cells of the table of ends."""
+    delays = [one.delays() for one in rounds]
+    most = spread([times[-1] / interval for times in delays], 2)
+    return [*quantiles(delays), most, str(sum(len(one.failures()) for one in rounds))]
+
+
+def quantiles(rounds: Sequence[Sequence[float]]) -> list[str]:
+    """Return median, 99 % and maximum of the sorted values of several rounds."""
+    shares = (0.5, 0.99, 1.0)
+    return [
+        spread([values[min(int(len(values) * share), len(values) - 1)] for values in rounds], 2) for share in shares
+    ]
+
+
+def show_limits(options: argparse.Namespace) -> None:
+    """Let the waits meet limits, and print what became of them."""
+    size: Size = options.limited_size
+    rows, failures = [], []
+    for limit in options.limit:
+        for how in ("without", "with"):
+            served_with = ["--latency", str(options.latency), "--limit", str(limit)]
+            served_with += ["--retry-after"] if how == "with" else []
+
+            def plan(port: int) -> Plan:
+                return Plan(0, *size, options.limited_seconds, port)
+
+            rounds = [play(endure, plan, *served_with) for _ in range(options.limited_rounds)]
+            rows.append([limit, how, *limits_of(rounds, min(limit / 2, size.waits / size.interval))])
+            failures += [failure for one in rounds for failure in one.failures()]
+    needed = 2 * size.waits / size.interval
+    title = f"{size.waits:,} waits every {size.interval:g} s need {needed:.0f} requests a second and meet a limit, "
+    header = ["requests a second", "Retry-After", "status 429", "of all answers", "failed waits", "polls a second"]
+    header += ["of those possible", "longest without a poll, s"]
+    print_table(f"{title}for {options.limited_seconds:g} s", header, rows)
+    for failure, count in Counter(failures).most_common(3):
+        print(f"{count} x {failure}")
+
+
+def limits_of(rounds: Sequence[Round], possible: float) -> list[str]:
+    """Return the cells of the table of limits."""
+    polls = [len(one.within(one.seen["polls"])) / one.seconds() for one in rounds]
+    return [
+        spread([one.seen["refused"] for one in rounds], 0),
+        spread([one.seen["refused"] / len(one.seen["arrivals"]) * 100 for one in rounds]) + " %",
+        spread([len(one.failures()) for one in rounds], 0),
+        spread(polls),
+        spread([rate / possible * 100 for rate in polls], 0) + " %",
+        spread([one.longest_gap() for one in rounds]),
+    ]
+
+
+@contextmanager
+def served(*options: str) -> Iterator[int]:
+    """Run a server in a process of its own, and yield its port."""
+    command = [sys.executable, str(Path(__file__).with_name("wait_server.py")), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None  # noqa: S101 - for the type only
+            yield int(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+def play(part: Callable[[Plan], Account], planned: Callable[[int], Plan], *options: str) -> Round:
+    """Run one round: a server, and a process that waits."""
+    spawn = multiprocessing.get_context("spawn")
+    with served(*options) as port, ProcessPoolExecutor(1, mp_context=spawn) as process:
+        plan = planned(port)
+        account = process.submit(part, plan).result()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/control/seen", timeout=60) as answer:
+            return Round(plan, account, json.load(answer))
+
+
+if __name__ == "__main__":
+    main()
