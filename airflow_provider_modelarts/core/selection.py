@@ -164,6 +164,11 @@ def rank(trials: Sequence[Trial], criterion: Criterion, constraints: Mapping[str
     return Ranking(criterion, ranked, rejected)
 
 
+def in_order(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials in the order in which they were made: by index; those without one last, as they are listed."""
+    return sorted(trials, key=_place)
+
+
 def _place(trial: Trial) -> tuple[bool, int]:
     index = trial.index
     return index is None, index or 0

@@ -65,6 +65,7 @@ class ChoosesBestTrial(ModelArtsOperator):
         """Read a search, push its best trials, and return the config of the best."""
         from airflow_provider_modelarts.core.choice import OnNotBetter, chosen_records, ranking_of, shortfall
         from airflow_provider_modelarts.core.flows import choose_from_search
+        from airflow_provider_modelarts.core.leaderboard import leaderboard
         from airflow_provider_modelarts.core.log_lines import ranking_table
         from airflow_provider_modelarts.core.shapes import as_object
 
@@ -75,6 +76,7 @@ class ChoosesBestTrial(ModelArtsOperator):
             if not look.job.phase.is_terminal:
                 self.log.warning("Training job %s is %s: its best may yet change", look.job.id, look.job.phase_text)
             self.log.info("Training job %s has %s", look.job.id, ranking_table(ranking))
+            context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
             records = chosen_records(look, ranking, wish)
         context["ti"].xcom_push(key="best_trial", value=records[0])
         context["ti"].xcom_push(key="top_trials", value=records)
@@ -99,8 +101,9 @@ class ModelArtsBestTrialOperator(ChoosesBestTrial):
 
     XCom: ``return_value`` is the config of the best trial, a flat JSON object with the types of the search, so that
     ``{{ ti.xcom_pull(task_ids="best_trial")["learning_rate"] }}`` is a number. Key ``best_trial`` holds the whole
-    record of that trial, key ``top_trials`` a list of ``top_k`` such records. Events of assets among its outlets carry
-    the record too, as ``extra["best_trial"]``.
+    record of that trial, key ``top_trials`` a list of ``top_k`` such records. Key ``leaderboard`` holds all trials, at
+    most 500, for the *Trials* tab of Airflow's UI. Events of assets among its outlets carry the record too, as
+    ``extra["best_trial"]``.
 
     :param training_job_id: id of the search job. (templated)
 
