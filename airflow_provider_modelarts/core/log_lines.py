@@ -9,6 +9,7 @@ from reprlib import Repr
 from unicodedata import east_asian_width
 
 from airflow_provider_modelarts.core.flows import Look
+from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.progress import Progress
 from airflow_provider_modelarts.core.selection import Ranking, Rejected, ranking_by_objective
 from airflow_provider_modelarts.core.shapes import JSON
@@ -17,6 +18,7 @@ from airflow_provider_modelarts.exceptions import harmless
 _HEARTBEAT = 600.0
 _MOST_PARAMETERS = 8
 _WIDEST_CELL = 24
+_WIDEST_LINE = 160
 _MOST_STATUSES = 10
 
 _repr = Repr()  # bounded, and does not follow a value into its depth
@@ -29,16 +31,17 @@ class ChangeLog:
     last_line: str = ""
     said_at: float = 0.0
 
-    def news(self, line: str, now: float) -> str | None:
+    def news(self, line: str, now: float, aside: str = "") -> str | None:
         """Return what to log of a line, if anything.
 
         :param now: seconds since the epoch.
+        :param aside: what to add to it; that it changes is no news.
         """
         if line == self.last_line and now < self.said_at + _HEARTBEAT:
             return None
         unchanged = line == self.last_line
         self.last_line, self.said_at = line, now
-        return f"Still waiting: {line}" if unchanged else line
+        return f"Still waiting: {line}{aside}" if unchanged else f"{line}{aside}"
 
     def last_seen(self) -> str:
         """Return what was seen last, as a sentence."""
@@ -64,8 +67,25 @@ def _best_so_far(look: Look) -> str:
     return f", best {_clean(metric)}={best.value:.6g} by {_clean(best.trial.trial_id)}"
 
 
+def time_left(look: Look, progress: Progress) -> str:
+    """Return how long a search may still take, as it went until now; the empty text where nobody can tell."""
+    job, ended, expected = look.job, progress.ended, progress.expected
+    if job.phase is not JobPhase.RUNNING or not job.duration or not expected or not 0 < ended < expected:
+        return ""
+    return f", about {_rounded(job.duration / ended * (expected - ended))} left"
+
+
+def _rounded(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def ranking_table(ranking: Ranking, limit: int = 20) -> str:
     """Return a table of the ranked trials, and under it those that do not compete with their reasons.
+
+    Hyperparameters that would make it wider than a log viewer are left out.
 
     :param limit: rows of each; the rest is counted.
     """
@@ -105,6 +125,8 @@ def _more(items: Sequence[object], limit: int) -> list[str]:
 def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [[_clean(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + 2 * len(widths) > _WIDEST_LINE:
+        widths.pop()
     return ["  ".join(map(_padded, row, widths)).rstrip() for row in cells]
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from airflow_provider_modelarts.core import api
 from airflow_provider_modelarts.core.flows import Flow, Look, look_at_search
 from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob
-from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line
+from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line, time_left
 from airflow_provider_modelarts.core.progress import State, WaitPolicy, assess, assess_job
 from airflow_provider_modelarts.core.records import job_summary, search_summary
 from airflow_provider_modelarts.core.selection import ranking_by_objective
@@ -68,7 +68,7 @@ class SearchWatch:
         state, message = progress.state, progress.message
         if state is State.WAITING and self._is_reached(look):
             state, message = State.DONE, f"training job {look.job.id} has reached {self.stop_when!r}"
-        news = self._log.news(progress_line(look, progress), now)
+        news = self._log.news(progress_line(look, progress), now, aside=time_left(look, progress))
         return Glance(state, message, search_summary(look.job, progress), news)
 
     def timeout_message(self) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import Mode
-from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line, ranking_table
+from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line, ranking_table, time_left
 from airflow_provider_modelarts.core.progress import Listing, WaitPolicy, assess
 from airflow_provider_modelarts.core.selection import Bound, Criterion, rank
 
@@ -149,6 +149,65 @@ def test_progress_line_with_words_of_the_platform_that_break_lines():
 def test_progress_line_of_a_phase_that_breaks_lines():
     """A phase that nobody has heard of cannot forge a line of the log either."""
     assert line_on(job("Hiber\nnating")) == "Training job job-1 is Hiber?nating"
+
+
+def test_change_of_the_time_left_is_no_news():
+    """It changes at every look; what has ended does not."""
+    log = ChangeLog()
+
+    said = [log.news("2/8 trials ended", STARTED + later, f", about {9 - later} min left") for later in range(3)]
+
+    assert said == ["2/8 trials ended, about 9 min left", None, None]
+
+
+def test_time_left_is_no_part_of_what_was_seen_last():
+    """In a message about a deadline it would be cynical."""
+    log = ChangeLog()
+    log.news("2/8 trials ended", STARTED, ", about 9 min left")
+
+    assert log.last_seen() == "Last seen: 2/8 trials ended"
+
+
+@pytest.mark.parametrize(
+    ("duration", "ended", "left"),
+    [
+        (60.0, 4, ", about 60 s left"),  # half of it is done
+        (44.0, 1, ", about 5 min left"),  # 308 s
+        (600.0, 6, ", about 3 min left"),  # 200 s
+        (7200.0, 5, ", about 72 min left"),
+        (36_000.0, 4, ", about 10 h left"),
+        (86_400.0, 2, ", about 3 d left"),
+        (60.0, 0, ""),  # nobody can tell
+        (60.0, 8, ""),  # nothing is left
+        (0.0, 4, ""),
+        (None, 4, ""),
+    ],
+)
+def test_time_left_goes_on_as_until_now(duration, ended, left):
+    """Of eight trials, some have ended in the time that the job has run."""
+    trials = [trial(f"t{number}", "TERMINATED" if number < ended else "RUNNING") for number in range(8)]
+    look = Look(job("Running", num_samples=8, duration=duration), Listing(trials, 8))
+
+    assert time_left(look, assess(look.job, look.listing, WaitPolicy(), STARTED)) == left
+
+
+@pytest.mark.parametrize(("phase", "num_samples"), [("Completed", 8), ("Terminating", 8), ("Running", None)])
+def test_time_left_of_a_search_that_does_not_run_or_promises_no_number(phase, num_samples):
+    """There is nothing to reckon with."""
+    trials = [trial("t0"), trial("t1", "RUNNING")]
+    look = Look(job(phase, num_samples=num_samples, duration=60.0), Listing(trials, 2))
+
+    assert time_left(look, assess(look.job, look.listing, WaitPolicy(), STARTED)) == ""
+
+
+def test_table_is_no_wider_than_a_log_viewer():
+    """Eight parameters with long names and values: those that do not fit are left out whole."""
+    config = {f"parameter_with_a_name_{number}": "x" * 30 for number in range(8)}
+
+    lines = table_of(trial("a", best=0.5, config=config)).splitlines()
+
+    assert lines[1].split() == ["rank", "trial", "acc", *list(config)[:5]]
+    assert max(map(len, lines)) <= 160
 
 
 def test_table_is_aligned():
