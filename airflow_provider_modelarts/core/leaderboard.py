@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,15 +18,15 @@ from airflow_provider_modelarts.core.selection import Criterion, Ranked, Ranking
 from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.exceptions import harmless
 
-#: Of an XCom, which should be small. A trial of ten parameters takes 300 bytes.
-MOST_TRIALS = 500
+#: Characters of JSON for all trials of an XCom, which should be small. A trial of ten parameters takes about 300.
+LARGEST = 250_000
 
 _MOST_COLUMNS = 50
 _MOST_STATUSES = 20
 _LONGEST_TEXT = 200
 
 
-def leaderboard(look: Look, ranking: Ranking, *, limit: int | None = MOST_TRIALS) -> dict[str, JSON]:
+def leaderboard(look: Look, ranking: Ranking, *, limit: int | None = LARGEST) -> dict[str, JSON]:
     """Return the trials of a search, best first, those that do not compete after them in their order.
 
     ::
@@ -39,7 +39,8 @@ def leaderboard(look: Look, ranking: Ranking, *, limit: int | None = MOST_TRIALS
 
     Texts are cut to 200 characters; what is no JSON (NaN, infinities, integers beyond 64 bits) becomes text.
 
-    :param limit: how many trials to list; None for all. The others are counted as ``omitted``.
+    :param limit: characters of JSON that the trials may take; None for as many as there are. Those for which there is
+        no room are counted as ``omitted``.
     """
     trials = look.listing.trials
     names = _Names(
@@ -47,9 +48,11 @@ def leaderboard(look: Look, ranking: Ranking, *, limit: int | None = MOST_TRIALS
         _first(name for trial in trials for name in trial.metrics),
     )
     numbers = {trial.trial_id: number for number, trial in enumerate(in_order(trials))}
-    listed: list[Ranked | Rejected] = [*ranking.ranked]
-    listed += sorted(ranking.rejected, key=lambda one: numbers[one.trial.trial_id])
-    del listed[len(listed) if limit is None else limit :]
+    rejected = sorted(ranking.rejected, key=lambda one: numbers[one.trial.trial_id])
+    everyone: list[Ranked | Rejected] = [*ranking.ranked]
+    everyone += rejected
+    entries = (_entry(one, numbers[one.trial.trial_id], names) for one in everyone)
+    listed: list[JSON] = list(entries if limit is None else _within(limit, entries))
     return {
         "schema_version": SCHEMA_VERSION,
         "training_job_id": look.job.id,
@@ -59,7 +62,7 @@ def leaderboard(look: Look, ranking: Ranking, *, limit: int | None = MOST_TRIALS
         "trial_counts": _counts(count_by_status(trials)),
         "parameters": [_plain(name) for name in names.parameters],
         "metrics": [_plain(name) for name in names.metrics],
-        "trials": [_entry(one, numbers[one.trial.trial_id], names) for one in listed],
+        "trials": listed,
         "omitted": len(trials) - len(listed),
     }
 
@@ -72,6 +75,14 @@ class _Names:
 
 def _first(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))[:_MOST_COLUMNS]
+
+
+def _within(limit: int, entries: Iterable[dict[str, JSON]]) -> Iterator[dict[str, JSON]]:
+    for entry in entries:
+        limit -= len(json.dumps(entry))
+        if limit < 0:
+            return
+        yield entry
 
 
 def _counts(counts: Mapping[str, int]) -> list[JSON]:

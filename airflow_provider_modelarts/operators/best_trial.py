@@ -101,9 +101,9 @@ class ModelArtsBestTrialOperator(ChoosesBestTrial):
 
     XCom: ``return_value`` is the config of the best trial, a flat JSON object with the types of the search, so that
     ``{{ ti.xcom_pull(task_ids="best_trial")["learning_rate"] }}`` is a number. Key ``best_trial`` holds the whole
-    record of that trial, key ``top_trials`` a list of ``top_k`` such records. Key ``leaderboard`` holds all trials, at
-    most 500, for the *Trials* tab of Airflow's UI. Events of assets among its outlets carry the record too, as
-    ``extra["best_trial"]``.
+    record of that trial, key ``top_trials`` a list of ``top_k`` such records. Key ``leaderboard`` holds all trials for
+    which there is room, for the *Trials* tab of Airflow's UI. Events of assets among its outlets carry the record too,
+    as ``extra["best_trial"]``.
 
     :param training_job_id: id of the search job. (templated)
 

@@ -78,6 +78,9 @@ class ModelArtsSensor(BaseSensorOperator):
     def _make_trigger(self, **shared: Any) -> BaseTrigger:
         """Return the trigger that takes over; ``shared`` are the arguments that all triggers have."""
 
+    def _show_results(self, context: Context) -> None:
+        """Leave what people can look at when the job is over, however it ended. No outcome depends on it."""
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once; in deferrable mode hand over to the trigger unless it is over."""
         from airflow_provider_modelarts.core.progress import State
@@ -87,6 +90,8 @@ class ModelArtsSensor(BaseSensorOperator):
         if glance.news:
             self.log.info(glance.news)
         ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
+        if glance.state is not State.WAITING:
+            self._show_results(context)
         if glance.state is State.FAILED:
             raise ModelArtsSearchFailedError(glance.message)
         if glance.state is State.WAITING and self.deferrable:
@@ -97,6 +102,8 @@ class ModelArtsSensor(BaseSensorOperator):
         """Take up what the trigger saw, and return the summary of the job."""
         from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, error_from_dict
 
+        if event and event.get("status") in {"done", "failed"}:
+            self._show_results(context)
         match event:
             case {"status": "done", "summary": dict() as summary, "message": message}:
                 self.log.info(message)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_modelarts.sensors.base import ModelArtsSensor
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_modelarts.core.progress import WaitPolicy
     from airflow_provider_modelarts.core.watch import JobWatch, SearchWatch
     from airflow_provider_modelarts.triggers.modelarts import (
@@ -25,7 +27,8 @@ class ModelArtsHyperparameterSearchSensor(ModelArtsSensor):
     as many trials are listed as the search will run. It fails at once when the job fails, is stopped, or a trial ends
     in ERROR, which never becomes TERMINATED.
 
-    Its XCom is a short summary: job id and phase, trials per status.
+    Its XCom is a short summary: job id and phase, trials per status. Key ``leaderboard`` holds the trials,
+    for the *Trials* tab of Airflow's UI, where the search tells its objective.
 
     :param training_job_id: id of the search job. (templated)
     :param modelarts_conn_id: id of the connection. (templated)
@@ -78,6 +81,20 @@ class ModelArtsHyperparameterSearchSensor(ModelArtsSensor):
             accept_stopped=policy.accept_stopped,
             settle_seconds=policy.settle_seconds,
         )
+
+    def _show_results(self, context: Context) -> None:
+        from airflow_provider_modelarts.core.flows import choose_from_search
+        from airflow_provider_modelarts.core.leaderboard import leaderboard
+        from airflow_provider_modelarts.core.selection import criterion_for, rank
+        from airflow_provider_modelarts.exceptions import ModelArtsError
+
+        try:
+            look = self.hook.run(choose_from_search(self.training_job_id))
+            ranking = rank(look.listing.trials, criterion_for(look.job.search))
+        except ModelArtsError as error:
+            self.log.warning("The tab Trials will not show training job %s: %s", self.training_job_id, error)
+            return
+        context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
 
     def _policy(self) -> WaitPolicy:
         from airflow_provider_modelarts.core.progress import read_policy

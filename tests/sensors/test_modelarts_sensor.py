@@ -264,10 +264,10 @@ def test_missing_region_is_named(connected, monkeypatch):
 
 
 def test_search_settings_of_an_algorithm_are_looked_up_once(connected):
-    """A job that holds only an algorithm's id costs one more request, not one per look."""
+    """A job that holds only an algorithm's id costs one more request, not one per look; and one at the end."""
     wait(connected.job_id("algorithm-search"), "poke")
 
-    assert sum("/algorithms/" in request.path for request in connected.requests) == 1
+    assert sum("/algorithms/" in request.path for request in connected.requests) == 2
 
 
 def test_starting_job_is_not_asked_for_trials(connected):
