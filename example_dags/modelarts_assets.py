@@ -16,7 +16,8 @@ from airflow_provider_modelarts.operators.modelarts import (
     ModelArtsTrainingJobOperator,
 )
 
-BEST_CONFIG = Asset("modelarts://demo/best-config")
+# a name, and no URI: for that, Airflow would load all providers to ask who knows its scheme
+BEST_CONFIG = Asset("modelarts-best-config")
 BUCKET = Param("demo-bucket", type="string", description="OBS bucket with the training script")
 
 with DAG(
