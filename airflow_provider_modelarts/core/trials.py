@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, integer, text, words
@@ -194,54 +195,35 @@ def read_table(header: JSON, data: JSON) -> list[Trial]:
         )
     if len(rows) > _MOST_ROWS:
         raise ModelArtsProtocolError(f"the trial table has {len(rows)} rows, more than the {_MOST_ROWS} allowed")
-    plan = _plan(columns)
-    return [_read_row(_checked(row, number, plan), number, plan) for number, row in enumerate(rows)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to take from each row of a table, found out once.
-
-    :param columns: their names; None for one whose name another before it has.
-    :param has_doubles: whether there is such a one.
-    :param shortest: cells that a row must have.
-    """
-
-    columns: Sequence[str | None]
-    has_doubles: bool
-    shortest: int
-
-
-def _plan(columns: Sequence[str]) -> _Plan:
     where: dict[str, int] = {}
     for position, name in enumerate(columns):
         where.setdefault(name, position)
-    return _Plan(
-        columns=[name if where[name] == position else None for position, name in enumerate(columns)],
-        has_doubles=len(where) < len(columns),
-        shortest=1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1),
-    )
+    shortest = 1 + max((where[name] for name in _NEEDED_COLUMNS if name in where), default=-1)
+    first = [name if where[name] == position else None for position, name in enumerate(columns)]
+    return [_read_row(_checked(row, number, shortest, len(columns)), number, first) for number, row in enumerate(rows)]
 
 
 def _is_metric(name: str) -> bool:
     return name not in _OWN_COLUMNS and name.isprintable() and len(name) <= _LONGEST_METRIC
 
 
-def _checked(row: JSON, number: int, plan: _Plan) -> list[JSON]:
+def _checked(row: JSON, number: int, shortest: int, longest: int) -> list[JSON]:
     cells_of_row = as_list(row, f"row {number} of the trial table")
-    longest = len(plan.columns)
-    if not plan.shortest <= len(cells_of_row) <= longest:
+    if not shortest <= len(cells_of_row) <= longest:
         raise ModelArtsProtocolError(
             f"row {number} of the trial table has {len(cells_of_row)} cells where the header has {longest} columns"
-            f" and id, status and config need {plan.shortest}"
+            f" and id, status and config need {shortest}"
         )
     return cells_of_row
 
 
-def _read_row(row: list[JSON], number: int, plan: _Plan) -> Trial:
-    raw: dict[str, JSON] = dict(zip(plan.columns, row, strict=False))  # type: ignore[arg-type]
-    if plan.has_doubles:
-        raw = {name: cell for name, cell in zip(plan.columns, row, strict=False) if name is not None}
+def _read_row(row: list[JSON], number: int, columns: Sequence[str | None]) -> Trial:
+    """Return the trial of a row.
+
+    :param columns: names of the columns; None for one whose name another before it has.
+    """
+    raw = cast("dict[str, JSON]", dict(zip(columns, row, strict=False)))
+    raw.pop(cast("str", None), None)
     trial_id = text(raw["trial_id"]).strip()
     if not trial_id:
         raise ModelArtsProtocolError(f"row {number} of the trial table has no trial_id")
