@@ -122,7 +122,7 @@ class Round:
 def main() -> None:
     """Run all rounds and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    sizes = [Size(100, 2), Size(1000, 5), Size(5000, 20)]
+    sizes = [Size(100, 2), Size(1000, 2), Size(5000, 20)]
     parser.add_argument("--sizes", nargs="*", type=Size.read, default=sizes, metavar="WAITS:SECONDS")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--intervals", type=float, default=1.0, help="how long is measured, in poll intervals")
