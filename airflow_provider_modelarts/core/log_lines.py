@@ -79,7 +79,7 @@ def _rounded(seconds: float) -> str:
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def ranking_table(ranking: Ranking, limit: int = 20) -> str:

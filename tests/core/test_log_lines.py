@@ -172,6 +172,7 @@ def test_time_left_is_no_part_of_what_was_seen_last():
     ("duration", "ended", "left"),
     [
         (60.0, 4, ", about 60 s left"),  # half of it is done
+        (0.5, 7, ", about 1 s left"),
         (44.0, 1, ", about 5 min left"),  # 308 s
         (600.0, 6, ", about 3 min left"),  # 200 s
         (7200.0, 5, ", about 72 min left"),
