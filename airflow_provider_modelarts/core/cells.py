@@ -14,6 +14,7 @@ from airflow_provider_modelarts.core.shapes import JSON
 _TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
 _FLAGS = {"True": True, "true": True, "False": False, "false": False}
 _LONGEST_CONFIG = 100_000
+_MOST_BITS = 10_000
 
 
 def number(cell: JSON) -> float | None:
@@ -85,6 +86,8 @@ def _python_literal(text: str) -> JSON:
 
 def _literal(node: ast.expr) -> JSON:
     match node:
+        case ast.Constant(value=int() as value) if value.bit_length() > _MOST_BITS:
+            raise ValueError("longer than can be written in decimal digits")
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
         case ast.Dict(keys=keys, values=values):

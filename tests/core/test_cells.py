@@ -355,6 +355,11 @@ def test_configuration_of_very_long_text():
     assert cells.configuration("{'a': '" + "x" * 1_000_000 + "'}") is None
 
 
+def test_configuration_with_a_number_that_cannot_be_shown():
+    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, in which nobody could print or send it."""
+    assert cells.configuration("{'a': 0x" + "f" * 5000 + "}") is None
+
+
 def test_configuration_of_text_with_a_stray_escape(recwarn):
     """Reading what somebody else wrote puts no Python warning into the task's log."""
     cells.configuration(r"{'regex': '\d+'}")
