@@ -15,7 +15,7 @@ CLASSES = [
     sensors.ModelArtsHyperparameterSearchSensor,
     sensors.ModelArtsTrainingJobSensor,
 ]
-NEEDED = {"training_job_id": "job", "trial_id": "trial", "body": {"kind": "job"}}
+NEEDED = {"training_job_id": "job", "trial_id": "trial", "body": {"kind": "job"}, "output_path": "reports"}
 
 
 def parameters(cls):

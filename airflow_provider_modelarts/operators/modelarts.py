@@ -7,12 +7,14 @@ from airflow_provider_modelarts.operators.job_actions import (
     ModelArtsStopTrainingJobOperator,
     ModelArtsStopTrialOperator,
 )
+from airflow_provider_modelarts.operators.search_report import ModelArtsSearchReportOperator
 from airflow_provider_modelarts.operators.training_job import ModelArtsTrainingJobOperator
 
 __all__ = [
     "ModelArtsBestTrialOperator",
     "ModelArtsDeleteTrainingJobOperator",
     "ModelArtsHyperparameterSearchOperator",
+    "ModelArtsSearchReportOperator",
     "ModelArtsStopTrainingJobOperator",
     "ModelArtsStopTrialOperator",
     "ModelArtsTrainingJobOperator",

@@ -1,0 +1,178 @@
+"""Writing a report about a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
+    ModelArtsConfigurationError,
+    ModelArtsError,
+)
+from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
+from airflow_provider_modelarts.operators.base import ModelArtsOperator
+from airflow_provider_modelarts.task_exceptions import as_task_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_modelarts.core.api import ParameterImportance
+    from airflow_provider_modelarts.core.choice import Wish
+
+_LOCAL = ("", "file", "local")
+
+
+class ModelArtsSearchReportOperator(ModelArtsOperator):
+    """Writes a report about a hyperparameter search: a page that opens without a network, and its trials as data.
+
+    The page ``report.html`` tells the objective and the best trial, lists all trials in a table that can be sorted,
+    and draws the history of the search, its parameters and how much each matters. ``trials.csv`` and ``trials.json``
+    beside it hold all trials, best first. A search that still runs is reported as it stands, and one in which no
+    trial competes is reported too. The pictures need the extra ``optuna`` of this package.
+
+    A file takes the place of that of an earlier report once it is whole, the page last: in a local folder it is written
+    under another name and renamed; a store of objects shows an object once its upload is complete.
+
+    XCom: ``return_value`` is the path of each file, under its name, such as ``report.html``. Key ``leaderboard`` holds
+    the trials for the *Trials* tab of Airflow's UI. Events of assets among its outlets carry the paths as
+    ``extra["report"]``.
+
+    :param training_job_id: id of the search job. (templated)
+    :param output_path: folder to write to, local or such as ``s3://bucket/reports/{{ ds }}``; made if it is not
+        there. (templated)
+    :param metric: what to compare by, the name of a column of the trial table; the search's own objective when None.
+        (templated)
+    :param mode: ``max`` or ``min``; needed only where the search does not tell it. (templated)
+    :param scope: for the search's own objective, whether a trial's ``best`` report counts or its ``last``. (templated)
+    :param constraints: bounds that other metrics must keep, such as ``{"loss": {"max": 0.1}}``, ends included; a
+        mapping or JSON text. (templated)
+    :param storage_conn_id: id of the connection to the store of ``output_path``. (templated)
+
+    The others are those of :class:`~airflow_provider_modelarts.operators.base.ModelArtsOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        "training_job_id",
+        "output_path",
+        "metric",
+        "mode",
+        "scope",
+        "constraints",
+        "storage_conn_id",
+        "modelarts_conn_id",
+        "region",
+        "project_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"constraints": "json"}
+    ui_color = "#e6e0f2"
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        output_path: str,
+        metric: str | None = None,
+        mode: str | None = None,
+        scope: str = "best",
+        constraints: Mapping[str, Mapping[str, float]] | str | None = None,
+        storage_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.training_job_id = training_job_id
+        self.output_path = output_path
+        self.metric = metric
+        self.mode = mode
+        self.scope = scope
+        self.constraints = constraints
+        self.storage_conn_id = storage_conn_id
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Read the search, write the files, and return their paths."""
+        from airflow_provider_modelarts.core.choice import ranking_of
+        from airflow_provider_modelarts.core.flows import choose_from_search
+        from airflow_provider_modelarts.core.leaderboard import leaderboard
+        from airflow_provider_modelarts.report import check_libraries, report_files
+
+        with as_task_errors():
+            check_libraries()
+            wish = self.wish()
+            folder = self.folder()
+            ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
+            look = self.hook.run(choose_from_search(self.training_job_id))
+            ranking = ranking_of(look, wish)
+            if not look.job.phase.is_terminal:
+                self.log.warning("Training job %s is %s: its best may yet change", look.job.id, look.job.phase_text)
+            context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
+            files = report_files(
+                look,
+                ranking,
+                url=self.hook.get_conn().settings.job_url(look.job.id),
+                importance=self.importance() if ranking.criterion.is_objective else (),
+            )
+        paths = {name: _write(folder / name, content) for name, content in files.items()}
+        self.log.info("Wrote a report about training job %s to %s", look.job.id, folder)
+        self.tell_assets(context, {"report": dict(paths)})
+        return paths
+
+    def wish(self) -> Wish:
+        """Return the arguments of choosing, checked."""
+        from airflow_provider_modelarts.core.choice import read_wish
+
+        return read_wish(
+            metric=self.metric,
+            mode=self.mode,
+            scope=self.scope,
+            constraints=self.constraints,
+            top_k=1,
+            only_if_better_than=None,
+            on_not_better="skip",
+        )
+
+    def folder(self) -> ObjectStoragePath:
+        """Return the folder to write to, which is there.
+
+        :raises ModelArtsConfigurationError: when nothing that is installed can write to such a place.
+        """
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_modelarts.core import coerce
+
+        if not self.output_path:
+            raise ModelArtsConfigurationError("output_path must be the folder to write the report to, not empty")
+        conn_id = coerce.optional(lambda _, value: str(value), "storage_conn_id", self.storage_conn_id)
+        try:
+            folder = ObjectStoragePath(self.output_path, conn_id=conn_id)
+            folder.mkdir(parents=True, exist_ok=True)
+        except (ValueError, ImportError) as error:
+            raise ModelArtsConfigurationError(f"output_path {self.output_path!r} cannot be used: {error}") from error
+        return folder
+
+    def importance(self) -> Sequence[ParameterImportance]:
+        """Return the platform's analysis; nothing where it gives none."""
+        try:
+            return self.hook.get_parameter_importance(self.training_job_id)
+        except ModelArtsAuthenticationError:
+            raise
+        except ModelArtsError as error:
+            self.log.info("ModelArts gives no analysis of the parameters, Optuna does: %s", error)
+            return ()
+
+
+def _write(path: ObjectStoragePath, content: str) -> str:
+    """Write a file so that whoever reads it finds all of it, or the one before; return its path."""
+    if path.protocol not in _LOCAL:
+        path.write_bytes(content.encode())  # a store shows an object when its upload is complete
+        return str(path)
+    local = Path(path.path)
+    beside = local.with_name(f".{local.name}.{token_hex(4)}")
+    try:
+        beside.write_bytes(content.encode())
+        beside.replace(local)
+    finally:
+        beside.unlink(missing_ok=True)
+    return str(path)

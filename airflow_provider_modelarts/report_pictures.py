@@ -1,0 +1,182 @@
+"""The pictures of a report: Optuna's own plots, and words where they would make no sense."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_modelarts.core.api import ParameterImportance
+from airflow_provider_modelarts.core.flows import Look
+from airflow_provider_modelarts.core.search_space import read_search_space
+from airflow_provider_modelarts.core.selection import Ranking
+from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.trials import TrialStatus
+from airflow_provider_modelarts.exceptions import harmless
+from airflow_provider_modelarts.export import trials_to_study
+from airflow_provider_modelarts.report_figures import MOST_POINTS, spread, tame
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+#: What is drawn at most: with more of it a page opens slowly, and shows no more.
+MOST_LINES = 200
+MOST_PARAMETERS = 20
+MOST_CHOICES = 30
+
+_FEWEST_TRIALS = 2
+FEWEST_TO_ANALYSE = 10
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page: words, and pictures in Plotly's JSON."""
+
+    title: str
+    words: str = ""
+    figures: Sequence[dict[str, JSON]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What a search looks like.
+
+    :param importance: how much each parameter matters, by Optuna's PED-ANOVA; empty where that tells nothing.
+    """
+
+    sections: Sequence[Section]
+    importance: Sequence[ParameterImportance] = ()
+
+
+def pictures(look: Look, ranking: Ranking) -> Pictures:
+    """Return what can be drawn of the trials that compete, and words where a picture would make no sense."""
+    if len(ranking.ranked) < _FEWEST_TRIALS:
+        return Pictures([Section("Pictures", f"There are none: they need {_FEWEST_TRIALS} trials that compete.")])
+    with _quiet():
+        drawing = _Drawing(look, ranking)
+        sections = [drawing.history(), drawing.parallel_coordinates(), drawing.scatters()]
+        return Pictures(sections, drawing.importance())
+
+
+class _Drawing:
+    """Draws one search.
+
+    :param look: at the search.
+    :param ranking: of its trials; at least one competes.
+    """
+
+    def __init__(self, look: Look, ranking: Ranking) -> None:
+        from optuna.trial import TrialState
+
+        self._look = look
+        self._ranking = ranking
+        self._metric = ranking.criterion.metric
+        self._study = self._study_of({one.trial.trial_id for one in ranking.ranked})
+        drawn: dict[str, list[object]] = {}
+        crowded: set[str] = set()
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            for name, value in trial.params.items():
+                drawn.setdefault(name, []).append(value)
+            crowded |= {name for name, space in trial.distributions.items() if _is_crowded(space)}
+        self._constant = {name: values[0] for name, values in drawn.items() if len(set(values)) == 1}
+        varying = [name for name in drawn if name not in self._constant]
+        self._varying = [name for name in varying if name not in crowded][:MOST_PARAMETERS]
+        self._left_out = len(varying) - len(self._varying)
+
+    def _study_of(self, competing: Collection[str]) -> optuna.Study:
+        """Return a study in which only some trials have ended well; all keep their numbers."""
+        trials = [
+            trial if trial.trial_id in competing else replace(trial, status=TrialStatus.UNKNOWN)
+            for trial in self._look.listing.trials
+        ]
+        return trials_to_study(trials, self._ranking.criterion, search_space=read_search_space(self._look.job))
+
+    def history(self) -> Section:
+        """Draw the values in the order of the trials, and the best so far."""
+        from optuna.visualization import plot_optimization_history
+
+        figure = plot_optimization_history(self._study, target_name=self._metric)
+        return Section("Optimisation history", self._thinned(), [tame(figure)])
+
+    def parallel_coordinates(self) -> Section:
+        """Draw a line for each trial, through its value and its parameters."""
+        from optuna.visualization import plot_parallel_coordinate
+
+        title = "Parallel coordinates"
+        if len(self._varying) < 2:
+            return Section(title, "Fewer than two parameters vary: there is nothing to set side by side.")
+        best, others = self._ranking.ranked[: MOST_LINES // 2], self._ranking.ranked[MOST_LINES // 2 :]
+        shown = [*best, *spread(others, MOST_LINES - len(best))]
+        study = self._study_of({one.trial.trial_id for one in shown})
+        names = [name for name in self._varying if _has(study, name)]
+        figure = plot_parallel_coordinate(study, params=names, target_name=self._metric)
+        words = [self._omitted()]
+        if len(shown) < len(self._ranking.ranked):
+            words.append(
+                f"Of {len(self._ranking.ranked)} trials it shows the best {len(best)}, "
+                f"and {len(shown) - len(best)} spread evenly over the ranks of the others."
+            )
+        return Section(title, " ".join(filter(None, words)), [tame(figure)])
+
+    def scatters(self) -> Section:
+        """Draw the value against each parameter."""
+        from optuna.visualization import plot_slice
+
+        figures = [tame(plot_slice(self._study, params=[name], target_name=self._metric)) for name in self._varying]
+        words = [self._thinned() if figures else "No parameter varies.", self._omitted()]
+        words += [f"{_shown(name)} is {_shown(value)} in all trials that have it." for name, value in self._same()]
+        return Section("Each parameter against the metric", " ".join(filter(None, words)), figures)
+
+    def importance(self) -> list[ParameterImportance]:
+        """Return how much each parameter matters. Of few trials, or of one parameter, nobody can tell."""
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+        if len(self._ranking.ranked) < FEWEST_TO_ANALYSE or len(self._varying) < 2:
+            return []
+        shares = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(), params=self._varying)
+        return [ParameterImportance(name, share, None) for name, share in shares.items()]
+
+    def _same(self) -> list[tuple[str, object]]:
+        return list(self._constant.items())[:MOST_PARAMETERS]
+
+    def _thinned(self) -> str:
+        count = len(self._ranking.ranked)
+        return f"Of {count} trials it shows {MOST_POINTS}, evenly spread." if count > MOST_POINTS else ""
+
+    def _omitted(self) -> str:
+        return f"{self._left_out} more parameters that vary are only in the table." if self._left_out else ""
+
+
+def _is_crowded(space: BaseDistribution) -> bool:
+    from optuna.distributions import CategoricalDistribution
+
+    return isinstance(space, CategoricalDistribution) and len(space.choices) > MOST_CHOICES
+
+
+def _has(study: optuna.Study, name: str) -> bool:
+    from optuna.trial import TrialState
+
+    return any(name in trial.params for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _shown(value: object) -> str:
+    return harmless(str(value), _LONGEST_NAME)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what Optuna says about the few trials there are, and about what it calls experimental."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

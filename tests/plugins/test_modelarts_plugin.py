@@ -1,0 +1,164 @@
+"""The tab of Airflow's UI: what Airflow is told of it, and that its files are served. A browser proves the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import metadata, resources
+
+import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
+
+from airflow_provider_modelarts.plugins.modelarts import ModelArtsPlugin, StaticFolder
+
+STATIC = resources.files("airflow_provider_modelarts") / "static"
+PAGE = (STATIC / "trials.html").read_text()
+SCRIPTS = {path.name: path.read_text() for path in STATIC.iterdir() if path.name.endswith(".js")}
+
+has_tabs = pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="this Airflow has no such tabs")
+
+
+def get(path, *, root="/modelarts"):
+    """Return status, headers and body of what the application, mounted at a root, answers."""
+    pytest.importorskip("starlette")
+    sent = []
+
+    async def receive():
+        await asyncio.Event().wait()  # the browser stays
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": root + path, "root_path": root, "headers": [], "extensions": {}}
+    asyncio.run(StaticFolder()(scope, receive, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def test_entry_point_leads_to_the_plugin():
+    """Airflow finds the plugin by this entry point."""
+    (entry,) = [
+        point
+        for point in metadata.entry_points(group="airflow.plugins")
+        if point.dist.name == "airflow-provider-modelarts"
+    ]
+
+    assert entry.load() is ModelArtsPlugin
+
+
+@has_tabs
+def test_tab_is_on_task_instances_and_tells_which():
+    """The page learns from its address which task instance it is for."""
+    (view,) = ModelArtsPlugin.external_views
+
+    assert (view["name"], view["destination"], view["url_route"]) == ("Trials", "task_instance", "modelarts_trials")
+    assert set(re.findall(r"\{(\w+)\}", view["href"])) == {"DAG_ID", "RUN_ID", "TASK_ID", "MAP_INDEX"}
+
+
+@has_tabs
+def test_tab_leads_to_a_page_that_the_plugin_serves():
+    """A relative address works below any path that Airflow is served at."""
+    (view,), (app,) = ModelArtsPlugin.external_views, ModelArtsPlugin.fastapi_apps
+    prefix, _, page = view["href"].partition("?")[0].partition("/")
+
+    assert app["url_prefix"] == f"/{prefix}"
+    assert (STATIC / page).is_file()
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_1_PLUS, reason="this Airflow has such tabs")
+def test_plugin_adds_nothing_to_an_older_airflow():
+    """There it is there without harm."""
+    assert ModelArtsPlugin.external_views == []
+    assert ModelArtsPlugin.fastapi_apps == []
+
+
+@pytest.mark.parametrize("root", ["/modelarts", "/airflow/modelarts"])
+def test_page_is_served_wherever_it_is_mounted(root):
+    """Airflow itself may be served below a path."""
+    status, headers, body = get("/trials.html", root=root)
+
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert body.decode() == PAGE
+
+
+def test_browsers_ask_each_time_whether_a_file_is_still_the_same():
+    """Page and scripts are upgraded together; an old script may not fit a new page."""
+    status, headers, _ = get("/trials.js")
+
+    assert (status, headers["cache-control"]) == (200, "no-cache")
+    assert headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/../plugins/modelarts.py", "//etc/passwd", "/../../pyproject.toml", "/%2e%2e/__init__.py", "/", ""]
+)
+def test_nothing_else_is_served(path):
+    """The server hands out the files of one folder, and no list of them."""
+    starlette = pytest.importorskip("starlette.exceptions")
+
+    with pytest.raises(starlette.HTTPException) as caught:
+        get(path)
+
+    assert caught.value.status_code == 404
+
+
+class Page(HTMLParser):
+    """Collects what a page consists of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.files, self.inline, self.policy = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.files += [attributes[name] for name in ("src", "href") if name in attributes]
+        self.inline += [name for name in attributes if name.startswith("on") or name == "style"]
+        if attributes.get("http-equiv") == "Content-Security-Policy":
+            self.policy = attributes["content"]
+        if tag == "style" or (tag == "script" and "src" not in attributes):
+            self.inline.append(tag)
+
+
+def test_page_is_made_of_files_of_its_folder():
+    """It is made of nothing else: no other host is asked."""
+    files = {name for name in Page(PAGE).files if name != "data:,"}
+
+    assert "trials.js" in files
+    assert files <= {path.name for path in STATIC.iterdir()}
+
+
+def test_page_lets_the_browser_run_only_its_own_scripts():
+    """What a training script calls its parameters cannot become a script."""
+    page = Page(PAGE)
+
+    assert page.policy == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+    )
+    assert page.inline == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_makes_no_markup_from_text(name):
+    """All texts go in as text."""
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", SCRIPTS[name])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_can_stand_inside_a_page(name):
+    """The report holds them whole, where this would end them."""
+    assert "</script" not in SCRIPTS[name].lower()
+
+
+def test_loading_the_plugin_loads_no_web_framework():
+    """Every component of Airflow loads it: scheduler, triggerer and each worker."""
+    airflow = "import airflow.providers.common.compat.sdk as sdk, sys; sdk.AirflowPlugin; before = set(sys.modules)"
+    plugin = "import airflow_provider_modelarts.plugins.modelarts; print('added:', *set(sys.modules) - before)"
+    output = subprocess.run([sys.executable, "-c", f"{airflow}; {plugin}"], capture_output=True, text=True, check=True)
+    added = output.stdout.rpartition("added:")[2].split()
+
+    assert {name.split(".")[0] for name in added} <= {"airflow", "airflow_provider_modelarts", "packaging"}
+    assert not [name for name in added if name.startswith("airflow_provider_modelarts.") and "plugins" not in name]
