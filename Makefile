@@ -18,7 +18,7 @@ help:
 	@echo "make demo     run the example DAG on a local ModelArts"
 	@echo "make test     run the unit tests"
 	@echo "make e2e      run the same with a real scheduler and triggerer on PostgreSQL, which must be installed"
-	@echo "make browser  add, test and edit a connection in Chromium, which must be installed, and PostgreSQL"
+	@echo "make browser  use connection form, trials tab and report in Chromium, which must be installed, and PostgreSQL"
 	@echo "make chaos    run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
 	@echo "make bench    measure what the package costs, beside others (a quarter of an hour)"
 	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
@@ -40,6 +40,7 @@ e2e: $(INSTALLED)
 
 browser: $(BROWSER)
 	@$(BIN)/python scripts/browser.py
+	@$(if $(filter 3.%,$(AIRFLOW)),$(BIN)/python scripts/browser_trials.py)
 
 chaos: $(INSTALLED)
 	@$(BIN)/python benchmarks/chaos.py

@@ -1,4 +1,4 @@
-"""The page on notebooks is true."""
+"""The page on notebooks is true, and so is what the README says of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from emulator.truth import TRUTH
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "notebooks.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(name="notebook")
-def _notebook(connected, monkeypatch):
-    """The names of a notebook in which all blocks of the page were run, in their order, on a local ModelArts."""
+@pytest.fixture(name="account")
+def _account(connected, monkeypatch):
+    """The environment of somebody who has an account at a local ModelArts."""
     environment = {
         "HUAWEICLOUD_SDK_AK": connected.access_key,
         "HUAWEICLOUD_SDK_SK": connected.secret_key,
@@ -24,6 +26,12 @@ def _notebook(connected, monkeypatch):
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    return connected
+
+
+@pytest.fixture(name="notebook")
+def _notebook(account):
+    """The names of a notebook in which all blocks of the page were run, in their order, on a local ModelArts."""
     names = {}
     for block in BLOCKS:
         exec(compile(block, "notebooks.md", "exec"), names)  # noqa: S102 - our own page
@@ -72,3 +80,20 @@ def test_table_of_columns_is_that_of_the_frame(notebook):
     columns = {re.sub(r"^(params|metrics)_.*", r"\1_<name>", name) for name in notebook["frame"]}
 
     assert set(described) == columns
+
+
+def test_example_of_the_readme_finds_the_best_trial(account, capsys):
+    """Only the region leads elsewhere: to the local ModelArts."""
+    (block,) = [
+        block for block in re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if "frame" in block
+    ]
+    settings = (
+        f'Settings(sign_in=key, region="cn-north-4", endpoint="{account.endpoint}", project_id="{account.project_id}")'
+    )
+    names = {}
+
+    exec(block.replace('Settings(sign_in=key, region="cn-north-4")', settings), names)  # noqa: S102 - our own page
+
+    best = TRUTH["large"].best
+    assert capsys.readouterr().out == f"{best.config} {best.value}\n"
+    assert len(names["frame"]) == 120
