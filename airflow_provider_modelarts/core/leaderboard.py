@@ -15,7 +15,7 @@ from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.progress import count_by_status
 from airflow_provider_modelarts.core.records import SCHEMA_VERSION
 from airflow_provider_modelarts.core.selection import Criterion, Ranked, Ranking, Rejected, in_order
-from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.shapes import JSON, describe
 from airflow_provider_modelarts.exceptions import harmless
 
 #: Characters of JSON for all trials of an XCom, which should be small. A trial of ten parameters takes about 300.
@@ -129,4 +129,7 @@ def _plain(value: JSON) -> JSON:
             return value if -(2**63) <= value < 2**63 else harmless(str(value), _LONGEST_TEXT)
         case str():
             return harmless(value, _LONGEST_TEXT)
-    return harmless(json.dumps(value, ensure_ascii=False), _LONGEST_TEXT)
+    try:
+        return harmless(json.dumps(value, ensure_ascii=False), _LONGEST_TEXT)
+    except RecursionError:
+        return describe(value)

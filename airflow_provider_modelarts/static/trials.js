@@ -70,12 +70,11 @@
     const [jobId, link, summary] = await Promise.all(
       ["training_job_id", "modelarts_training_job_link", "return_value"].map(askXCom));
     const known = { jobId: jobId ?? instance.rendered_fields?.training_job_id, link, summary };
-    const isOurs = typeof link === "string" || typeof jobId === "string";
-    return { instance, parts: isOurs ? jobParts(instance, known) : nothing(instance) };
+    return { instance, parts: typeof link === "string" ? jobParts(instance, known) : nothing(instance) };
   }
 
   function isBoard(value) {
-    return value !== null && typeof value === "object" && Array.isArray(value.trials);
+    return ["trials", "parameters", "metrics", "trial_counts"].every((name) => Array.isArray(value?.[name]));
   }
 
   function boardParts(board) {
@@ -146,7 +145,7 @@
   function refused({ status, message }) {
     return [
       make("h1", "Airflow does not show the trials"),
-      make("p", status ? `Airflow says: ${message} (${status})` : `Airflow cannot be reached: ${message}`),
+      make("p", status ? `Airflow says: ${message} (${status})` : `Its answer did not come, or cannot be read: ${message}`),
       make("p", WHAT_TO_DO[status] ?? "Try again; if it stays so, ask those who run Airflow."),
     ];
   }

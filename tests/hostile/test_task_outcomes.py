@@ -68,7 +68,8 @@ def test_best_trial_with_a_hostile_config_fails_the_task(connected, task_log, co
     assert said in run.message
     assert run.message.isprintable()
     assert len(run.message) < 500
-    assert set(run.ti.xcom) <= {"modelarts_training_job_link"}
+    assert set(run.ti.xcom) <= {"modelarts_training_job_link", "leaderboard"}
+    assert len(json.dumps(run.ti.xcom)) < 20_000
     assert run.value is None
     assert max(map(len, task_log().splitlines())) < 500
 
@@ -102,7 +103,8 @@ def test_record_with_500_strange_statuses_is_short(connected):
 
     assert run.value == {"lr": 0.1}
     assert len(run.ti.xcom["best_trial"]["trial_counts"]) == 20
-    assert len(json.dumps(run.ti.xcom)) < 5000
+    assert len(json.dumps(run.ti.xcom["best_trial"])) < 5000
+    assert len(json.dumps(run.ti.xcom["leaderboard"])) < 260_000
 
 
 def test_record_with_20_000_metrics_is_short(connected):
