@@ -6,22 +6,14 @@ Everything is started here, on loopback and free ports, and ended here. The exit
 from __future__ import annotations
 
 import argparse
-import operator
-import shutil
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from chromium import TEXTS, Page, chromium
 from local import airflow_environment, local_modelarts, say
-from selenium import webdriver
-from selenium.common.exceptions import TimeoutException, WebDriverException
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 from throwaway import IS_AIRFLOW_3, SERVER, USER, Airflow, postgresql
 
 from airflow_provider_modelarts.get_provider_info import (
@@ -35,12 +27,6 @@ from airflow_provider_modelarts.get_provider_info import (
 
 CONN_ID = "modelarts_default"
 SIGN_IN = "//*[@id='element_auth']//input"  # the drop-down of Airflow 3
-PATIENCE = 15  # seconds that a page may take
-SIZE = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-FLAGS = (
-    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-    "disable-component-update disable-sync hide-scrollbars"
-)
 
 # The label of each field that is shown, the type of its input, and its hint: in the input, or below it.
 FIELDS = """
@@ -49,7 +35,6 @@ return Array.from(document.querySelectorAll(arguments[0])).filter(row => row.che
     return [row.querySelector("label").innerText.trim(), input.type, input.placeholder || help?.innerText.trim() || ""]
 })
 """
-TEXTS = "return Array.from(document.querySelectorAll(arguments[0])).map(element => element.innerText.trim())"
 CHOICES = f"{TEXTS}.map(text => text.split('\\n').pop())"  # behind what a drop-down says to screen readers
 VALUES = "return Array.from(document.querySelectorAll(arguments[0])).map(input => input.value)"
 
@@ -89,85 +74,6 @@ def main() -> int:
             check_airflow_2(page, local)
         say("Every check passed")
     return 0
-
-
-class Page:
-    """What a user sees in a browser and types into it. Buttons are pressed by keyboard: nothing can cover them."""
-
-    def __init__(self, driver: webdriver.Chrome, server: str) -> None:
-        self._driver = driver
-        self._server = server
-
-    def open(self, path: str) -> None:
-        """Open a page of Airflow."""
-        self._driver.get(self._server + path)
-
-    def look(self, script: str, selector: str = "") -> Any:
-        """Return what a script sees in what a CSS selector selects."""
-        return self._driver.execute_script(script, selector)
-
-    def type(self, xpath: str, *keys: str) -> None:
-        """Type into the first thing that an XPath finds, once it is there; stop when time is up."""
-
-        def attempt(driver: webdriver.Chrome) -> bool:
-            driver.find_element(By.XPATH, xpath).send_keys(*keys)
-            return True
-
-        try:
-            WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(attempt)
-        except TimeoutException:
-            sys.exit(f"expected {xpath}, saw this page:\n{self.look(TEXTS, 'body')[0]}")
-
-    def press(self, text: str, within: str = "") -> None:
-        """Press a button, by the text that it bears or hints at."""
-        self.type(f"{within}//button[contains(., '{text}') or @aria-label='{text}']", Keys.ENTER)
-
-    def fill(self, fields: Mapping[str, str]) -> None:
-        """Replace what stands in fields, by their names."""
-        for name, text in fields.items():
-            self.type(f"//*[@name='{name}']", Keys.CONTROL, "a", Keys.NULL, text or Keys.DELETE)
-
-    def expect(self, what: str, script: str, selector: str, wanted: list[Any]) -> None:
-        """Wait until a script sees exactly what is wanted."""
-        expect(what, wanted, lambda: self.look(script, selector), operator.eq)
-
-    def expect_notice(self, *words: str) -> None:
-        """Wait for a notice with all of these words."""
-        expect("a notice", words, lambda: self.look(TEXTS, "[data-scope=toast][data-part=root], .alert"), tell_all)
-
-    def save_picture(self, path: Path) -> None:
-        """Save what is seen as a picture."""
-        self.look("document.activeElement.blur()")
-        path.write_bytes(self._driver.get_screenshot_as_png())
-
-
-@contextmanager
-def chromium(home: Path, server: str) -> Iterator[Page]:
-    """Run a browser that remembers nothing."""
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not driver:
-        sys.exit("Chromium is needed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in [*FLAGS.split(), f"user-data-dir={home / 'browser'}"]:
-        options.add_argument(f"--{flag}")
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as chrome:
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SIZE)
-        yield Page(chrome, server)
-
-
-def expect(what: str, wanted: Any, look: Callable[[], Any], fits: Callable[[Any, Any], bool]) -> None:
-    """Look until what is seen fits what is wanted; stop when time is up."""
-    deadline = time.monotonic() + PATIENCE
-    while not fits(seen := look(), wanted):
-        if time.monotonic() > deadline:
-            sys.exit(f"{what}: expected {wanted}, saw {seen}")
-        time.sleep(0.1)
-
-
-def tell_all(notices: list[str], words: tuple[str, ...]) -> bool:
-    """Return whether one of the notices has all words."""
-    return any(all(word in notice for word in words) for notice in notices)
 
 
 def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> None:

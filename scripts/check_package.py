@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,21 +27,25 @@ def main(constraints: Path) -> int:
         venv.create(home / "venv", with_pip=True)
         python = str(home / "venv" / "bin" / "python")
         run(python, "-m", "pip", "install", "-qq", "--constraint", str(constraints.resolve()), str(wheel))
-        print("==> Asking Airflow for the provider", flush=True)
+        print("==> Asking Airflow for the provider and its plugin", flush=True)
         environment = {"AIRFLOW_HOME": folder, "PATH": "/usr/bin:/bin", "HOME": folder}
-        answer = subprocess.run(
-            [python, "-m", "airflow", "providers", "get", NAME, "--full", "--output", "yaml"],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=folder,
-            check=False,
-        )
-    print(answer.stdout, flush=True)
-    if answer.returncode or "connection-type: modelarts" not in answer.stdout:
-        print(answer.stderr, file=sys.stderr)
-        return 1
-    return 0
+        missing = [
+            wanted
+            for wanted, *question in (
+                ("connection-type: modelarts", "providers", "get", NAME, "--full", "--output", "yaml"),
+                ("ModelArtsPlugin", "plugins", "--output", "yaml"),
+            )
+            if wanted not in ask([python, "-m", "airflow", *question], environment, home)
+        ]
+    print("\n".join(f"missing: {wanted}" for wanted in missing), file=sys.stderr)
+    return 1 if missing else 0
+
+
+def ask(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Return what a command answers, and print it."""
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    print(answer.stdout, answer.stderr if answer.returncode else "", flush=True)
+    return answer.stdout
 
 
 def run(*command: str) -> None:
