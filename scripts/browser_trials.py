@@ -36,6 +36,7 @@ return Array.from(document.querySelectorAll(`.leaderboard td:nth-child(${argumen
 """
 COUNT = "return document.querySelectorAll(arguments[0]).length"
 MOST_BYTES = 200_000  # of a picture
+MOST_OF_A_REPORT = 6_000_000
 
 # What a training script may call its parameters and metrics, and choose as values. Any of it would set `ran`.
 NAMES = ["<script>top.ran=1</script>", "\"'><img src=x onerror=top.ran=1>", "constructor"]
@@ -64,9 +65,13 @@ def main() -> int:
         check_search(page, airflow, client)
         check_hostile(page, airflow)
         check_others(page, airflow)
-        say("Writing a report, and opening it without a network")
-        check_report(page, client, emulator.job_id("large"), home / "report")
-        check_report(page, client, airflow.xcom(SEARCH, "search", "training_job_id"), home / "report")
+        say("Reports, opened without a network")
+        page.go_offline()
+        check_hostile_report(page, client, emulator.add_search(hostile_search()), home)
+        for job_id in (emulator.add_search(large_search(2000)), airflow.xcom(SEARCH, "search", "training_job_id")):
+            open_report(page, client, job_id, home)
+            check_table(page, table_of(client, job_id))
+        page.look("scrollTo(0, 0)")
         page.resize(1280, 1100)
         save(page, "report.png")
         say("Every check passed")
@@ -287,17 +292,15 @@ def save(page: Page, name: str, **cut: int) -> None:
         sys.exit(f"{path} is too large")
 
 
-def check_report(page: Page, client: ModelArtsClient, job_id: str, folder: Path) -> None:
-    """Write a report, and look at it from a folder without a network."""
+def open_report(page: Page, client: ModelArtsClient, job_id: str, folder: Path) -> None:
+    """Write a report into a folder, open it from there, and see that it is whole and asks for nothing."""
     look = client.run(choose_from_search(job_id))
     for name, text in report_files(look, ranking_of(look, Wish())).items():
-        folder.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    page.go_offline()
+    report = folder / "report.html"
     page.requested()
     page.complaints()
-    page.open((folder / "report.html").as_uri())
-    check_table(page, table_of(client, job_id))
+    page.open(report.as_uri())
     pictures = page.look(COUNT, ".picture")
     for number in range(pictures):
         page.look("document.querySelectorAll('.picture')[arguments[0]].scrollIntoView()", str(number))
@@ -305,9 +308,33 @@ def check_report(page: Page, client: ModelArtsClient, job_id: str, folder: Path)
     check_console(page)
     if strangers := [url for url in page.requested() if not url.startswith(("file:", "data:", "blob:"))]:
         sys.exit(f"requested elsewhere: {strangers}")
+    if report.stat().st_size > MOST_OF_A_REPORT:
+        sys.exit(f"the report is of {report.stat().st_size} bytes")
     milliseconds = page.look("return performance.getEntriesByType('navigation')[0].loadEventEnd")
-    say(f"It was loaded after {milliseconds:.0f} ms, with {pictures} pictures")
-    page.look("scrollTo(0, 0)")
+    size = f"{report.stat().st_size / 1e6:.1f} MB"
+    say(f"{len(look.listing.trials)} trials, {pictures} pictures, {size}: loaded after {milliseconds:.0f} ms")
+
+
+def check_hostile_report(page: Page, client: ModelArtsClient, job_id: str, folder: Path) -> None:
+    """Look at the report of a search whose names and values would be scripts."""
+    open_report(page, client, job_id, folder)
+    page.expect_words("body", *NAMES, *VALUES, *METRICS)
+    page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
+    page.expect("elements made of text", COUNT, "body :is(img, iframe, [onload], [onerror], a[href^=java])", 0)
+    page.expect("scripts that ran", "return top.ran", "", None)
+
+
+def large_search(count: int) -> Search:
+    """Return a search of many trials."""
+    trials = [
+        TrialScript(
+            trial_id=f"t{number:05}",
+            config={"learning_rate": (number * 37 % count + 1) / count, "batch_size": 2 ** (number % 8)},
+            cells={"acc": str((number * 91 % count) / count)},
+        )
+        for number in range(count)
+    ]
+    return Search(name="large", objectives={"acc": "max"}, num_samples=count, trials=trials)
 
 
 if __name__ == "__main__":
