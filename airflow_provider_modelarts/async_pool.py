@@ -30,7 +30,9 @@ MOST_CALLS = 64
 #: Who calls, where, and by which way.
 _Identity: TypeAlias = "tuple[SignIn, str, bool | str, frozenset[tuple[str, str]]]"
 
-_pools: dict[tuple[asyncio.AbstractEventLoop, _Identity], Pool] = {}
+_Key: TypeAlias = tuple[asyncio.AbstractEventLoop, _Identity]
+
+_pools: dict[_Key, Pool] = {}
 
 
 class Pool:
@@ -42,11 +44,12 @@ class Pool:
         proxies = frozenset(settings.proxies.items())
         identity = settings.sign_in, settings.base_url("modelarts"), settings.verify, proxies
         key = asyncio.get_running_loop(), identity
-        pool = _pools.get(key) or _pools.setdefault(key, cls(settings))
+        pool = _pools.get(key) or _pools.setdefault(key, cls(key, settings))
         pool._members += 1
         return pool
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, key: _Key, settings: Settings) -> None:
+        self._key = key
         self._verify = settings.verify
         self._proxies = settings.proxies
         self._members = 0
@@ -62,8 +65,7 @@ class Pool:
         self._members -= 1
         if self._members:
             return
-        for key in [key for key, pool in _pools.items() if pool is self]:
-            del _pools[key]
+        del _pools[self._key]
         if self._opened is not None:
             await self._opened.close()
 

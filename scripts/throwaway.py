@@ -129,6 +129,7 @@ class Airflow:
         run(["db", "migrate"], self._environment)
         for component in self._components:
             self.start(component)
+        self._wait_for_server()
         self._sign_in()
         return self
 
@@ -218,13 +219,14 @@ class Airflow:
         )
         return [json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text) for text in texts.splitlines()]
 
-    def _sign_in(self) -> None:
-        """Wait for the server, and sign in to it."""
+    def _wait_for_server(self) -> None:
         deadline = time.monotonic() + 120
         while not self._is_up():
             if time.monotonic() > deadline:
                 sys.exit("Airflow's server did not start")
             time.sleep(0.3)
+
+    def _sign_in(self) -> None:
         if IS_AIRFLOW_3:
             token = self._session.get(f"{self.server}/auth/token").json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
