@@ -17,12 +17,12 @@ REFUSAL = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold ha
 class Counted:
     """What was counted.
 
-    :param refusals: how many of the next requests are refused with 429, to come again after a second.
+    :param refused: which requests, counted from 0, are refused with 429, to come again after a second.
     :param seconds: how long each answer takes.
     """
 
     url: str = ""
-    refusals: int = 0
+    refused: set[int] = field(default_factory=set)
     seconds: float = 0.0
     connections: set[object] = field(default_factory=set)
     most_at_once: int = 0
@@ -31,14 +31,14 @@ class Counted:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request for a job."""
+        number = len(self.arrivals)
         self.connections.add(request.transport)
         self.arrivals.append(asyncio.get_running_loop().time())
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(self.seconds)
         self.at_once -= 1
-        if self.refusals:
-            self.refusals -= 1
+        if number in self.refused:
             return web.json_response(REFUSAL, status=429, headers={"Retry-After": "1"})
         return web.json_response(JOB)
 

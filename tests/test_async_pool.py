@@ -104,9 +104,9 @@ def test_refusal_slows_down_all_who_call_alike(key, waited):
 
     async def measure():
         async with counting() as server, clients(server, 1) as (refused,), clients(server, 1, key) as (other,):
-            server.refusals = 1
+            server.refused = {0}
             first = asyncio.create_task(refused.get_training_job("job"))
-            await until(lambda: not server.refusals)
+            await until(lambda: server.arrivals and not server.at_once)
             await asyncio.sleep(0.05)  # for the refusal to arrive
             await other.get_training_job("job")
             came = server.arrivals[1] - server.arrivals[0]
@@ -117,17 +117,19 @@ def test_refusal_slows_down_all_who_call_alike(key, waited):
 
 
 def test_time_in_the_queue_is_no_time_of_trying():
-    """A call may be tried for 1.9 s. One that has queued for 0.6 s is refused after as long, and comes again in 1 s."""
+    """A call may be tried for 2.1 s. One that has queued for 1.2 s is refused at once, and comes again in 1 s."""
 
     async def measure():
-        async with counting() as server, clients(server, MOST_CALLS + 1, retry=RetryPolicy(total=1.9)) as some:
-            server.seconds = 0.6
+        async with counting() as server, clients(server, MOST_CALLS + 1, retry=RetryPolicy(total=2.1)) as some:
+            server.seconds = 1.2
+            server.refused = {MOST_CALLS}
             calls = asyncio.gather(*(client.get_training_job("job") for client in some))
-            await until(lambda: len(server.arrivals) > MOST_CALLS and server.at_once == 1)
-            server.refusals = 1
-            return await calls
+            await until(lambda: len(server.arrivals) == MOST_CALLS)
+            server.seconds = 0
+            await calls
+            return len(server.arrivals)
 
-    assert len(asyncio.run(measure())) == MOST_CALLS + 1
+    assert asyncio.run(measure()) == MOST_CALLS + 2
 
 
 def test_call_that_is_cancelled_gives_its_turn_away():
