@@ -7,6 +7,7 @@ metadata database and outlives an upgrade, so arguments are only ever added, wit
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from abc import abstractmethod
@@ -94,7 +95,9 @@ class _ModelArtsTrigger(BaseTrigger):
         except ModelArtsError as error:
             event = {"status": "error", "error": error_to_dict(error)}
         except Exception as error:  # a trigger that raises leaves its task with no explanation
-            self.log.exception("Waiting for training job %s broke off", self.training_job_id)
+            await self._say(
+                logging.ERROR, "Waiting for training job %s broke off", self.training_job_id, exc_info=error
+            )
             message = f"waiting for training job {self.training_job_id} broke off: {type(error).__name__}: {error}"
             event = {"status": "error", "error": error_to_dict(ModelArtsError(message))}
         yield TriggerEvent({"training_job_id": self.training_job_id, **event})
@@ -107,7 +110,7 @@ class _ModelArtsTrigger(BaseTrigger):
             return
         async with await self._hook().get_async_conn() as client:
             await client.run(stop_job(self.training_job_id))
-        self.log.info("Training job %s was stopped, because its task was ended", self.training_job_id)
+        await self._say(logging.INFO, "Training job %s was stopped, because its task was ended", self.training_job_id)
 
     async def _cancelled(self) -> None:
         """Tell, on Airflow 2.11, a task that somebody ended from a triggerer that only shuts down."""
@@ -157,11 +160,15 @@ class _ModelArtsTrigger(BaseTrigger):
         except ModelArtsError as error:
             if not self.ignore_errors:
                 raise
-            self.log.warning("Ignored, as silent_fail asks: %s", error)
+            await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", error)
             return None
         if glance.news:
-            self.log.info(glance.news)
+            await self._say(logging.INFO, glance.news)
         return glance
+
+    async def _say(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:
+        """Write to the task's log in a thread: writing waits for Airflow's supervisor, which may wait for this loop."""
+        await asyncio.to_thread(self.log.log, level, message, *values, exc_info=exc_info)
 
 
 class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):

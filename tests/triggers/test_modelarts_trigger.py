@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import threading
 import time
 
 import pytest
@@ -120,3 +122,27 @@ def test_first_look_does_not_wait_beyond_the_deadline(connected):
     )
 
     assert fire(wait)["status"] == "timeout"
+
+
+def test_line_of_log_does_not_hold_up_the_event_loop(connected):
+    """Airflow's supervisor reads no lines while it sends triggers, and a loop that waits for it takes no triggers."""
+    went_on = []
+
+    class Supervisor(logging.Logger):
+        """Takes a line only when the loop has gone on."""
+
+        def log(self, *line, **options):
+            turned = threading.Event()
+            self.loop.call_soon_threadsafe(turned.set)
+            went_on.append(turned.wait(5))
+
+    async def wait():
+        trigger = ModelArtsHyperparameterSearchTrigger(training_job_id=connected.job_id("documented"), poll_interval=0)
+        trigger._log = Supervisor("trigger")
+        trigger._log.loop = asyncio.get_running_loop()
+        await anext(trigger.run())
+
+    asyncio.run(wait())
+
+    assert went_on
+    assert all(went_on)
