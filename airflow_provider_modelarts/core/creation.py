@@ -41,8 +41,7 @@ def acquire_job(
 ) -> Flow[Acquired]:
     """Adopt the job of this generation of the task, or create it.
 
-    Before the first job of a new generation is created, those of earlier generations that are still at work are
-    stopped: whoever clears a task wants its work done anew, not twice at once.
+    Before one is created, those of other generations that are still at work are stopped: see :func:`plan`.
 
     :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
     :param since: seconds since the epoch before which this task can have created nothing.
@@ -56,8 +55,8 @@ def acquire_job(
     decision = plan(identity, (yield from _similar(identity)), since=since)
     if decision.adopt is not None:
         return Acquired(decision.adopt, adopted=True)
-    for earlier in identity.earlier_generations():
-        yield from _stop_active(earlier)
+    for earlier in decision.superseded:
+        yield from stop_job(earlier.id)
     return (yield from _create(_named(body, identity, decision.name), identity, decision.name))
 
 

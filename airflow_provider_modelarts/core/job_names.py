@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
 
@@ -20,7 +21,7 @@ class TaskIdentity:
     """The one task instance that a job belongs to.
 
     :param prefix: of the deployment, so that two Airflows on one project never share a name.
-    :param generation: how often the task was cleared; a retry belongs to the same generation.
+    :param generation: a number that clearing the task changes, and a retry does not: Airflow's ``max_tries``.
     """
 
     prefix: str
@@ -32,7 +33,7 @@ class TaskIdentity:
 
     @property
     def name(self) -> str:
-        """The name of the generation's first job: readable in front, unique behind, 60 characters at most."""
+        """The name of the task's first job: readable in front, unique behind, 60 characters at most."""
         words = [self.prefix, self.dag_id, self.task_id]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words if word)
         room = _LONGEST_NAME - _ROOM_FOR_SUFFIX - _HASH - 1
@@ -40,19 +41,18 @@ class TaskIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all of it."""
-        parts = (self.prefix, self.dag_id, self.task_id, self.run_id, self.map_index, self.generation)
+        """A hash of the task instance, whatever its generation."""
+        parts = (self.prefix, self.dag_id, self.task_id, self.run_id, self.map_index)
         return sha256("\0".join(map(str, parts)).encode()).hexdigest()[:_HASH]
 
     @property
     def mark(self) -> str:
         """What the description of every job of this generation says. A name alone could be somebody else's."""
-        return f"[airflow {self.fingerprint}]"
+        return f"{self._mark_of_all}{self.generation}]"
 
-    def earlier_generations(self) -> Iterator[TaskIdentity]:
-        """Yield the same task as it was before it was cleared."""
-        for generation in range(self.generation):
-            yield replace(self, generation=generation)
+    @property
+    def _mark_of_all(self) -> str:
+        return f"[airflow {self.fingerprint} "
 
     def described(self, description: str) -> str:
         """Return a description that carries the mark, within the platform's 256 characters."""
@@ -62,8 +62,12 @@ class TaskIdentity:
         """Return whether a job was created by this generation of the task, as its name and its description say."""
         return self.number(job) is not None and self.mark in job.description
 
+    def created(self, job: TrainingJob) -> bool:
+        """Return whether a job was created by any generation of the task."""
+        return self.number(job) is not None and self._mark_of_all in job.description
+
     def number(self, job: TrainingJob) -> int | None:
-        """Return which of the generation's jobs this is by its name, from 1; None when it is none of them."""
+        """Return which of the task's jobs this is by its name, from 1; None when it is none of them."""
         name, _, suffix = job.name.partition(self.name)
         if name or not job.name.startswith(self.name):
             return None
@@ -75,29 +79,33 @@ class TaskIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about a job: adopt one, or create one under a name."""
+    """What to do about a job: adopt one, or create one under a name once those it supersedes are stopped."""
 
     adopt: TrainingJob | None
     name: str
+    superseded: tuple[TrainingJob, ...] = ()
 
 
 def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, since: float = 0.0) -> Plan:
     """Decide between adopting and creating.
 
     The newest of the generation's jobs is adopted when it is at work or Completed. When it Failed, is Abnormal or was
-    stopped, a new one is to be created under the next name.
+    stopped, a new one is to be created under the next name. Jobs of other generations that are still at work are
+    superseded then: whoever clears a task wants its work done anew, not twice at once.
 
     :param jobs: whatever the platform lists under a similar name; those of others are passed over.
     :param since: seconds since the epoch; what was created before is left from a DAG run that was deleted, and its
         result would be a stale one.
     """
-    own = sorted((job for job in jobs if identity.owns(job)), key=lambda job: identity.number(job) or 0)
-    if not own:
-        return Plan(None, identity.name)
-    newest = own[-1]
-    if is_usable(newest) and newest.created_at >= since:
-        return Plan(newest, newest.name)
-    return Plan(None, f"{identity.name}-{(identity.number(newest) or 1) + 1}")
+    numbered = [(identity.number(job) or 0, job) for job in jobs if identity.created(job)]
+    own = [(number, job) for number, job in numbered if identity.owns(job)]
+    if own:
+        _, newest = max(own, key=itemgetter(0))
+        if is_usable(newest) and newest.created_at >= since:
+            return Plan(newest, newest.name)
+    last = max((number for number, _ in numbered), default=0)
+    superseded = tuple(job for _, job in numbered if is_active(job) and not identity.owns(job))
+    return Plan(None, f"{identity.name}-{last + 1}" if last else identity.name, superseded)
 
 
 def is_usable(job: TrainingJob) -> bool:

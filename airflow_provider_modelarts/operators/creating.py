@@ -155,7 +155,7 @@ class CreatesTrainingJob(ModelArtsOperator):
             acquire_job(
                 body,
                 identity,
-                since=self._may_have_created_since(context, identity),
+                since=_may_have_created_since(context),
                 remembered_id=remembered if isinstance(remembered, str) else None,
             )
         )
@@ -171,17 +171,6 @@ class CreatesTrainingJob(ModelArtsOperator):
         self.log.info("%s training job %s (%s)", "Adopted" if acquired.adopted else "Created", job.id, job.name)
         return acquired
 
-    def _may_have_created_since(self, context: Context, identity: TaskIdentity) -> float:
-        """Return since when this task can have created a job, in seconds since the epoch.
-
-        A retry may have at any time. A first try can have too, since Airflow 3 may execute a try twice when a task
-        resumes before its scheduler has seen it defer; but not before its DAG run began.
-        """
-        ti, began = context["ti"], context["dag_run"].start_date
-        if began is None or ti.try_number > identity.generation + 1:  # a generation is as many as were tried before it
-            return 0.0
-        return float(began.timestamp()) - _CLOCKS_DIFFER
-
     def _identity(self, context: Context) -> TaskIdentity:
         from airflow_provider_modelarts.core.job_names import TaskIdentity
 
@@ -192,8 +181,7 @@ class CreatesTrainingJob(ModelArtsOperator):
             task_id=ti.task_id,
             run_id=ti.run_id,
             map_index=-1 if ti.map_index is None else ti.map_index,
-            # clearing raises max_tries, a retry does not; it may be less if retries were added to the DAG since
-            generation=max(0, (ti.max_tries or 0) - (self.retries or 0)),
+            generation=ti.max_tries or 0,  # clearing sets it anew; neither a retry nor an edit of the DAG does
         )
 
     def _wait(self, context: Context, training_job_id: str) -> dict[str, JSON]:
@@ -265,3 +253,15 @@ class CreatesTrainingJob(ModelArtsOperator):
             self.stop_job()
         except ModelArtsError as error:
             self.log.warning("Training job %s could not be stopped, and may go on: %s", self._job_id or "", error)
+
+
+def _may_have_created_since(context: Context) -> float:
+    """Return since when a task can have created a job, in seconds since the epoch.
+
+    A retry may have at any time. A first try can have too, since Airflow 3 may execute a try twice when a task resumes
+    before its scheduler has seen it defer; but not before its DAG run began.
+    """
+    began = context["dag_run"].start_date
+    if began is None or context["ti"].try_number > 1:
+        return 0.0
+    return float(began.timestamp()) - _CLOCKS_DIFFER

@@ -159,25 +159,24 @@ def test_job_that_the_task_has_stored_is_adopted_whatever_the_clocks_say():
     assert acquire(platform, f"id-of-{ME.name}", since=1.0).adopted
 
 
-def test_cleared_task_stops_what_its_earlier_generations_left_at_work():
+def test_cleared_task_stops_what_it_left_at_work():
     """Clearing means anew, not twice at once: of one task instance, only the newest job is at work."""
-    before = [replace(ME, generation=generation) for generation in (0, 1)]
     platform = Platform(
-        *(job(each.name, "Running", description=each.mark) for each in before),
-        job(f"{before[0].name}-2", "Failed", description=before[0].mark),
+        job(ME.name, "Running"),
+        job(f"{ME.name}-2", "Failed"),
+        job(f"{ME.name}-3", "Pending", description=replace(ME, generation=3).mark),
         job("somebody-elses", "Running", description="mine"),
     )
-    cleared = replace(ME, generation=2)
 
-    acquired = acquire(platform, identity=cleared)
+    acquired = acquire(platform, identity=replace(ME, generation=5))
 
-    assert platform.created == [acquired.job.name] == [cleared.name]
+    assert platform.created == [acquired.job.name] == [f"{ME.name}-4"]
     assert platform.phases() == {
-        before[0].name: "Terminating",
-        before[1].name: "Terminating",
-        f"{before[0].name}-2": "Failed",
+        ME.name: "Terminating",
+        f"{ME.name}-2": "Failed",
+        f"{ME.name}-3": "Terminating",
         "somebody-elses": "Running",
-        cleared.name: "Creating",
+        f"{ME.name}-4": "Creating",
     }
 
 
@@ -224,10 +223,9 @@ def test_remembered_job_that_is_gone_is_created_anew():
 
 def test_remembered_job_of_another_generation_is_not_adopted():
     """Clearing a task begins anew, whatever the store still says."""
-    other = job("somebody-elses", "Completed", description="[airflow 000000000000]")
-    platform = Platform(other)
+    platform = Platform(job(ME.name, "Completed", description=replace(ME, generation=1).mark))
 
-    assert not acquire(platform, "id-of-somebody-elses").adopted
+    assert not acquire(platform, f"id-of-{ME.name}").adopted
 
 
 def test_job_of_somebody_else_is_not_adopted():

@@ -206,13 +206,27 @@ def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
     assert [job.id for job in jobs()] == [first.value["training_job_id"]] == [again.value["training_job_id"]]
 
 
-def test_retries_that_were_added_meanwhile_cost_no_second_job(cloud, body):
+@pytest.mark.parametrize(("before", "since"), [(0, 3), (3, 1), (3, 0)])
+def test_retries_that_were_edited_meanwhile_cost_no_second_job(cloud, body, before, since):
     """Somebody edits the DAG between two tries: the job of the first is found all the same."""
-    first = train(body(), retries=0)
+    first = train(body(sleep=30), TaskInstance(max_tries=before), retries=before, wait_for_completion=False)
 
-    second = train(body(), first.ti.next_try(), retries=3)
+    second = train(body(sleep=30), first.ti.next_try(), retries=since, wait_for_completion=False)
 
     assert second.value["training_job_id"] == first.value["training_job_id"]
+    assert [job.phase_text for job in jobs()] == ["Running"]
+
+
+def test_retries_that_were_edited_after_a_clear_revive_no_old_job(cloud, body):
+    """The retry of a cleared task goes on with what the clear began, and not with what there was before it."""
+    train(body(), TaskInstance(max_tries=1), retries=1)
+    cleared = TaskInstance(try_number=2, max_tries=2)
+    begun = train(body(sleep=0.5), cleared, retries=1, wait_for_completion=False)
+
+    retried = train(body(sleep=0.5), cleared.next_try(), retries=3)
+
+    assert retried.value["training_job_id"] == begun.value["training_job_id"]
+    assert len(jobs()) == 2
 
 
 def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
