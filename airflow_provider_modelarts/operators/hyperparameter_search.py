@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
 from airflow_provider_modelarts.operators.best_trial import CHOICE_FIELDS, ChoosesBestTrial
 from airflow_provider_modelarts.operators.creating import CREATION_FIELDS, CreatesTrainingJob
+from airflow_provider_modelarts.task_exceptions import ModelArtsBestTrialError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,10 +113,21 @@ class ModelArtsHyperparameterSearchOperator(CreatesTrainingJob, ChoosesBestTrial
         )
 
     def result(self, context: Context, summary: dict[str, JSON]) -> dict[str, JSON]:
-        """Stop what still runs of a search that has reached its goal, and return the config of the best trial."""
+        """Return the config of the best trial, and stop what still runs of a search that has reached its goal.
+
+        In this order: a retry takes up the search after a call that failed, and cannot take up one that was stopped.
+        """
+        try:
+            config = self.choose(context, str(summary["training_job_id"]))
+        except (AirflowSkipException, ModelArtsBestTrialError):
+            self._stop_at_goal()
+            raise
+        self._stop_at_goal()
+        return config
+
+    def _stop_at_goal(self) -> None:
         if self.stop_when is not None:
-            self.stop_job()
-        return self.choose(context, str(summary["training_job_id"]))
+            self._give_up()
 
     def _policy(self) -> WaitPolicy:
         from airflow_provider_modelarts.core.progress import read_policy
