@@ -18,6 +18,8 @@ from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, M
 def read_body(body: object) -> dict[str, JSON]:
     """Return a copy of a job body, from a mapping or from JSON text.
 
+    Values of parameters become text again: templates that render to native types have made numbers and flags of them.
+
     :raises ModelArtsConfigurationError: when it is none, or a part of it has the wrong shape.
     """
     copied = copy.deepcopy(dict(mapping("body", body)))
@@ -25,9 +27,12 @@ def read_body(body: object) -> dict[str, JSON]:
     try:
         metadata = as_object(job.setdefault("metadata", {}), "body.metadata")
         algorithm = as_object(job.setdefault("algorithm", {}), "body.algorithm")
-        as_list(algorithm.get("parameters") or [], "body.algorithm.parameters")
+        parameters = as_list(algorithm.get("parameters") or [], "body.algorithm.parameters")
     except ModelArtsProtocolError as error:
         raise ModelArtsConfigurationError(str(error)) from error
+    for entry in parameters:
+        if isinstance(entry, dict) and entry.get("value") is not None:
+            _set(entry, entry["value"])
     job.setdefault("kind", "job")
     job["metadata"] = metadata
     return job
@@ -44,13 +49,15 @@ def with_hyperparameters(body: Mapping[str, JSON], hyperparameters: Mapping[str,
     parameters = as_list(algorithm.get("parameters") or [], "body.algorithm.parameters")
     by_name = {text(child(entry, "name")): entry for entry in parameters if isinstance(entry, dict)}
     for name, value in hyperparameters.items():
-        entry = by_name.get(name)
-        if entry is None:
-            parameters.append({"name": name, "value": parameter_text(name, value)})
-        else:
-            entry["value"] = parameter_text(name, value, text(child(entry, "constraint", "type")))
+        if name not in by_name:
+            parameters.append(by_name.setdefault(name, {"name": name}))
+        _set(by_name[name], value)
     algorithm["parameters"] = parameters
     return job
+
+
+def _set(entry: dict[str, JSON], value: object) -> None:
+    entry["value"] = parameter_text(text(entry.get("name")), value, text(child(entry, "constraint", "type")))
 
 
 def parameter_text(name: str, value: object, constraint_type: str = "") -> str:

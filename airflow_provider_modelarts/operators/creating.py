@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
-from airflow_provider_modelarts.operators.base import ModelArtsOperator
+from airflow_provider_modelarts.operators.job_body import TakesJobBody
 from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError, as_task_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
@@ -32,7 +33,7 @@ _CLOCKS_DIFFER = 300.0  # seconds, between Airflow's and the platform's at the m
 _TRIGGER_GONE = "__fail__"  # the method that Airflow resumes with when a trigger timed out or broke
 
 
-class CreatesTrainingJob(ModelArtsOperator):
+class CreatesTrainingJob(TakesJobBody):
     """Creates a training job and waits for it.
 
     A job costs money. Its name is derived from DAG, task, run and map index, so that a retry of the task adopts what
@@ -41,47 +42,28 @@ class CreatesTrainingJob(ModelArtsOperator):
 
     XCom ``training_job_id`` is there before the waiting begins.
 
-    :param body: of CreateTrainingJob: a mapping, JSON text, or the name of a ``.json`` file beside the DAG; its name is
-        replaced. (templated)
-    :param hyperparameters: values to put into ``algorithm.parameters`` of the body, such as the config of the best
-        trial; a mapping or JSON text. (templated)
     :param wait_for_completion: wait for the end of the job; else return after creating it.
     :param poll_interval: seconds between two looks. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     """
 
-    template_ext: Sequence[str] = (".json",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"body": "json", "hyperparameters": "json"}
     ui_color = "#d4e4f7"
 
     def __init__(
         self,
         *,
-        body: Mapping[str, Any] | str,
-        hyperparameters: Mapping[str, Any] | str | None = None,
         wait_for_completion: bool = True,
         poll_interval: float | str = 30,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.body = body
-        self.hyperparameters = hyperparameters
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self._job_id: str | None = None
         self._creating: TaskIdentity | None = None
         self._killed = False
-
-    def job_body(self) -> dict[str, JSON]:
-        """Return the body to send; all arguments are checked on the way, before anything is sent."""
-        from airflow_provider_modelarts.core import coerce
-        from airflow_provider_modelarts.core.job_bodies import read_body, with_hyperparameters
-
-        self._interval()
-        hyperparameters = coerce.optional(coerce.mapping, "hyperparameters", self.hyperparameters)
-        return with_hyperparameters(read_body(self.body), hyperparameters or {})
 
     def make_watch(self, training_job_id: str) -> Watch:
         """Return what looks at the job."""
@@ -129,7 +111,7 @@ class CreatesTrainingJob(ModelArtsOperator):
                 self._give_up()
                 raise AirflowTaskTimeout(message)
             case {"status": "error", "error": dict() as error}:
-                with as_task_errors():
+                with self._errors():
                     raise error_from_dict(error)
         raise ModelArtsProtocolError("the trigger ended without an outcome")
 
@@ -147,6 +129,7 @@ class CreatesTrainingJob(ModelArtsOperator):
     def _acquire(self, context: Context) -> Acquired:
         from airflow_provider_modelarts.core.creation import acquire_job
 
+        self._interval()
         body, identity, ti = self.job_body(), self._identity(context), context["ti"]
         store = context.get("task_state_store")  # from Airflow 3.3 on; below, the job's name is the memory
         remembered = store.get(JOB_ID_KEY) if store else None
@@ -169,6 +152,8 @@ class CreatesTrainingJob(ModelArtsOperator):
         ti.xcom_push(key=JOB_ID_KEY, value=job.id)
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
         self.log.info("%s training job %s (%s)", "Adopted" if acquired.adopted else "Created", job.id, job.name)
+        if self.hyperparameters and not acquired.adopted:
+            self.log.info("Its hyperparameters are %s", self.hyperparameters)
         return acquired
 
     def _identity(self, context: Context) -> TaskIdentity:
@@ -196,14 +181,29 @@ class CreatesTrainingJob(ModelArtsOperator):
             glance = self._look(watch)
         if glance.state is State.FAILED:
             raise self._failure(glance.message)
+        self.log.info(glance.message)
         return self.result(context, glance.summary)
 
     def _look(self, watch: Watch) -> Glance:
-        with as_task_errors():
+        with self._errors():
             glance = self.hook.run(watch.look(time.time))
         if glance.news:
             self.log.info(glance.news)
         return glance
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn the error of a call into the task's, and say what becomes of the job."""
+        from airflow_provider_modelarts.exceptions import ModelArtsError
+
+        with as_task_errors():
+            try:
+                yield
+            except ModelArtsError:
+                self.log.warning(
+                    "Training job %s may go on. A retry takes it up; clearing the task stops it", self._job_id
+                )
+                raise
 
     def _defer(self, training_job_id: str) -> None:
         limit = self.execution_timeout

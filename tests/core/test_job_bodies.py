@@ -83,6 +83,22 @@ def test_read_body_with_blank_parameters(parameters):
     assert read_body({"algorithm": {"parameters": parameters}})["algorithm"]["parameters"] == parameters
 
 
+@pytest.mark.parametrize(
+    ("value", "written"), [(0.1, "0.1"), (1000, "1000"), (True, "True"), ("0.10", "0.10"), (None, None)]
+)
+def test_read_body_makes_text_of_values(value, written):
+    """Airflow renders them to native types in a DAG with render_template_as_native_obj; the platform wants text."""
+    body = {"algorithm": {"parameters": [{"name": "x", "value": value}, {"name": "empty"}]}}
+
+    assert read_body(body)["algorithm"]["parameters"] == [{"name": "x", "value": written}, {"name": "empty"}]
+
+
+def test_read_body_refuses_values_that_have_no_text():
+    """A list would become something else than what was written."""
+    with pytest.raises(ModelArtsConfigurationError, match="hyperparameter 'x' must be text"):
+        read_body({"algorithm": {"parameters": [{"name": "x", "value": [1, 2]}]}})
+
+
 def test_hyperparameters_replace_values():
     """A value is replaced where its name is, and nothing else of the body changes."""
     body = body_with(parameter("data", "obs://b/d/"), parameter("lr", "0.1", "Float"), parameter("batch", "32"))

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
-from task_runs import TaskInstance, run_task
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset
+from task_runs import TaskInstance, context_of, run_task
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import (
+    ModelArtsBestTrialOperator,
     ModelArtsHyperparameterSearchOperator,
     ModelArtsTrainingJobOperator,
 )
@@ -37,7 +38,8 @@ def search(body, ti=None, **arguments):
         "algorithm": {"name": "tpe_search", "num_samples": 4, "seed": 1},
         **arguments,
     }
-    return run_task(lambda: ModelArtsHyperparameterSearchOperator(task_id="search", body=body, **arguments), ti)
+    operator = arguments.pop("operator", ModelArtsHyperparameterSearchOperator)
+    return run_task(lambda: operator(task_id="search", body=body, **arguments), ti)
 
 
 def jobs():
@@ -77,6 +79,56 @@ def test_failed_job_tells_why_and_may_be_retried(cloud, body, deferrable):
     assert not isinstance(run.error, AirflowFailException)
     assert run.ti.xcom["training_job_id"] in run.message
     assert run.message.splitlines()[-2:] == ["worker-0: acc: 0.800000", "worker-0: out of memory: gpu0"]
+
+
+def test_hyperparameters_of_a_skipped_task_are_an_error(cloud, body):
+    """Its output is None: training with the body's own values would look like success."""
+    with DAG("dag", schedule=None):
+        best = ModelArtsBestTrialOperator(task_id="best", training_job_id="job")
+        operator = ModelArtsTrainingJobOperator(task_id="train", body=body(), hyperparameters=best.output)
+    operator.hyperparameters = None  # what Airflow resolves that to
+
+    with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters are empty"):
+        operator.execute(context_of(TaskInstance()))
+
+    assert cloud.requests == []
+
+
+def test_hyperparameters_that_are_an_empty_mapping_are_none(cloud, body):
+    """That is how a template says it on purpose."""
+    assert train(body(), hyperparameters="{}").state == "success"
+
+
+def test_value_in_a_body_that_ends_like_a_file_is_a_value(tmp_path, body):
+    """Also if there is a file of that name beside the DAG; as the whole argument it is the file."""
+    (tmp_path / "config.json").write_text('{"algorithm": {"boot_file": "{{ 1 + 1 }}"}}')
+    with DAG("dag", schedule=None) as dag:
+        value = ModelArtsTrainingJobOperator(task_id="value", body=body(config="config.json"))
+        file = ModelArtsTrainingJobOperator(
+            task_id="file", body="config.json", hyperparameters={"coco": "coco/train.json"}
+        )
+    dag.fileloc = str(tmp_path / "dag.py")
+    for operator in (value, file):
+        operator.render_template_fields({})
+
+    assert value.job_body() == ModelArtsTrainingJobOperator(task_id="t", body=body(config="config.json")).job_body()
+    assert file.job_body()["algorithm"] == {
+        "boot_file": "2",
+        "parameters": [{"name": "coco", "value": "coco/train.json"}],
+    }
+
+
+@WAYS
+def test_call_that_fails_while_waiting_says_that_the_job_goes_on(cloud, connect, body, task_log, deferrable):
+    """Who gives no retries must know what is still paid for."""
+    connect(cloud, retry_seconds=0)
+    job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
+    cloud.answer_next(job_id, method="GET", status=503, after=deferrable)
+
+    run = train(body(sleep=30), TaskInstance(), deferrable=deferrable)
+
+    assert run.state == "failed"
+    assert f"Training job {job_id} may go on. A retry takes it up; clearing the task stops it" in task_log()
 
 
 def test_job_id_is_pushed_before_the_waiting(cloud, body):
@@ -154,6 +206,37 @@ def test_search_stops_when_its_goal_is_reached(cloud, body, deferrable):
     assert run.ti.xcom["best_trial"]["value"] >= 0.4
 
 
+def test_call_that_fails_after_the_goal_costs_no_second_search(cloud, connect, body):
+    """The retry takes up the search, which therefore must not be stopped before its trials are read."""
+
+    class FailsOnce(ModelArtsHyperparameterSearchOperator):
+        def choose(self, context, training_job_id):
+            if context["ti"].try_number == 1:
+                cloud.answer_next(training_job_id, method="GET", status=503)
+            return super().choose(context, training_job_id)
+
+    connect(cloud, retry_seconds=0)
+    searching = {"operator": FailsOnce, "stop_when": 0.0, "algorithm": {"name": "tpe_search", "num_samples": 50}}
+    first = search(body(sleep=0.1), TaskInstance(max_tries=1), **searching)
+    second = search(body(sleep=0.1), first.ti.next_try(), **searching)
+
+    assert (first.state, second.state) == ("failed", "success"), second.message
+    assert [ended(job.id).phase_text for job in jobs()] == ["Terminated"]
+
+
+def test_search_without_a_winner_is_stopped_at_its_goal(cloud, body):
+    """The task is skipped, and nobody needs what still runs."""
+    run = search(
+        body(sleep=0.1),
+        stop_when=0.0,
+        only_if_better_than=2.0,
+        algorithm={"name": "tpe_search", "num_samples": 50},
+    )
+
+    assert run.state == "skipped"
+    assert [ended(job.id).phase_text for job in jobs()] == ["Terminated"]
+
+
 def test_search_with_a_failing_trial_is_stopped(cloud, body):
     """A search that the task gave up does not go on at the user's cost."""
     run = search(body(fail="always"), algorithm={"name": "tpe_search", "num_samples": 50})
@@ -195,6 +278,8 @@ BAD = {
     "unknown algorithm": ({"algorithm": {"name": "guess", "num_samples": 3}}, "algorithm.name must be one of"),
     "empty range": ({"search_space": {"learning_rate": {"min": 1, "max": 1}}}, "min 1.0 must be below max 1.0"),
     "list for a value": ({"hyperparameters": {"layers": [1, 2]}}, "hyperparameter 'layers' must be"),
+    "hyperparameters of a task that pushed nothing": ({"hyperparameters": "None"}, "hyperparameters are empty"),
+    "hyperparameters that rendered to nothing": ({"hyperparameters": ""}, "hyperparameters are empty"),
     "bad interval": ({"poll_interval": "often"}, "poll_interval must be a number"),
     "no interval": ({"poll_interval": 0}, "poll_interval must be above 0 seconds, not 0"),
     "bad bar": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),
