@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 JOB_ID_KEY = "training_job_id"
 CREATION_FIELDS = ("modelarts_conn_id", "region", "project_id", "body", "hyperparameters", "poll_interval")
 
-#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
-_BACKSTOP = timedelta(minutes=5)
 _CLOCKS_DIFFER = 300.0  # seconds, between Airflow's and the platform's at the most
 _TRIGGER_GONE = "__fail__"  # the method that Airflow resumes with when a trigger timed out or broke
 
@@ -206,19 +203,16 @@ class CreatesTrainingJob(TakesJobBody):
                 raise
 
     def _defer(self, training_job_id: str) -> None:
+        from airflow_provider_modelarts.triggers.handover import hand_over
+
         limit = self.execution_timeout
-        self.defer(
-            trigger=self.make_trigger(
-                training_job_id=training_job_id,
-                modelarts_conn_id=self.modelarts_conn_id,
-                region=self.region,
-                project_id=self.project_id,
-                poll_interval=self._interval(),
-                deadline=time.time() + limit.total_seconds() if limit else None,
-                stop_on_kill=True,
-            ),
-            method_name="execute_complete",
-            timeout=limit + _BACKSTOP if limit else None,
+        hand_over(
+            self,
+            self.make_trigger,
+            seconds=limit.total_seconds() if limit else None,
+            training_job_id=training_job_id,
+            poll_interval=self._interval(),
+            stop_on_kill=True,
         )
 
     def _interval(self) -> float:

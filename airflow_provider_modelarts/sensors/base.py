@@ -6,7 +6,6 @@ import math
 import time
 from abc import abstractmethod
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_modelarts.core.watch import Watch
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
-
-#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
-_BACKSTOP = timedelta(minutes=5)
 
 
 class ModelArtsSensor(BaseSensorOperator):
@@ -142,19 +138,15 @@ class ModelArtsSensor(BaseSensorOperator):
         return self._make_watch()
 
     def _defer(self) -> None:
-        limit = min(self.timeout, self._execution_seconds())
-        self.defer(
-            trigger=self._make_trigger(
-                training_job_id=self.training_job_id,
-                modelarts_conn_id=self.modelarts_conn_id,
-                region=self.region,
-                project_id=self.project_id,
-                poll_interval=self.poke_interval,
-                deadline=time.time() + limit,
-                ignore_errors=self.silent_fail,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=limit) + _BACKSTOP,
+        from airflow_provider_modelarts.triggers.handover import hand_over
+
+        hand_over(
+            self,
+            self._make_trigger,
+            seconds=min(self.timeout, self._execution_seconds()),
+            training_job_id=self.training_job_id,
+            poll_interval=self.poke_interval,
+            ignore_errors=self.silent_fail,
         )
 
     def _execution_seconds(self) -> float:
