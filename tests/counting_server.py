@@ -17,29 +17,31 @@ REFUSAL = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold ha
 class Counted:
     """What was counted.
 
-    :param refused: which requests, counted from 0, are refused with 429, to come again after a second.
-    :param seconds: how long each answer takes.
+    :param refused: which requests, counted from 0, are refused with 429.
+    :param pause: seconds after which those are to come again.
+    :param may_answer: cleared, it holds all answers up.
     """
 
     url: str = ""
     refused: set[int] = field(default_factory=set)
-    seconds: float = 0.0
+    pause: int = 0
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     connections: set[object] = field(default_factory=set)
     most_at_once: int = 0
-    arrivals: list[float] = field(default_factory=list)
+    arrivals: int = 0
     at_once: int = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request for a job."""
-        number = len(self.arrivals)
+        number = self.arrivals
         self.connections.add(request.transport)
-        self.arrivals.append(asyncio.get_running_loop().time())
+        self.arrivals += 1
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(self.seconds)
+        await self.may_answer.wait()
         self.at_once -= 1
         if number in self.refused:
-            return web.json_response(REFUSAL, status=429, headers={"Retry-After": "1"})
+            return web.json_response(REFUSAL, status=429, headers={"Retry-After": str(self.pause)})
         return web.json_response(JOB)
 
     @property
@@ -52,6 +54,7 @@ class Counted:
 async def counting() -> AsyncIterator[Counted]:
     """Serve on the running event loop."""
     counted = Counted()
+    counted.may_answer.set()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", counted.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

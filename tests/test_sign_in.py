@@ -10,8 +10,9 @@ import pytest
 
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.core import wallet
 from airflow_provider_modelarts.core.retry import RetryPolicy
-from airflow_provider_modelarts.core.sign_in import MetadataLogin
+from airflow_provider_modelarts.core.sign_in import Issued, MetadataLogin
 from airflow_provider_modelarts.core.signing import AccessKey
 from airflow_provider_modelarts.emulator.iam import DEMO_USER
 from airflow_provider_modelarts.exceptions import (
@@ -28,6 +29,7 @@ class Sync:
     """The synchronous client, for some calls one after another."""
 
     def __init__(self, settings, **options):
+        self.settings = settings
         self._client = ModelArtsClient(settings, **options)
 
     def get(self, job_id):
@@ -42,7 +44,7 @@ class Async:
         async def later(function, *arguments):
             return function(*arguments)
 
-        self._settings = settings
+        self.settings = settings
         self._options = {
             "reload": (lambda: later(reload)) if reload else None,
             "on_secret": (lambda secret: later(on_secret, secret)) if on_secret else None,
@@ -52,7 +54,7 @@ class Async:
         """Return the id of a job that was read."""
 
         async def call():
-            async with AsyncModelArtsClient(self._settings, **self._options) as client:
+            async with AsyncModelArtsClient(self.settings, **self._options) as client:
                 return (await client.get_training_job(job_id)).id
 
         return asyncio.run(call())
@@ -63,7 +65,7 @@ def _client_for(request, modelarts_emulator):
     """Returns a function that makes a client for a way to sign in."""
 
     def client_for(
-        sign_in, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 2.0), **options
+        sign_in, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
     ):
         settings = modelarts_emulator.settings()
         settings = dataclasses.replace(settings, sign_in=sign_in, iam_endpoint=iam_endpoint, retry=retry)
@@ -104,16 +106,17 @@ def test_one_sign_in_serves_many_calls(modelarts_emulator, client_for, job_id, w
 
 @WAYS
 def test_credential_is_renewed_before_it_ends(modelarts_emulator, client_for, job_id, way, path):
-    """After three quarters of its time, while the old one would still be good."""
+    """With the first call after three quarters of its time. Both bounds hold on the slowest machine."""
     modelarts_emulator.iam.lifetime = 0.8
     client = client_for(way(modelarts_emulator))
+    before = time.time()
     client.get(job_id)
-    began = time.monotonic()
+    obtained = last = began = time.time()
     while requests_to(modelarts_emulator, path) == 1:
+        last, began = began, time.time()
         client.get(job_id)
 
-    assert 0.5 < time.monotonic() - began < 0.8
-    assert client.get(job_id) == job_id
+    assert last - obtained < 0.6 <= time.time() - before
 
 
 @WAYS
@@ -146,16 +149,14 @@ def test_new_credential_that_is_refused_too_fails(modelarts_emulator, client_for
 @WAYS
 def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator, client_for, job_id, way, path):
     """IAM may be down for a while: what is still good is still used."""
-    modelarts_emulator.iam.lifetime = 2.0
     client = client_for(way(modelarts_emulator), retry=RetryPolicy(total=0))
     client.get(job_id)
+    now, settings = time.time(), client.settings
+    wallet.keep(settings, Issued(wallet.fresh(settings, None, now), renew_at=now, expires_at=now + 3600))
     modelarts_emulator.answer_next(path, status=500, body=b"{}", times=10_000)
-    began = time.monotonic()
-    while requests_to(modelarts_emulator, path) == 1:
-        client.get(job_id)
 
-    assert time.monotonic() - began < 2.0
     assert client.get(job_id) == job_id
+    assert requests_to(modelarts_emulator, path) == 2
 
 
 @WAYS

@@ -46,7 +46,7 @@ time.sleep(600)
 STUBBORN_SCRIPT = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITING_SCRIPT}"
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Return what a condition returns, as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -150,10 +150,14 @@ class Bench:
         page = get_trials(self.emulator, job_id)
         return column(page, "status") if page["total"] else []
 
-    def waiting(self, count: int = 1) -> list[int]:
-        """Return the processes of so many scripts that wait, and of their children, once they do."""
+    def waiting(self, count: int = 1, search_id: str = "") -> list[int]:
+        """Return the processes of so many scripts that wait, and of their children, once they do.
+
+        :param search_id: of the search whose trials they are; the emulator then knows that they run, and guards them.
+        """
         out = self.emulator.root / "bucket" / "out"
         found = until(lambda: len(paths := list(out.glob("*.pids"))) >= count and paths)
+        until(lambda: not search_id or "PENDING" not in self.statuses(search_id))
         return [pid for path in found for pid in (int(path.stem), int(path.read_text()))]
 
 

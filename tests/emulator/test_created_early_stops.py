@@ -72,7 +72,7 @@ def test_trial_that_will_not_end_is_killed(bench):
     """Only its own processes are dead."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.search_body(samples=2))
-    processes = bench.waiting(2)
+    processes = bench.waiting(2, job_id)
     row = bench.rows(job_id)[0]
     early_stop(bench, job_id, row["trial_id"])
     until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING"])

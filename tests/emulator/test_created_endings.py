@@ -140,7 +140,7 @@ def test_stopped_search_starts_no_more_trials(bench):
     """What had ended stays TERMINATED, and what ran has no end of its own."""
     bench.write(ONE_ENDS_SCRIPT)
     job_id = bench.create(bench.search_body(samples=20))
-    processes = bench.waiting(2)
+    processes = bench.waiting(2, job_id)
     bench.stop(job_id)
 
     assert bench.ended(job_id)["status"]["phase"] == "Terminated"

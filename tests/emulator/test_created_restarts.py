@@ -141,7 +141,7 @@ def test_search_that_was_running_has_failed(tmp_path):
     """Its trials are there, with what they had reported."""
     with serving(tmp_path, WAITING_SCRIPT) as bench:
         job_id = bench.create(bench.search_body(samples=20))
-        bench.waiting(2)
+        bench.waiting(2, job_id)
     with serving(tmp_path) as bench:
         assert get_job(bench.emulator, job_id)["status"]["phase"] == "Failed"
         assert [(row["status"], row["acc"]) for row in bench.rows(job_id)] == [("RUNNING", "0.5")] * 2
@@ -164,9 +164,9 @@ def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
     with process_serving(tmp_path) as (process, bench):
         bench.write(WAITING_SCRIPT)
         job_id = bench.create(bench.search_body(samples=20))
-        processes = bench.waiting(2)
+        processes = bench.waiting(2, job_id)
         process.send_signal(signal_number)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     until(lambda: not any(map(lives, processes)))
     with serving(tmp_path) as bench:

@@ -213,7 +213,7 @@ def test_trials_are_listed_as_they_start(modelarts_emulator_factory, tmp_path, a
         bench = Bench(emulator)
         path = bench.write(script)
         job_id = bench.create(bench.search_body(samples=5))
-        until(lambda: [row["acc"] for row in bench.rows(job_id)] == ["0.5"] * at_once)
+        until(lambda: [(row["acc"], row["status"]) for row in bench.rows(job_id)] == [("0.5", "RUNNING")] * at_once)
         early = bench.rows(job_id)
         path.with_name("go").touch()
         bench.ended(job_id)

@@ -137,7 +137,7 @@ def test_slow_fault_takes_as_long_as_the_test_says(modelarts_emulator_factory, f
 
 def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory):
     """A dozen writes, spread over the time; what a reader gets at once depends on the machine."""
-    with modelarts_emulator_factory(fault_seconds=0.36) as emulator:
+    with modelarts_emulator_factory(fault_seconds=1.2) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
         emulator.answer_next(PROJECTS, fault="slow bytes", after=1)
         connection = ask(emulator)
@@ -146,7 +146,7 @@ def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory)
         connection.close()
 
     assert b"".join(pieces) == whole
-    assert 3 <= len(pieces) <= 12
+    assert 2 <= len(pieces) <= 12
 
 
 UNPACKED = {"broken gzip": zlib.error, "cut gzip": EOFError}

@@ -76,7 +76,7 @@ def send_raw(
     emulator: Emulator, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | str = b""
 ) -> Answer:
     """Send a request word by word."""
-    connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=60)
     try:
         connection.request(method, target, body=body or None, headers=dict(headers or {}))
         response = connection.getresponse()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-# Prints its metric as training scripts do; --sleep and --fail make it slow or break it.
+# Prints its metric as training scripts do; --sleep and --fail make it slow or break it, --gate is a file it waits for.
 SCRIPT = """
 import argparse, json, pathlib, sys, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--learning_rate", type=float)
 parser.add_argument("--sleep", type=float, default=0)
+parser.add_argument("--gate", type=pathlib.Path)
 parser.add_argument("--fail", default="")
 parser.add_argument("--train_url", type=pathlib.Path)
 given, _ = parser.parse_known_args()
 print("acc: %.6f" % (1 - abs(given.learning_rate - 0.3)), flush=True)
 time.sleep(given.sleep)
+while given.gate and not given.gate.exists():
+    time.sleep(0.01)
 if given.train_url:
     given.train_url.mkdir(parents=True, exist_ok=True)
     (given.train_url / "arguments.json").write_text(json.dumps(sys.argv[1:]))

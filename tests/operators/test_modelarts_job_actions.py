@@ -64,7 +64,7 @@ def test_trial_is_stopped_early(bench, waiting, task_log):
     trial_id = bench.rows(waiting)[0]["trial_id"]
 
     first = act(ModelArtsStopTrialOperator, training_job_id=waiting, trial_id=trial_id)
-    bench.waiting(3)
+    bench.waiting(3, waiting)
     second = act(ModelArtsStopTrialOperator, training_job_id=waiting, trial_id=trial_id)
 
     assert (first.state, second.state) == ("success", "success")

@@ -47,7 +47,7 @@ def jobs():
     return ModelArtsHook().search_training_jobs().jobs
 
 
-def ended(training_job_id, seconds=10):
+def ended(training_job_id, seconds=60):
     """Wait for the end of a job, and return it."""
     deadline = time.monotonic() + seconds
     while not (job := ModelArtsHook().get_training_job(training_job_id)).phase.is_terminal:
