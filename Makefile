@@ -33,7 +33,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 e2e: $(INSTALLED)
 	@$(BIN)/python scripts/e2e.py
