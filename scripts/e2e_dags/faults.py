@@ -10,13 +10,13 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
 
 
-def make_dag(dag_id: str, *, seconds: int, **arguments: Any) -> None:
-    """Make a DAG with one task, whose training job sleeps for some seconds."""
+def make_dag(dag_id: str, **arguments: Any) -> None:
+    """Make a DAG with one task, whose training job goes on until it is let end."""
     body = {
         "algorithm": {
             "code_dir": "/demo-bucket/faults/",
-            "boot_file": "/demo-bucket/faults/sleep.py",
-            "parameters": [{"name": "seconds", "value": str(seconds)}],
+            "boot_file": "/demo-bucket/faults/wait.py",
+            "parameters": [{"name": "gate", "value": dag_id}],
         }
     }
     with DAG(dag_id=dag_id, schedule=None):
@@ -24,8 +24,8 @@ def make_dag(dag_id: str, *, seconds: int, **arguments: Any) -> None:
 
 
 for way, deferrable in (("sync", False), ("deferred", True)):
-    make_dag(f"end_{way}", seconds=600, deferrable=deferrable, retries=0)
-    make_dag(f"clear_{way}", seconds=20, deferrable=deferrable)
-    make_dag(f"time_out_{way}", seconds=600, deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=10))
-make_dag("kill_worker", seconds=15, deferrable=False)
-make_dag("restart_triggerer", seconds=45, deferrable=True)
+    make_dag(f"end_{way}", deferrable=deferrable, retries=0)
+    make_dag(f"clear_{way}", deferrable=deferrable)
+    make_dag(f"time_out_{way}", deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=10))
+make_dag("kill_worker", deferrable=False)
+make_dag("restart_triggerer", deferrable=True)
