@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_modelarts.async_operations import AsyncModelArtsOperations
@@ -47,6 +48,7 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
     :param settings: where and as whom to call.
     :param reload: returns the settings as they are now; asked once when the platform refuses the key or password.
     :param on_secret: is told each token and key that is obtained at run time, to mask it in logs.
+    :param is_urgent: call past the queue and the pace of the pool, and keep to no long ``Retry-After``.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         *,
         reload: Callable[[], Awaitable[Settings]] | None = None,
         on_secret: Callable[[str], Awaitable[None]] | None = None,
+        is_urgent: bool = False,
     ) -> None:
         self.settings = settings
+        self._is_urgent = is_urgent
         self._reload = reload
         self._on_secret = on_secret
         self._outside = Outside(time.time, random.random)
@@ -64,6 +68,9 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
 
     async def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""
+        if self._is_urgent:
+            hurried = replace(self.settings, retry=self.settings.retry.in_a_hurry())
+            return await self._drive(exchange(request, hurried, self._outside))
         async with self._pool.turn():
             return await self._drive(exchange(request, self.settings, self._outside))
 

@@ -112,17 +112,22 @@ async def refused_for_an_hour(server):
         call.cancel()
 
 
+async def until_it_must_wait(client):
+    """Let a client call until a call does not get through."""
+    with pytest.raises(TimeoutError):
+        for _ in range(1000):
+            async with asyncio.timeout(0.5):
+                await client.get_training_job("job")
+
+
 def test_refusal_slows_down_all_who_call_alike():
     """One was told to come again later: so are those who share its limit. They get through until that is heard."""
 
     async def measure():
         async with counting() as server, clients(server, 1) as (other,), refused_for_an_hour(server):
-            for _ in range(1000):
-                async with asyncio.timeout(0.5):
-                    await other.get_training_job("job")
+            await until_it_must_wait(other)
 
-    with pytest.raises(TimeoutError):
-        asyncio.run(measure())
+    asyncio.run(measure())
 
 
 def test_refusal_slows_down_nobody_else():
@@ -170,3 +175,33 @@ def test_call_that_is_cancelled_gives_its_turn_away():
             return await asyncio.wait_for(waiting, 60)
 
     assert asyncio.run(measure()).id == "job"
+
+
+def test_urgent_call_goes_past_calls_that_hang():
+    """All turns are taken by calls that get no answer: a job can still be stopped."""
+
+    async def measure():
+        async with counting() as server, clients(server, MOST_CALLS) as some:
+            server.may_answer.clear()
+            stuck = asyncio.create_task(all_call(some))
+            await until(lambda: server.arrivals == MOST_CALLS)
+            async with AsyncModelArtsClient(settings(server), is_urgent=True) as urgent:
+                stopping = asyncio.create_task(urgent.stop_training_job("job"))
+                await until(lambda: server.arrivals == MOST_CALLS + 1)
+                server.may_answer.set()
+                await stuck
+                return await stopping
+
+    assert asyncio.run(measure())
+
+
+def test_urgent_call_goes_past_a_pause():
+    """All who call alike are to come again after an hour."""
+
+    async def measure():
+        async with counting() as server, clients(server, 1) as (other,), refused_for_an_hour(server):
+            await until_it_must_wait(other)
+            async with AsyncModelArtsClient(settings(server), is_urgent=True) as urgent, asyncio.timeout(60):
+                return await urgent.stop_training_job("job")
+
+    assert asyncio.run(measure())

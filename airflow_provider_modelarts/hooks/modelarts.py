@@ -59,10 +59,12 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         """Return the client. It is made once, and keeps its connections alive."""
         return self._client
 
-    async def get_async_conn(self) -> AsyncModelArtsClient:
+    async def get_async_conn(self, *, is_urgent: bool = False) -> AsyncModelArtsClient:
         """Return a new asynchronous client; close it, or use it in an ``async with`` statement.
 
         Reads the connection without blocking the event loop, and together with all others that do at the time.
+
+        :param is_urgent: its calls wait for no others.
         """
         from airflow_provider_modelarts.async_client import AsyncModelArtsClient
         from airflow_provider_modelarts.hooks.masking import mask_secret_async
@@ -77,7 +79,7 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
             settings = await settings_of(source, self._read_settings_async, refused=settings)
             return settings
 
-        return AsyncModelArtsClient(settings, reload=reload, on_secret=mask_secret_async)
+        return AsyncModelArtsClient(settings, reload=reload, on_secret=mask_secret_async, is_urgent=is_urgent)
 
     def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""

@@ -103,12 +103,15 @@ class _ModelArtsTrigger(BaseTrigger):
         yield TriggerEvent({"training_job_id": self.training_job_id, **event})
 
     async def on_kill(self) -> None:
-        """Stop the job, if its task started it. Airflow calls this from 3.3 on, when somebody ends the task."""
+        """Stop the job, if its task started it. Airflow calls this from 3.3 on, when somebody ends the task.
+
+        It is called once, and broken off after half a minute: it cannot queue behind calls that hang or are throttled.
+        """
         from airflow_provider_modelarts.core.job_ends import stop_job
 
         if not self.stop_on_kill:
             return
-        async with await self._hook().get_async_conn() as client:
+        async with await self._hook().get_async_conn(is_urgent=True) as client:
             await client.run(stop_job(self.training_job_id))
         await self._say(logging.INFO, "Training job %s was stopped, because its task was ended", self.training_job_id)
 

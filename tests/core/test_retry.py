@@ -115,6 +115,14 @@ def test_retry_after(error, retry_after, elapsed, expected):
     assert delay(error, retry_after=retry_after, elapsed=elapsed) == expected
 
 
+@pytest.mark.parametrize(
+    ("attempt", "retry_after", "expected"), [(1, None, 1.0), (1, 1.5, 1.5), (1, 60.0, 2.0), (9, None, 2.0)]
+)
+def test_retry_in_a_hurry(attempt, retry_after, expected):
+    """Whoever breaks the call off soon cannot wait for a minute that the server asks for."""
+    assert delay(THROTTLED, attempt=attempt, retry_after=retry_after, policy=POLICY.in_a_hurry()) == expected
+
+
 def test_retry_after_does_not_make_an_error_temporary():
     """A server that asks to come back does not make a refused call worth repeating."""
     assert delay(answered(ModelArtsPermissionError, 403), retry_after=5.0) is None

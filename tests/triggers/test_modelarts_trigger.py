@@ -11,6 +11,7 @@ import time
 import pytest
 from task_runs import fire
 
+from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
 
 ARGUMENTS = {
@@ -123,6 +124,26 @@ def test_first_look_does_not_wait_beyond_the_deadline(connected):
     )
 
     assert fire(wait)["status"] == "timeout"
+
+
+def test_job_of_a_killed_task_is_stopped_in_time(connected):
+    """Airflow gives it 30 seconds; the platform asks it, and a look just before, to come again in a minute."""
+    job_id = connected.add_running_search(num_samples=2, terminated=1)
+    connected.answer_next(job_id, times=2, status=429, headers={"Retry-After": "60"}, body=b"{}")
+    wait = ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, poll_interval=0, stop_on_kill=True)
+
+    async def kill():
+        looking = asyncio.ensure_future(anext(wait.run()))
+        while not any(request.path.endswith(job_id) for request in connected.requests):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(wait.on_kill(), 10)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+    asyncio.run(kill())
+
+    assert [request.path.endswith("/actions") for request in connected.requests].count(True) == 2
+    assert ModelArtsClient(connected.settings()).get_training_job(job_id).phase in {"Terminating", "Terminated"}
 
 
 def test_line_of_log_does_not_hold_up_the_event_loop(connected):
