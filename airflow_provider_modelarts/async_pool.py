@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, declared_length, no_answer
+from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, bad_bundle, declared_length, no_answer
 from airflow_provider_modelarts.core.pace import Pace
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
@@ -171,7 +171,7 @@ def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
 
 
 def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return the trust that ``requests`` has too: its bundle, unless a path or ``REQUESTS_CA_BUNDLE`` names one."""
+    """Return the trust that ``requests`` has too: its bundle, unless a path or the environment names one."""
     import os
     import ssl
 
@@ -179,5 +179,9 @@ def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
 
     if verify is False:
         return False
-    bundle = verify if isinstance(verify, str) else os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-    return ssl.create_default_context(cafile=bundle)
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = verify if isinstance(verify, str) else named or certifi.where()
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise bad_bundle(bundle) from error

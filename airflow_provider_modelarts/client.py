@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_modelarts.core import wallet
-from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, declared_length, no_answer
+from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, bad_bundle, declared_length, no_answer
 from airflow_provider_modelarts.core.exchange import (
     Authenticate,
     Exchange,
@@ -188,6 +188,8 @@ class ModelArtsClient(ModelArtsOperations):
             return no_answer(f"{send.method} {send.url}", error, temporary=temporary)
         except exceptions.RequestException as error:
             raise _not_sendable(send, error) from None
+        except OSError as error:  # all others are wrapped
+            raise bad_bundle(way["verify"]) from error
 
     @cached_property
     def _way(self) -> Callable[[str, bool], Any]:
@@ -195,7 +197,8 @@ class ModelArtsClient(ModelArtsOperations):
 
         def way(host: str, is_direct: bool) -> Any:
             proxies = {"http": "", "https": ""} if is_direct else {}
-            return self._session.merge_environment_settings(host, proxies, stream=True, verify=None, cert=None)
+            verify = None if self.settings.verify is True else self.settings.verify  # None: the environment may say
+            return self._session.merge_environment_settings(host, proxies, stream=True, verify=verify, cert=None)
 
         return cache(way)
 

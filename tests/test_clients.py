@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 
+import certifi
 import pytest
 
 from airflow_provider_modelarts.core.retry import RetryPolicy
@@ -163,6 +164,29 @@ def test_tls_failure_is_not_repeated(modelarts_emulator, call):
         call(settings, "get_training_job", "x")
 
     assert not raised.value.temporary
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("verify", "environment", "error", "told"),
+    [
+        ("/nowhere/own.pem", certifi.where(), ModelArtsConfigurationError, "authorities in /nowhere/own.pem cannot be"),
+        (True, "/nowhere/all.pem", ModelArtsConfigurationError, "authorities in /nowhere/all.pem cannot be read"),
+        (False, "/nowhere/all.pem", ModelArtsTransportError, "no answer"),
+    ],
+    ids=["a bundle", "true", "false"],
+)
+def test_verify_wins_over_the_environment(
+    modelarts_emulator, call, monkeypatch, variable, verify, environment, error, told
+):
+    """Only where it says nothing of its own, the environment may name a bundle. The server itself speaks no TLS."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, environment)
+    endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
+    settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", verify=verify)
+
+    with pytest.raises(error, match=told):
+        call(settings, "get_training_job", "x")
 
 
 def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, call, monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ from airflow_provider_modelarts.core.shapes import JSON, describe, integer, text
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsAuthenticationError,
+    ModelArtsConfigurationError,
     ModelArtsNotFoundError,
     ModelArtsPermissionError,
     ModelArtsProtocolError,
@@ -103,6 +104,13 @@ def no_answer(request: str, error: Exception, *, temporary: bool) -> ModelArtsTr
     reason = words(f"{type(error).__name__}: {error}", _LONGEST_REASON)
     advice = _CHECK_NETWORK if temporary else "Does the endpoint speak TLS, and is its certificate trusted?"
     return ModelArtsTransportError(f"{request}: no answer: {reason}. {advice}", temporary=temporary)
+
+
+def bad_bundle(path: str) -> ModelArtsConfigurationError:
+    """Return the error for a bundle of certificate authorities without which nothing can be sent."""
+    return ModelArtsConfigurationError(
+        f"the certificate authorities in {path} cannot be read: set verify of the connection, or REQUESTS_CA_BUNDLE"
+    )
 
 
 def declared_length(headers: Mapping[str, str]) -> int:
