@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Calls of one pool that may be under way at once, with their retries.
 MOST_CALLS = 64
 
+_MOST_READS = 10  # read timeouts that one attempt may last
+
 #: Who calls, where, and by which way.
 _Identity: TypeAlias = "tuple[SignIn, str, bool | str, frozenset[tuple[str, str]]]"
 
@@ -167,7 +169,12 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
 def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
     import aiohttp
 
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+    return aiohttp.ClientTimeout(
+        total=_MOST_READS * read,  # of a body that comes drop by drop
+        connect=connect + read,  # with the words of a proxy
+        sock_connect=connect,
+        sock_read=read,
+    )
 
 
 def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
