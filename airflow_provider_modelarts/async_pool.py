@@ -6,12 +6,14 @@ One triggerer holds thousands of waits: they share connections, a cap on the cal
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_modelarts.core.answers import LARGEST_BODY, PART, Answer, bad_bundle, declared_length, no_answer
 from airflow_provider_modelarts.core.pace import Pace
+from airflow_provider_modelarts.core.standing import standing_of
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Pool:
         self._members = 0
         self._calls = asyncio.Semaphore(MOST_CALLS)
         self._door = asyncio.Lock()
+        self._trying = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._opened: aiohttp.ClientSession | None = None
         self._pace = Pace()
@@ -95,7 +98,29 @@ class Pool:
         self._pace.throttled(asyncio.get_running_loop().time(), pause)
 
     async def send(self, send: Send, settings: Settings) -> Reply:
-        """Send over HTTP, and return the answer, or the error that came instead."""
+        """Send over HTTP, and return the answer, or the error that came instead.
+
+        As long as nobody knows whether the key or password of the settings is good, one is sent at a time; and none for
+        a while after it was refused, whose answer all get.
+        """
+        if send.proof == settings.sign_in and not (standing := standing_of(settings)).is_good:
+            async with self._alone(settings.connect_timeout):
+                if not standing.is_good:
+                    reply = standing.refusal(time.time()) or await self._send(send, settings)
+                    standing.learn(reply, time.time())
+                    return reply
+        return await self._send(send, settings)
+
+    @asynccontextmanager
+    async def _alone(self, patience: float) -> AsyncIterator[None]:
+        """Wait until no other is in here, but for no more than some seconds: the platform may hang."""
+        async with AsyncExitStack() as stack:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await stack.enter_async_context(self._trying)
+            yield
+
+    async def _send(self, send: Send, settings: Settings) -> Reply:
         import aiohttp
         from yarl import URL
 

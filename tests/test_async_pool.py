@@ -10,14 +10,18 @@ from counting_server import counting
 
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.async_pool import MOST_CALLS
+from airflow_provider_modelarts.core.answers import Answer
 from airflow_provider_modelarts.core.retry import RetryPolicy
 from airflow_provider_modelarts.core.settings import Settings
 from airflow_provider_modelarts.core.signing import AccessKey
+from airflow_provider_modelarts.core.standing import standing_of
 
 
 def settings(server, key="AK", **options):
-    """Return settings that lead to a server."""
-    return Settings(sign_in=AccessKey(key, "SK"), endpoint=server.url, project_id="project", **options)
+    """Return settings that lead to a server, with a key that is known to be good."""
+    known = Settings(sign_in=AccessKey(key, "SK"), endpoint=server.url, project_id="project", **options)
+    standing_of(known).learn(Answer(200), now=0)
+    return known
 
 
 @asynccontextmanager

@@ -290,3 +290,56 @@ def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
 
     assert asyncio.run(waits()) == [job_id] * 2000
     assert requests_to(modelarts_emulator, TOKENS) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [AccessKey("AK", "wrong"), dataclasses.replace(DEMO_USER, password="wrong")], ids=["key", "password"]
+)
+def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wrong):
+    """Five times would lock it for everybody, also for those who have the right one."""
+    right = dataclasses.replace(modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False)
+    if isinstance(wrong, AccessKey):
+        wrong = dataclasses.replace(wrong, access_key=right.sign_in.access_key)
+    settings = dataclasses.replace(right, sign_in=wrong)
+
+    async def look(reload=None):
+        async with AsyncModelArtsClient(settings, reload=reload) as client:
+            return (await client.get_training_job(job_id)).id
+
+    async def corrected():
+        return right
+
+    async def waits():
+        refused = await asyncio.gather(*(look() for _ in range(1000)), return_exceptions=True)
+        refused += await asyncio.gather(look(), return_exceptions=True)
+        sent = len(modelarts_emulator.requests)
+        return refused, sent, await asyncio.gather(*(look(corrected) for _ in range(10)))
+
+    refused, sent, found = asyncio.run(waits())
+
+    assert {type(error) for error in refused} == {ModelArtsAuthenticationError}
+    assert sent == 1
+    assert str(refused[-1]).count("So another call was told less than a minute ago; this one was not sent") == 1
+    assert found == [job_id] * 10
+    assert len(modelarts_emulator.requests) == 1 + 10
+
+
+def test_waits_try_a_good_key_one_at_a_time_only_at_first(modelarts_emulator, job_id):
+    """A platform that hangs at the first of them does not hold up the others for long."""
+    settings = dataclasses.replace(
+        modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False, connect_timeout=0.2
+    )
+    modelarts_emulator.answer_next(job_id, delay=5)
+
+    async def look():
+        async with AsyncModelArtsClient(settings) as client:
+            return (await client.get_training_job(job_id)).id
+
+    async def waits():
+        hanging = asyncio.create_task(look())
+        await asyncio.sleep(0)
+        found = await asyncio.wait_for(asyncio.gather(*(look() for _ in range(100))), 4)
+        hanging.cancel()
+        return found
+
+    assert asyncio.run(waits()) == [job_id] * 100

@@ -39,6 +39,7 @@ _BAD_KEY = frozenset({"ModelArts.0206", "ModelArts.2784"})
 _CHECK_NETWORK = "Are network, endpoint and proxy right?"
 _RETIRED = "This region's ModelArts does not offer the operation; it may have been retired"
 _SKEWED = "The clock of this machine and the platform's differ by more than 15 minutes: set it right"
+_REPEATED = "So another call was told less than a minute ago; this one was not sent"
 
 #: Gateway codes that mean: no such API. Both prefixes are in use.
 _NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
@@ -49,12 +50,14 @@ class Answer:
     """An HTTP answer. Header names are in lower case.
 
     :param is_too_long: its body is longer than :data:`LARGEST_BODY`, and was left where it is.
+    :param is_repeated: it came to another request.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     is_too_long: bool = False
+    is_repeated: bool = False
 
 
 def read_json(answer: Answer, request: str) -> JSON:
@@ -144,6 +147,8 @@ def _api_error(answer: Answer, request: str) -> ModelArtsApiError:
         message = f"{message.rstrip('.')}. {_RETIRED}"
     if answer.status == 401 and "signature expired" in message:
         message = f"{message.rstrip('.')}. {_SKEWED}"
+    if answer.is_repeated:
+        message = f"{message.rstrip('.')}. {_REPEATED}"
     request_id = answer.headers.get("x-request-id") or answer.headers.get("x-iam-trace-id")
     return _class_for(answer.status, code)(
         message,

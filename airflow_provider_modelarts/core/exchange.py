@@ -39,6 +39,7 @@ class Send:
 
     :param timeout: seconds to wait for a connection and for each part of the answer; None for those of the settings.
     :param direct: past all proxies.
+    :param proof: what it proves itself by.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Send:
     body: bytes = field(default=b"", repr=False)
     timeout: float | None = None
     direct: bool = False
+    proof: Credential | SignIn | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +210,4 @@ def _signed(
         )
     query = signing.encode_query(request.query)
     url = f"{base.scheme}://{base.netloc}{signing.encode_path(path)}"
-    return Send(request.method, f"{url}?{query}" if query else url, headers, request.body)
+    return Send(request.method, f"{url}?{query}" if query else url, headers, request.body, proof=credential)

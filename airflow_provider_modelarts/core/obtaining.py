@@ -44,7 +44,7 @@ def _create_token(login: PasswordLogin, settings: Settings, outside: Outside) ->
     url = f"{settings.base_url('iam')}/v3/auth/tokens?nocatalog=true"
     body = token_body(login, project_id=settings.project_id, region=settings.region)
     headers = {"Content-Type": "application/json;charset=utf8", "User-Agent": USER_AGENT}
-    answer = yield from _answered(Send("POST", url, headers, body), settings, outside)
+    answer = yield from _answered(Send("POST", url, headers, body, proof=login), settings, outside)
     return read_token(answer.headers.get("x-subject-token"), read_json(answer, "POST /v3/auth/tokens"), outside.now())
 
 

@@ -8,15 +8,15 @@ from airflow_provider_modelarts.core.settings import Settings
 from airflow_provider_modelarts.core.sign_in import Credential, Issued, SignIn
 
 #: Who signs in, where, and for which project.
-Identity: TypeAlias = tuple[SignIn, str, str]
+Identity: TypeAlias = tuple[SignIn, str, str, str]
 
 _held: dict[Identity, Issued] = {}
 
 
 def identity(settings: Settings) -> Identity:
-    """Return under what a credential is kept."""
+    """Return under what is kept what is known of a sign-in."""
     iam = settings.base_url("iam") if settings.region or settings.iam_endpoint else ""
-    return settings.sign_in, iam, settings.project_id or settings.region or ""
+    return settings.sign_in, iam, settings.base_url("modelarts"), settings.project_id or settings.region or ""
 
 
 def keep(settings: Settings, issued: Issued) -> None:
