@@ -111,7 +111,8 @@ def criterion_for(
         is_objective = True
     else:
         is_objective = metric in objectives and len(objectives) == 1
-    return Criterion(metric, _mode(metric, mode, objectives.get(metric)), scope, is_objective)
+    mode = _mode(metric, mode, objectives.get(metric))
+    return Criterion(metric, mode, scope if is_objective else Scope.LAST, is_objective)
 
 
 def _mode(metric: str, mode: Mode | None, objective: Objective | None) -> Mode:

@@ -147,7 +147,7 @@ def test_wish_of_a_bound_that_nothing_can_meet():
     [
         ({}, Criterion("acc", Mode.MAX, Scope.BEST, is_objective=True)),
         ({"scope": "last"}, Criterion("acc", Mode.MAX, Scope.LAST, is_objective=True)),
-        ({"metric": "loss", "mode": "min"}, Criterion("loss", Mode.MIN, Scope.BEST)),
+        ({"metric": "loss", "mode": "min"}, Criterion("loss", Mode.MIN, Scope.LAST)),
     ],
 )
 def test_ranking_compares_as_wished(arguments, criterion):

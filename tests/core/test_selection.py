@@ -78,12 +78,12 @@ def test_ranking_of_the_documented_answer():
         (search(acc="max"), {"mode": MAX}, Criterion("acc", MAX, is_objective=True)),
         (search(acc="max"), {"metric": "acc"}, Criterion("acc", MAX, is_objective=True)),
         (search(acc="max"), {"metric": "acc", "mode": MAX}, Criterion("acc", MAX, is_objective=True)),
-        (search(acc="max"), {"metric": "loss", "mode": MIN}, Criterion("loss", MIN)),
-        (search(acc="max", loss="min"), {"metric": "loss"}, Criterion("loss", MIN)),
-        (search(acc="max", loss="min"), {"metric": "f1", "mode": MAX}, Criterion("f1", MAX)),
+        (search(acc="max"), {"metric": "loss", "mode": MIN}, Criterion("loss", MIN, Scope.LAST)),
+        (search(acc="max", loss="min"), {"metric": "loss"}, Criterion("loss", MIN, Scope.LAST)),
+        (search(acc="max", loss="min"), {"metric": "f1", "mode": MAX}, Criterion("f1", MAX, Scope.LAST)),
         (search(), {"mode": MIN}, Criterion(UNNAMED_METRIC, MIN, is_objective=True)),
         (None, {"mode": MAX}, Criterion(UNNAMED_METRIC, MAX, is_objective=True)),
-        (None, {"metric": "acc", "mode": MAX}, Criterion("acc", MAX)),
+        (None, {"metric": "acc", "mode": MAX}, Criterion("acc", MAX, Scope.LAST)),
     ],
 )
 def test_criterion_for_a_search(settings, wish, criterion):

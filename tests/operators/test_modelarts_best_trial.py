@@ -69,6 +69,7 @@ def test_another_metric_may_decide(connected):
 
 
 def test_constraints_bound_other_metrics(connected):
+    assert run.ti.xcom["best_trial"]["scope"] == "last"
     """Of the documented trials with a loss of at most 0.07, only one is left."""
     run = choose(connected.job_id("documented"), constraints='{"loss": {"max": 0.07}}')
 
