@@ -17,6 +17,7 @@ from string import Template
 
 from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.api import ParameterImportance
+from airflow_provider_modelarts.core.choice import caveat
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.leaderboard import leaderboard
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, Ranking, select_best
@@ -114,9 +115,8 @@ def page_text(
 
 
 def _warning(look: Look) -> str:
-    if look.job.phase.is_terminal:
-        return ""
-    return f'<p class="warning">The search is {_text(look.job.phase_text)}: its best may yet change.</p>'
+    words = caveat(look.job)
+    return f'<p class="warning">{_text(words)}.</p>' if words else ""
 
 
 def _facts(look: Look, ranking: Ranking, board: dict[str, JSON], url: str) -> list[tuple[str, str]]:

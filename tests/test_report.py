@@ -274,12 +274,19 @@ def test_objective_without_a_name_is_told_as_such():
     assert "objective (max), the search's own, whose name it does not tell, the best report of each trial" in text
 
 
-@pytest.mark.parametrize(("phase", "told"), [("Running", True), ("Completed", False), ("Failed", False)])
-def test_search_at_work_is_warned_about(phase, told):
+@pytest.mark.parametrize(
+    ("phase", "warnings"),
+    [
+        ("Completed", []),
+        ("Running", ["Training job job-1 is Running: its best may yet change."]),
+        ("Failed", ["Training job job-1 is Failed: its best is that of the trials that ended before."]),
+    ],
+)
+def test_search_that_did_not_run_to_its_end_is_warned_about(phase, warnings):
     """The best so far is not the best."""
     page = Page(files_of(look_at(some(), phase))["report.html"])
 
-    assert ("its best may yet change" in page.text) is told
+    assert [text for text in page.texts if text.startswith("Training job job-1 ")] == warnings
 
 
 def test_trials_that_break_a_constraint_are_in_no_picture():

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.flows import Look
-from airflow_provider_modelarts.core.jobs import Mode, read_search
+from airflow_provider_modelarts.core.jobs import JobPhase, Mode, TrainingJob, read_search
 from airflow_provider_modelarts.core.progress import count_by_status
 from airflow_provider_modelarts.core.records import trial_record
 from airflow_provider_modelarts.core.selection import Bound, Ranking, Scope, criterion_for, rank, select_best
@@ -89,6 +89,14 @@ def ranking_of(look: Look, wish: Wish) -> Ranking:
     return rank(look.listing.trials, criterion, wish.constraints)
 
 
+def caveat(job: TrainingJob) -> str | None:
+    """Return what to say beside the best trial of a search that did not run to its end; None when it did."""
+    if job.phase is JobPhase.COMPLETED:
+        return None
+    what = "its best is that of the trials that ended before" if job.phase.is_terminal else "its best may yet change"
+    return f"Training job {job.id} is {job.phase_text}: {what}"
+
+
 def chosen_records(look: Look, ranking: Ranking, wish: Wish) -> list[dict[str, JSON]]:
     """Return the records of the best trials, best first.
 
@@ -96,7 +104,7 @@ def chosen_records(look: Look, ranking: Ranking, wish: Wish) -> list[dict[str, J
     :raises ModelArtsProtocolError: when the config of one of them cannot be handed on.
     """
     counts = count_by_status(look.listing.trials)
-    return [trial_record(look.job.id, ranked, ranking.criterion, counts) for ranked in select_best(ranking, wish.top_k)]
+    return [trial_record(look.job, ranked, ranking.criterion, counts) for ranked in select_best(ranking, wish.top_k)]
 
 
 def shortfall(ranking: Ranking, wish: Wish) -> str | None:

@@ -66,7 +66,7 @@ def _first(counts: Mapping[str, int]) -> dict[str, JSON]:
 
 
 def trial_record(
-    training_job_id: str, ranked: Ranked, criterion: Criterion, trial_counts: Mapping[str, int]
+    job: TrainingJob, ranked: Ranked, criterion: Criterion, trial_counts: Mapping[str, int]
 ) -> dict[str, JSON]:
     """Return all there is to know about a chosen trial.
 
@@ -78,7 +78,8 @@ def trial_record(
     metrics = [pair for pair in trial.metrics.items() if _is_plain(pair[0])][:_MOST_METRICS]
     return {
         "schema_version": SCHEMA_VERSION,
-        "training_job_id": training_job_id,
+        "training_job_id": job.id,
+        "job_phase": job.phase_text,
         "trial_id": trial.trial_id,
         "trial_index": trial.index if trial.index is not None and _fits(trial.index) else None,
         "rank": ranked.rank,

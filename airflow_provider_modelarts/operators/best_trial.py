@@ -63,7 +63,7 @@ class ChoosesBestTrial(ModelArtsOperator):
 
     def choose(self, context: Context, training_job_id: str) -> dict[str, JSON]:
         """Read a search, push its best trials, and return the config of the best."""
-        from airflow_provider_modelarts.core.choice import OnNotBetter, chosen_records, ranking_of, shortfall
+        from airflow_provider_modelarts.core.choice import OnNotBetter, caveat, chosen_records, ranking_of, shortfall
         from airflow_provider_modelarts.core.flows import choose_from_search
         from airflow_provider_modelarts.core.leaderboard import leaderboard
         from airflow_provider_modelarts.core.log_lines import ranking_table
@@ -73,8 +73,8 @@ class ChoosesBestTrial(ModelArtsOperator):
             wish = self.wish()
             look = self.hook.run(choose_from_search(training_job_id))
             ranking = ranking_of(look, wish)
-            if not look.job.phase.is_terminal:
-                self.log.warning("Training job %s is %s: its best may yet change", look.job.id, look.job.phase_text)
+            if words := caveat(look.job):
+                self.log.warning("%s", words)
             self.log.info("Training job %s has %s", look.job.id, ranking_table(ranking))
             context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
             records = chosen_records(look, ranking, wish)

@@ -93,7 +93,7 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Read the search, write the files, and return their paths."""
-        from airflow_provider_modelarts.core.choice import ranking_of
+        from airflow_provider_modelarts.core.choice import caveat, ranking_of
         from airflow_provider_modelarts.core.flows import choose_from_search
         from airflow_provider_modelarts.core.leaderboard import leaderboard
         from airflow_provider_modelarts.report import check_libraries, report_files
@@ -105,8 +105,8 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
             ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
             look = self.hook.run(choose_from_search(self.training_job_id))
             ranking = ranking_of(look, wish)
-            if not look.job.phase.is_terminal:
-                self.log.warning("Training job %s is %s: its best may yet change", look.job.id, look.job.phase_text)
+            if words := caveat(look.job):
+                self.log.warning("%s", words)
             context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
             files = report_files(
                 look,

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 from core.builders import job, search, trial
 
-from airflow_provider_modelarts.core.choice import OnNotBetter, Wish, chosen_records, ranking_of, read_wish, shortfall
+from airflow_provider_modelarts.core.choice import (
+    OnNotBetter,
+    Wish,
+    caveat,
+    chosen_records,
+    ranking_of,
+    read_wish,
+    shortfall,
+)
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import Mode
 from airflow_provider_modelarts.core.progress import Listing
@@ -166,6 +174,24 @@ def test_ranking_of_an_unclear_search():
     """A search with two objectives needs a metric."""
     with pytest.raises(ModelArtsConfigurationError, match="name one with metric="):
         ranking_of(look_at(trial(), acc="max", loss="min"), wish_of())
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        ("Completed", None),
+        ("Pending", "Training job job-1 is Pending: its best may yet change"),
+        ("Running", "Training job job-1 is Running: its best may yet change"),
+        ("Terminating", "Training job job-1 is Terminating: its best may yet change"),
+        ("Hibernating", "Training job job-1 is Hibernating: its best may yet change"),
+        ("Failed", "Training job job-1 is Failed: its best is that of the trials that ended before"),
+        ("Abnormal", "Training job job-1 is Abnormal: its best is that of the trials that ended before"),
+        ("Terminated", "Training job job-1 is Terminated: its best is that of the trials that ended before"),
+    ],
+)
+def test_caveat_of_a_search_that_did_not_run_to_its_end(phase, said):
+    """Only the best of a Completed search needs no words beside it."""
+    assert caveat(job(phase)) == said
 
 
 def test_chosen_records_best_first():

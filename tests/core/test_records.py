@@ -21,7 +21,7 @@ ACC = Criterion("acc", Mode.MAX)
 
 def record_of(winner, criterion=ACC, counts=None):
     """Return the record of a trial that came first with 0.9."""
-    return trial_record("job-1", Ranked(1, winner, 0.9), criterion, counts or {})
+    return trial_record(job("Completed"), Ranked(1, winner, 0.9), criterion, counts or {})
 
 
 def nested(depth, inner):
@@ -43,11 +43,12 @@ def test_record_of_a_trial():
     winner = trial("t7", index=3, config={"lr": 0.02, "batch": 64}, metrics={"acc": 0.9, "loss": 0.1}, duration=12.5)
     criterion = Criterion("acc", Mode.MAX, Scope.LAST, is_objective=True)
 
-    record = trial_record("job-1", Ranked(2, winner, 0.9, tied=True), criterion, {"ERROR": 1, "TERMINATED": 7})
+    record = trial_record(job("Failed"), Ranked(2, winner, 0.9, tied=True), criterion, {"ERROR": 1, "TERMINATED": 7})
 
     assert record == {
         "schema_version": 1,
         "training_job_id": "job-1",
+        "job_phase": "Failed",
         "trial_id": "t7",
         "trial_index": 3,
         "rank": 2,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from task_runs import run_task
 
+from airflow_provider_modelarts.emulator.scenarios.outcomes import stopped_job
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
 from airflow_provider_modelarts.task_exceptions import ModelArtsBestTrialError, ModelArtsCallRefusedError
@@ -35,6 +37,7 @@ def test_best_trial_is_the_whole_record(connected):
     assert run.ti.xcom["best_trial"] == {
         "schema_version": 1,
         "training_job_id": job_id,
+        "job_phase": "Completed",
         "trial_id": "ae5503c0",
         "trial_index": 3,
         "rank": 1,
@@ -66,10 +69,10 @@ def test_another_metric_may_decide(connected):
 
     assert run.ti.xcom["best_trial"]["trial_id"] == "bef5c584"
     assert run.ti.xcom["best_trial"]["value"] == 0.0381
+    assert run.ti.xcom["best_trial"]["scope"] == "last"
 
 
 def test_constraints_bound_other_metrics(connected):
-    assert run.ti.xcom["best_trial"]["scope"] == "last"
     """Of the documented trials with a loss of at most 0.07, only one is left."""
     run = choose(connected.job_id("documented"), constraints='{"loss": {"max": 0.07}}')
 
@@ -122,7 +125,18 @@ def test_running_search_is_warned_about(connected, task_log):
     run = choose(job_id)
 
     assert run.state == "success"
+    assert run.ti.xcom["best_trial"]["job_phase"] == "Running"
     assert "its best may yet change" in task_log()
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
+def test_search_that_did_not_end_well_is_warned_about(connected, task_log, phase):
+    """The best of what there is may be far from the best of the whole search: log and record say so."""
+    run = choose(connected.add_search(replace(stopped_job(), job_id="", phases=((0, phase),))))
+
+    assert run.state == "success"
+    assert run.ti.xcom["best_trial"]["job_phase"] == phase
+    assert f"is {phase}: its best is that of the trials that ended before" in task_log()
 
 
 FAILURES = {
