@@ -19,7 +19,7 @@ from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.api import ParameterImportance
 from airflow_provider_modelarts.core.choice import caveat
 from airflow_provider_modelarts.core.flows import Look
-from airflow_provider_modelarts.core.leaderboard import leaderboard
+from airflow_provider_modelarts.core.leaderboard import FOR_FILES, FOR_PAGE, leaderboard
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, Ranking, select_best
 from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, text
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsNoBestTrialError, harmless
@@ -28,7 +28,7 @@ from airflow_provider_modelarts.report_pictures import FEWEST_TO_ANALYSE, Sectio
 PAGE, CSV, DOCUMENT = "report.html", "trials.csv", "trials.json"
 
 _FIELDS = ("rank", "tied", "trial_id", "number", "status", "value", "reason", "duration", "reports")
-_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # also in the full width of East Asian scripts
+_FORMULA = {*"=+-@\uff1d\uff0b\uff0d\uff20"}  # also in the full width of East Asian scripts
 _IN_SCRIPT = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 _LISTS = {"params": "parameters", "metrics": "metrics"}
 _LONGEST = 2000
@@ -53,16 +53,20 @@ def check_libraries() -> None:
 def report_files(
     look: Look, ranking: Ranking, *, url: str = "", importance: Sequence[ParameterImportance] = ()
 ) -> dict[str, str]:
-    """Return the files of a report, by their names. None of them leaves out a trial.
+    """Return the files of a report, by their names.
+
+    None of them leaves out a trial. CSV and JSON hold all there is to know of each; the page leaves out columns and
+    the ends of texts where there are too many to read, and says so.
 
     :param url: of the job's page in the console.
     :param importance: the platform's analysis; Optuna's takes its place when it is empty.
     """
-    board = leaderboard(look, ranking, limit=None)
+    board = leaderboard(look, ranking, FOR_FILES)
+    shown = leaderboard(look, ranking, FOR_PAGE)
     return {
         CSV: csv_text(board),
         DOCUMENT: json.dumps(board, ensure_ascii=False, allow_nan=False) + "\n",
-        PAGE: page_text(look, ranking, board, url=url, importance=importance),
+        PAGE: page_text(look, ranking, shown, url=url, importance=importance),
     }
 
 
@@ -86,8 +90,10 @@ def csv_text(board: dict[str, JSON]) -> str:
 
 
 def _cell(value: JSON) -> JSON:
-    is_formula = isinstance(value, str) and value.lstrip().startswith(_FORMULA) and cells.number(value) is None
-    return f"'{value}" if is_formula else value
+    if not isinstance(value, str) or cells.number(value) is not None:
+        return value
+    first = next((char for char in value if char.isprintable() and not char.isspace()), "")
+    return f"'{value}" if first in _FORMULA else value
 
 
 def page_text(
@@ -150,10 +156,12 @@ def _best(ranking: Ranking) -> list[str]:
     except ModelArtsNoBestTrialError as error:
         return [f"None: {error}"]
     tied = ", as others have; it came first" if best.tied else ""
-    config = list((best.trial.config or {}).items())[:_MOST_SHOWN]
+    config = list((best.trial.config or {}).items())
+    more = len(config) - _MOST_SHOWN
     return [
         f"{best.trial.trial_id}: {ranking.criterion.metric} = {best.value:.8g}{tied}",
-        *(f"{_brief(name)} = {_brief(value)}" for name, value in config),
+        *(f"{_brief(name)} = {_brief(value)}" for name, value in config[:_MOST_SHOWN]),
+        *([f"and {more} more"] if more > 0 else []),
     ]
 
 

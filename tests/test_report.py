@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from airflow_provider_modelarts.core.api import ParameterImportance
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import Mode
-from airflow_provider_modelarts.core.leaderboard import leaderboard
+from airflow_provider_modelarts.core.leaderboard import FOR_FILES, leaderboard
 from airflow_provider_modelarts.core.progress import Listing
 from airflow_provider_modelarts.core.selection import Bound, criterion_for, rank
 from airflow_provider_modelarts.report import csv_text, report_files
@@ -143,8 +143,26 @@ def test_page_and_json_hold_the_whole_leaderboard():
     look = look_at([*some(), trial("t99", "ERROR", index=99)])
     files = files_of(look)
 
-    board = leaderboard(look, rank(look.listing.trials, criterion_for(look.job.search)), limit=None)
+    board = leaderboard(look, rank(look.listing.trials, criterion_for(look.job.search)), FOR_FILES)
     assert Page(files["report.html"]).data("board") == json.loads(files["trials.json"]) == board
+
+
+def test_files_hold_what_the_page_leaves_out():
+    """60 parameters, and one long value: the page says how many columns it lacks."""
+    layers = [[n, "relu"] for n in range(40)]
+    config = {"layers": layers, **{f"p{n}": n for n in range(60)}}
+    files = files_of(look_at([trial("t0", best=0.5, config=config)]))
+    page, board = Page(files["report.html"]), json.loads(files["trials.json"])
+    header, row = csv.reader(files["trials.csv"].splitlines())
+
+    assert page.data("board")["omitted_columns"] == 11
+    assert "and 11 more" in page.text
+    assert board["parameters"] == [*config]
+    assert [json.loads(board["trials"][0]["parameters"][0]), *board["trials"][0]["parameters"][1:]] == [
+        *config.values()
+    ]
+    assert header[9:] == [f"params_{name}" for name in config]
+    assert json.loads(row[9]) == layers
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", " https://x", "//x", ""])
@@ -428,6 +446,7 @@ def test_csv_lists_all_trials_best_first():
         ("-2+3", "'-2+3"),
         ("@SUM(1)", "'@SUM(1)"),
         (" =1", "' =1"),
+        ("\0\ufeff\u200b=1", "'\0\ufeff\u200b=1"),
         ("\uff1d1", "'\uff1d1"),
         ("-5", "-5"),
         ("adam", "adam"),

@@ -69,10 +69,11 @@ const renderLeaderboard = (() => {
     return cell;
   }
 
-  function omission({ omitted }) {
-    const line = make("p", `${omitted} more trials are not listed here. The task log and the report have them.`);
+  function omission({ omitted, omitted_columns: columns }) {
+    const parts = [...(omitted ? [`${omitted} more trials`] : []), ...(columns ? [`${columns} more columns`] : [])];
+    const line = make("p", `There are ${parts.join(" and ")}: trials.csv and trials.json of the search's report have them.`);
     line.className = "omitted";
-    return omitted ? [line] : [];
+    return parts.length ? [line] : [];
   }
 
   /** Numbers before texts, each in their own order; what is missing comes last in both directions. */

@@ -10,17 +10,17 @@ from core.builders import job, trial
 
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import Mode
-from airflow_provider_modelarts.core.leaderboard import LARGEST, leaderboard
+from airflow_provider_modelarts.core.leaderboard import FOR_FILES, FOR_PAGE, FOR_XCOM, leaderboard
 from airflow_provider_modelarts.core.progress import Listing
 from airflow_provider_modelarts.core.selection import Bound, Criterion, Scope, rank
 
 ACC = Criterion("acc", Mode.MAX, is_objective=True)
 
 
-def board_of(*trials, criterion=ACC, constraints=None, **options):
+def board_of(*trials, criterion=ACC, constraints=None, room=FOR_XCOM):
     """Return the leaderboard of some trials."""
     look = Look(job("Completed"), Listing(trials, len(trials)))
-    return leaderboard(look, rank(trials, criterion, constraints), **options)
+    return leaderboard(look, rank(trials, criterion, constraints), room)
 
 
 def test_leaderboard_of_two_trials():
@@ -70,6 +70,7 @@ def test_leaderboard_of_two_trials():
             },
         ],
         "omitted": 0,
+        "omitted_columns": 0,
     }
 
 
@@ -140,16 +141,49 @@ def test_leaderboard_is_of_bounded_size():
 
     assert listed == [f"t{number}" for number in range(9999, 9999 - len(listed), -1)]
     assert board["omitted"] == 10_000 - len(listed)
-    assert 0.9 * LARGEST < len(json.dumps(board["trials"])) <= LARGEST + 2 * len(listed)
+    assert board["omitted_columns"] == 50
+    assert 225_000 < len(json.dumps(board["trials"])) <= 250_000 + 2 * len(listed)
 
 
-def test_leaderboard_without_a_limit_lists_all():
-    """The report takes all of them."""
+@pytest.mark.parametrize("room", [FOR_PAGE, FOR_FILES])
+def test_leaderboard_of_a_report_lists_all_trials(room):
+    """Page and files take all of them."""
     trials = [trial(f"t{number}", config={"p": "y" * 200}) for number in range(2000)]
 
-    board = board_of(*trials, limit=None)
+    board = board_of(*trials, room=room)
 
     assert (len(board["trials"]), board["omitted"]) == (2000, 0)
+
+
+@pytest.mark.parametrize(("room", "parameters", "metrics", "omitted"), [(FOR_PAGE, 50, 50, 25), (FOR_FILES, 60, 65, 0)])
+def test_leaderboard_counts_the_columns_that_it_omits(room, parameters, metrics, omitted):
+    """A page cannot show any number of them; files can."""
+    one = trial(config={f"p{n}": n for n in range(60)}, metrics={f"m{n}": float(n) for n in range(65)})
+
+    board = board_of(one, room=room)
+
+    assert (len(board["parameters"]), len(board["metrics"])) == (parameters, metrics)
+    assert (len(board["trials"][0]["parameters"]), len(board["trials"][0]["metrics"])) == (parameters, metrics)
+    assert board["omitted_columns"] == omitted
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        ("x" * 300, "x" * 300),
+        ("a\nb\u2028c", "a\nb\u2028c"),
+        ("\ud800", "?"),  # half a character, which no file can hold
+        (list(range(200)), json.dumps(list(range(200)))),
+        ({"note": "y" * 300}, json.dumps({"note": "y" * 300})),
+        (10**300, str(10**300)),
+    ],
+)
+def test_leaderboard_for_files_cuts_nothing(value, held):
+    """Values and names are there to their ends."""
+    board = board_of(trial(config={"p" * 300: value}), room=FOR_FILES)
+
+    assert board["parameters"] == ["p" * 300]
+    assert board["trials"][0]["parameters"] == [held]
 
 
 def test_leaderboard_of_no_trials():
