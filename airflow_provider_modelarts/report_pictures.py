@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_modelarts.core.api import ParameterImportance
@@ -16,7 +17,7 @@ from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.core.trials import TrialStatus
 from airflow_provider_modelarts.exceptions import harmless
 from airflow_provider_modelarts.export import trials_to_study
-from airflow_provider_modelarts.report_figures import MOST_POINTS, spread, tame
+from airflow_provider_modelarts.report_figures import MOST_POINTS, Figure, spread, tame
 
 if TYPE_CHECKING:
     import optuna
@@ -99,8 +100,8 @@ class _Drawing:
         """Draw the values in the order of the trials, and the best so far."""
         from optuna.visualization import plot_optimization_history
 
-        figure = plot_optimization_history(self._study, target_name=self._metric)
-        return Section("Optimisation history", self._thinned(), [tame(figure)])
+        figures, failure = _drawn(lambda: plot_optimization_history(self._study, target_name=self._metric))
+        return Section("Optimisation history", _sentences(self._thinned(), failure), figures)
 
     def parallel_coordinates(self) -> Section:
         """Draw a line for each trial, through its value and its parameters."""
@@ -113,23 +114,29 @@ class _Drawing:
         shown = [*best, *spread(others, MOST_LINES - len(best))]
         study = self._study_of({one.trial.trial_id for one in shown})
         names = [name for name in self._varying if _has(study, name)]
-        figure = plot_parallel_coordinate(study, params=names, target_name=self._metric)
+        figures, failure = _drawn(lambda: plot_parallel_coordinate(study, params=names, target_name=self._metric))
         words = [self._omitted()]
         if len(shown) < len(self._ranking.ranked):
             words.append(
                 f"Of {len(self._ranking.ranked)} trials it shows the best {len(best)}, "
                 f"and {len(shown) - len(best)} spread evenly over the ranks of the others."
             )
-        return Section(title, " ".join(filter(None, words)), [tame(figure)])
+        return Section(title, _sentences(*words, failure), figures)
 
     def scatters(self) -> Section:
         """Draw the value against each parameter."""
         from optuna.visualization import plot_slice
 
-        figures = [tame(plot_slice(self._study, params=[name], target_name=self._metric)) for name in self._varying]
-        words = [self._thinned() if figures else "No parameter varies.", self._omitted()]
+        drawn = [
+            _drawn(partial(plot_slice, self._study, params=[name], target_name=self._metric), _shown(name))
+            for name in self._varying
+        ]
+        words = [self._thinned() if drawn else "No parameter varies.", self._omitted()]
         words += [f"{_shown(name)} is {_shown(value)} in all trials that have it." for name, value in self._same()]
-        return Section("Each parameter against the metric", " ".join(filter(None, words)), figures)
+        words += [failure for _, failure in drawn]
+        return Section(
+            "Each parameter against the metric", _sentences(*words), [one for some, _ in drawn for one in some]
+        )
 
     def importance(self) -> list[ParameterImportance]:
         """Return how much each parameter matters. Of few trials, or of one parameter, nobody can tell."""
@@ -149,6 +156,18 @@ class _Drawing:
 
     def _omitted(self) -> str:
         return f"{self._left_out} more parameters that vary are only in the table." if self._left_out else ""
+
+
+def _drawn(draw: Callable[[], Figure], what: str = "it") -> tuple[list[dict[str, JSON]], str]:
+    """Return a picture, or why there is none: at the ends of what a float holds, arithmetic breaks."""
+    try:
+        return [tame(draw())], ""
+    except (ValueError, OverflowError) as error:
+        return [], f"Optuna cannot draw {what}: {error}."
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _is_crowded(space: BaseDistribution) -> bool:

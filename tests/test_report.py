@@ -268,6 +268,11 @@ CASES = {
         22,
         ["10 more parameters that vary are only in the table"],
     ),
+    "values at both ends of what a float holds": (
+        [trial(f"t{n}", best=(-1) ** n * 1e308, config={"lr": n, "batch": n % 3}) for n in range(12)],
+        3,
+        ["Optuna cannot draw it: cannot convert float NaN to integer."],
+    ),
 }
 
 
@@ -278,6 +283,29 @@ def test_words_stand_where_a_picture_makes_no_sense(trials, pictures, words):
 
     assert len(page.figures) == pictures
     assert len([attrs for _, attrs in page.elements if attrs.get("class") == "picture"]) == pictures
+    assert [word for word in words if word not in page.text] == []
+
+
+@pytest.mark.parametrize(
+    ("plot", "left", "words"),
+    [
+        ("plot_optimization_history", 3, ["Optuna cannot draw it: no way."]),
+        ("plot_parallel_coordinate", 3, ["Optuna cannot draw it: no way."]),
+        ("plot_slice", 2, ["Optuna cannot draw lr: no way.", "Optuna cannot draw batch: no way."]),
+    ],
+)
+@pytest.mark.parametrize("error", [ValueError("no way"), OverflowError("no way")])
+def test_picture_that_cannot_be_drawn_leaves_the_others(monkeypatch, plot, left, words, error):
+    """Words stand in its place, and the files are written."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(f"optuna.visualization.{plot}", fail)
+
+    page = page_of(some())
+
+    assert len(page.figures) == left
     assert [word for word in words if word not in page.text] == []
 
 
