@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.flows import Look
-from airflow_provider_modelarts.core.jobs import JobPhase, Mode, TrainingJob, read_search
+from airflow_provider_modelarts.core.jobs import JobPhase, Mode, SearchSettings, TrainingJob, read_search
 from airflow_provider_modelarts.core.progress import count_by_status
 from airflow_provider_modelarts.core.records import trial_record
 from airflow_provider_modelarts.core.selection import Bound, Ranking, Scope, criterion_for, rank, select_best
 from airflow_provider_modelarts.core.shapes import JSON, child
-from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsNoBestTrialError
 
 _MOST_TRIALS = 100
 
@@ -83,10 +84,16 @@ def check_choice(body: Mapping[str, JSON], wish: Wish) -> None:
 def ranking_of(look: Look, wish: Wish) -> Ranking:
     """Return the trials of a search ranked as wished.
 
-    :raises ModelArtsConfigurationError: when it is not clear what to compare by.
+    :raises ModelArtsConfigurationError: when it is not clear what to compare by; it names the job.
     """
-    criterion = criterion_for(look.job.search, metric=wish.metric, mode=wish.mode, scope=wish.scope)
-    return rank(look.listing.trials, criterion, wish.constraints)
+    job, trials = look.job, look.listing.trials
+    if wish.mode is None and not trials and job.search in {None, SearchSettings()}:
+        raise ModelArtsConfigurationError(
+            f"training job {job.id} has no hyperparameter search that can be read, and no trials"
+        )
+    with _errors_naming(job):
+        criterion = criterion_for(job.search, metric=wish.metric, mode=wish.mode, scope=wish.scope)
+    return rank(trials, criterion, wish.constraints)
 
 
 def caveat(job: TrainingJob) -> str | None:
@@ -100,11 +107,21 @@ def caveat(job: TrainingJob) -> str | None:
 def chosen_records(look: Look, ranking: Ranking, wish: Wish) -> list[dict[str, JSON]]:
     """Return the records of the best trials, best first.
 
-    :raises ModelArtsNoBestTrialError: when no trial competes.
+    :raises ModelArtsNoBestTrialError: when no trial competes; it names the job.
     :raises ModelArtsProtocolError: when the config of one of them cannot be handed on.
     """
     counts = count_by_status(look.listing.trials)
-    return [trial_record(look.job, ranked, ranking.criterion, counts) for ranked in select_best(ranking, wish.top_k)]
+    with _errors_naming(look.job):
+        best = select_best(ranking, wish.top_k)
+    return [trial_record(look.job, ranked, ranking.criterion, counts) for ranked in best]
+
+
+@contextmanager
+def _errors_naming(job: TrainingJob) -> Iterator[None]:
+    try:
+        yield
+    except (ModelArtsConfigurationError, ModelArtsNoBestTrialError) as error:
+        raise type(error)(f"training job {job.id}: {error}") from error
 
 
 def shortfall(ranking: Ranking, wish: Wish) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +14,15 @@ from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, M
 
 #: Name of the search's own objective where the platform does not tell which metric it is.
 UNNAMED_METRIC = "objective"
+
+_UNFINISHED, _MISSING, _NO_NUMBER, _UNMET = "not finished", "metric missing", "not a number", "constraint not met"
+_COUNTED = {
+    _UNFINISHED: "{} not finished",
+    _MISSING: "in {} the metric is missing",
+    _NO_NUMBER: "in {} it is not a number",
+    _UNMET: "in {} the constraint on {!r} is not met",
+}
+_MOST_NAMES = 20
 
 
 class Scope(StrEnum):
@@ -111,22 +120,30 @@ def criterion_for(
         is_objective = True
     else:
         is_objective = metric in objectives and len(objectives) == 1
-    mode = _mode(metric, mode, objectives.get(metric))
+    mode = _mode(metric, mode, objectives)
     return Criterion(metric, mode, scope if is_objective else Scope.LAST, is_objective)
 
 
-def _mode(metric: str, mode: Mode | None, objective: Objective | None) -> Mode:
+def _mode(metric: str, mode: Mode | None, objectives: Mapping[str, Objective]) -> Mode:
+    objective = objectives.get(metric)
     if objective is None:
         if mode is None:
-            raise ModelArtsConfigurationError(
-                f"the search does not tell whether more or less of {metric!r} is better: give mode='max' or 'min'"
-            )
+            raise ModelArtsConfigurationError(_without_mode(metric, objectives))
         return mode
     if mode is not None and mode is not objective.mode:
         raise ModelArtsConfigurationError(
             f"mode={mode.value!r} contradicts the search, which optimises {metric!r} for {objective.mode.value!r}"
         )
     return objective.mode
+
+
+def _without_mode(metric: str, objectives: Collection[str]) -> str:
+    if objectives:
+        return (
+            f"{metric!r} is not an objective of the search ({', '.join(objectives)}): is the name right? "
+            "For another metric give mode='max' or 'min'"
+        )
+    return f"the search does not tell whether more or less of {metric!r} is better: give mode='max' or 'min'"
 
 
 def numeric(trial: Trial, column: str) -> float | None:
@@ -185,15 +202,15 @@ def ranking_by_objective(trials: Sequence[Trial], search: SearchSettings | None)
 
 def _qualify(trial: Trial, criterion: Criterion, constraints: Mapping[str, Bound]) -> float | Rejected:
     if trial.status is not TrialStatus.TERMINATED:
-        return Rejected(trial, "not finished", trial.status_text)
+        return Rejected(trial, _UNFINISHED, trial.status_text)
     value = criterion.value(trial)
     if value is None:
-        return Rejected(trial, "metric missing", criterion.metric)
+        return Rejected(trial, _MISSING, criterion.metric)
     if not math.isfinite(value):
-        return Rejected(trial, "not a number", f"{criterion.metric} is {value}")
+        return Rejected(trial, _NO_NUMBER, f"{criterion.metric} is {value}")
     for metric, bound in constraints.items():
         if not bound.admits(numeric(trial, metric)):
-            return Rejected(trial, "constraint not met", metric)
+            return Rejected(trial, _UNMET, metric)
     return value
 
 
@@ -204,14 +221,30 @@ def select_best(ranking: Ranking, top_k: int = 1) -> Sequence[Ranked]:
     """
     if ranking.ranked:
         return ranking.ranked[: max(top_k, 1)]
-    criterion = ranking.criterion
+    metric = ranking.criterion.metric
     if not ranking.rejected:
-        raise ModelArtsNoBestTrialError(f"there is no trial to choose by {criterion.metric!r}")
-    reasons = Counter(rejected.reason for rejected in ranking.rejected)
-    message = f"none of {len(ranking.rejected)} trials can be the best by {criterion.metric!r}: " + ", ".join(
-        f"{count} {reason}" for reason, count in reasons.items()
+        raise ModelArtsNoBestTrialError(f"there is no trial to choose by {metric!r}")
+    raise ModelArtsNoBestTrialError(
+        f"none of {len(ranking.rejected)} trials can be the best by {metric!r}: {_why_none(ranking)}"
     )
-    if reasons.get("metric missing"):
-        names = sorted({name for rejected in ranking.rejected for name in rejected.trial.metrics})
-        message += f"; the trials report {', '.join(names) or 'no metrics'}"
-    raise ModelArtsNoBestTrialError(message)
+
+
+def _why_none(ranking: Ranking) -> str:
+    """Return how many trials do not compete for which reason, and what may be behind it."""
+    counts = Counter((one.reason, one.detail if one.reason == _UNMET else "") for one in ranking.rejected)
+    why = ", ".join(_COUNTED[reason].format(count, detail) for (reason, detail), count in counts.items())
+    trials = [one.trial for one in ranking.rejected]
+    bounded = [detail for reason, detail in counts if reason == _UNMET]
+    unknown = [name for name in bounded if all(numeric(trial, name) is None for trial in trials)]
+    why += "".join(f"; no trial reports {name!r}" for name in unknown)
+    is_missing = (_MISSING, "") in counts
+    if is_missing or unknown:
+        why += f"; the trials report {_listed({name for trial in trials for name in trial.metrics})}"
+    if is_missing and ranking.criterion.is_objective:
+        why += ". Does objective.regex match what the script prints?"
+    return why
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_MOST_NAMES]) or "no metrics"
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

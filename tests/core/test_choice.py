@@ -171,9 +171,31 @@ def test_ranking_meets_the_constraints_as_wished():
 
 
 def test_ranking_of_an_unclear_search():
-    """A search with two objectives needs a metric."""
-    with pytest.raises(ModelArtsConfigurationError, match="name one with metric="):
+    """A search with two objectives needs a metric; the job is named."""
+    with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1: the search has several objectives"):
         ranking_of(look_at(trial(), acc="max", loss="min"), wish_of())
+
+
+@pytest.mark.parametrize("settings", [None, search()])
+def test_ranking_of_a_job_without_a_search(settings):
+    """A plain training job, whose id was taken for that of a search, is told as such."""
+    look = Look(job("Completed", search=settings), Listing())
+
+    with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1 has no hyperparameter search that can"):
+        ranking_of(look, wish_of())
+
+
+@pytest.mark.parametrize(
+    ("settings", "trials", "said"),
+    [
+        (search(), [trial()], "training job job-1: the search does not tell whether more or less of 'objective'"),
+        (search(8), [], "training job job-1: the search does not tell whether more or less of 'objective'"),
+    ],
+)
+def test_ranking_of_a_search_whose_objective_nobody_tells(settings, trials, said):
+    """Trials or a number of trials show that it is one."""
+    with pytest.raises(ModelArtsConfigurationError, match=said):
+        ranking_of(Look(job("Completed", search=settings), Listing(trials, len(trials))), wish_of())
 
 
 @pytest.mark.parametrize(
@@ -225,7 +247,7 @@ def test_chosen_records_where_no_trial_competes():
     """Without a trial that competes there is an error, not an empty list."""
     look = look_at(trial("t0", "ERROR"))
 
-    with pytest.raises(ModelArtsNoBestTrialError, match="1 not finished"):
+    with pytest.raises(ModelArtsNoBestTrialError, match=r"^training job job-1: none of 1 trials .* 1 not finished"):
         chosen_records(look, ranking_of(look, wish_of()), wish_of())
 
 

@@ -99,7 +99,13 @@ def test_criterion_for_a_search(settings, wish, criterion):
         (search(acc="max"), {"mode": MIN}, "mode='min' contradicts the search, which optimises 'acc' for 'max'"),
         (search(acc="max"), {"metric": "acc", "mode": MIN}, "contradicts the search"),
         (search(acc="max", loss="min"), {"metric": "loss", "mode": MAX}, "optimises 'loss' for 'min'"),
-        (search(acc="max"), {"metric": "loss"}, "whether more or less of 'loss' is better: give mode="),
+        (
+            search(acc="max"),
+            {"metric": "accuracy"},
+            r"^'accuracy' is not an objective of the search \(acc\): is the name right\? For another metric give mode=",
+        ),
+        (search(acc="max", loss="min"), {"metric": "f1"}, r"'f1' is not an objective of the search \(acc, loss\)"),
+        (search(), {"metric": "loss"}, "whether more or less of 'loss' is better: give mode="),
         (search(), {}, "give mode="),
         (None, {}, "give mode="),
         (None, {"metric": "acc"}, "more or less of 'acc'"),
@@ -294,15 +300,54 @@ def test_select_best_counts_reasons():
         select_best(rank(trials, ACC, {"loss": Bound(max=0.1)}))
 
     assert str(caught.value) == (
-        "none of 5 trials can be the best by 'acc': 2 not finished, 1 metric missing, 1 not a number, "
-        "1 constraint not met; the trials report acc, f1, loss"
+        "none of 5 trials can be the best by 'acc': 2 not finished, in 1 the metric is missing, "
+        "in 1 it is not a number, in 1 the constraint on 'loss' is not met; the trials report acc, f1, loss"
     )
 
 
-def test_select_best_without_any_metrics():
-    """Where the trials report nothing at all, the message says that."""
-    with pytest.raises(ModelArtsNoBestTrialError, match="1 metric missing; the trials report no metrics"):
-        select_best(rank([trial("a")], ACC))
+SUSPECT = ". Does objective.regex match what the script prints?"
+NOBODY = [trial("a"), trial("b")]
+TOO_MUCH = [trial("a", best=1.0, metrics={"loss": 0.5}), trial("b", best=1.0, metrics={"f1": 0.5, "loss": math.nan})]
+
+
+@pytest.mark.parametrize(
+    ("trials", "criterion", "bounds", "said"),
+    [
+        (NOBODY, ACC, {}, "in 2 the metric is missing; the trials report no metrics"),
+        (
+            NOBODY,
+            OBJECTIVE_MAX,
+            {},
+            f"in 2 the metric is missing; the trials report no metrics{SUSPECT}",
+        ),
+        (TOO_MUCH, OBJECTIVE_MAX, {"loss": Bound(max=0.1)}, "in 2 the constraint on 'loss' is not met"),
+        (
+            TOO_MUCH,
+            OBJECTIVE_MAX,
+            {"loss": Bound(max=0.5), "f1": Bound(max=0.1)},
+            "in 1 the constraint on 'f1' is not met, in 1 the constraint on 'loss' is not met",
+        ),
+        (
+            TOO_MUCH,
+            OBJECTIVE_MAX,
+            {"los": Bound(max=0.1)},
+            "in 2 the constraint on 'los' is not met; no trial reports 'los'; the trials report f1, loss",
+        ),
+        (TOO_MUCH, OBJECTIVE_MAX, {"best_reward": Bound(max=0.1)}, "in 2 the constraint on 'best_reward' is not met"),
+    ],
+)
+def test_select_best_tells_what_may_be_wrong(trials, criterion, bounds, said):
+    """Constraints are named, and so is a metric that nobody reports; without an objective its expression is suspect."""
+    with pytest.raises(ModelArtsNoBestTrialError) as caught:
+        select_best(rank(trials, criterion, bounds))
+
+    assert str(caught.value) == f"none of 2 trials can be the best by 'acc': {said}"
+
+
+def test_select_best_lists_twenty_metrics():
+    """The names end before the advice that comes after them is cut off."""
+    with pytest.raises(ModelArtsNoBestTrialError, match=r"m18, m19 and 5 more\. Does objective\.regex match"):
+        select_best(rank([trial(metrics={f"m{n:02}": 1.0 for n in range(25)})], OBJECTIVE_MAX))
 
 
 generated_trials = st.lists(

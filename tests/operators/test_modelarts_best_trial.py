@@ -140,7 +140,11 @@ def test_search_that_did_not_end_well_is_warned_about(connected, task_log, phase
 
 
 FAILURES = {
-    "unknown metric": ("documented", {"metric": "f1", "mode": "max"}, "8 metric missing; the trials report acc, loss"),
+    "unknown metric": (
+        "documented",
+        {"metric": "f1", "mode": "max"},
+        "in 8 the metric is missing; the trials report acc, loss",
+    ),
     "metric without mode": ("documented", {"metric": "loss"}, "give mode='max' or 'min'"),
     "contradicting mode": ("documented", {"mode": "min"}, "contradicts the search"),
     "unknown mode": ("documented", {"mode": "most"}, "mode must be 'max' or 'min', not 'most'"),
@@ -148,8 +152,13 @@ FAILURES = {
     "several objectives": ("two-objectives", {}, "several objectives"),
     "unknown objective": ("silent", {}, "give mode='max' or 'min'"),
     "no trials": ("no-search", {"mode": "max"}, "there is no trial to choose"),
+    "no search": ("no-search", {}, "has no hyperparameter search that can be read, and no trials"),
     "none finished": ("pending-forever", {}, "1 not finished"),
-    "bound that none keeps": ("documented", {"constraints": {"loss": {"max": 0.0}}}, "8 constraint not met"),
+    "bound that none keeps": (
+        "documented",
+        {"constraints": {"loss": {"max": 0.0}}},
+        "in 8 the constraint on 'loss' is not met",
+    ),
     "bound without ends": ("documented", {"constraints": {"loss": {}}}, "constraints['loss']"),
     "bound that is no number": ("documented", {"constraints": {"loss": {"max": "low"}}}, "constraints['loss'].max"),
     "constraints that are no mapping": ("documented", {"constraints": "loss<1"}, "constraints must be"),
@@ -169,6 +178,13 @@ def test_failure_names_what_is_wrong(connected, scenario, arguments, message):
     assert isinstance(run.error, (ModelArtsBestTrialError, ModelArtsCallRefusedError))
     assert isinstance(run.error, AirflowFailException)
     assert message in run.message
+
+
+def test_failure_names_the_job(connected):
+    """One of many mapped tasks may have the wrong id."""
+    job_id = connected.job_id("pending-forever")
+
+    assert choose(job_id).message.startswith(f"training job {job_id}: none of 1 trials can be the best by 'acc': ")
 
 
 def test_job_id_that_steps_upwards_is_refused_before_any_request(connected):

@@ -168,7 +168,7 @@ def test_running_search_is_reported_as_it_stands(connected, tmp_path, task_log):
     [
         ("no-search", {"mode": "max"}, "there is no trial to choose by"),
         ("pending-forever", {}, "1 not finished"),
-        ("documented", {"constraints": {"loss": {"max": 0.0}}}, "8 constraint not met"),
+        ("documented", {"constraints": {"loss": {"max": 0.0}}}, "in 8 the constraint on &#x27;loss&#x27; is not met"),
         ("documented", {"metric": "f1", "mode": "max"}, "the trials report acc, loss"),
     ],
 )
