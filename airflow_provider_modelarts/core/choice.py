@@ -47,10 +47,10 @@ def read_wish(
     metric: object,
     mode: object,
     scope: object,
-    top_k: object,
     constraints: object,
-    only_if_better_than: object,
-    on_not_better: object,
+    top_k: object = 1,
+    only_if_better_than: object = None,
+    on_not_better: object = OnNotBetter.SKIP,
 ) -> Wish:
     """Return the wish that an operator's arguments express, rendered or not.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_modelarts.exceptions import (
     ModelArtsAuthenticationError,
@@ -12,21 +12,20 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsError,
 )
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
-from airflow_provider_modelarts.operators.base import ModelArtsOperator
+from airflow_provider_modelarts.operators.ranking import RANKING_FIELDS, RanksTrials
 from airflow_provider_modelarts.task_exceptions import as_task_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_modelarts.core.api import ParameterImportance
-    from airflow_provider_modelarts.core.choice import Wish
 
 _LOCAL = ("", "file", "local")
 
 
-class ModelArtsSearchReportOperator(ModelArtsOperator):
+class ModelArtsSearchReportOperator(RanksTrials):
     """Writes a report about a hyperparameter search: a page that opens without a network, and its trials as data.
 
     The page ``report.html`` tells the objective and the best trial, lists all trials in a table that can be sorted,
@@ -44,30 +43,21 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
     :param training_job_id: id of the search job. (templated)
     :param output_path: folder to write to, local or such as ``s3://bucket/reports/{{ ds }}``; made if it is not
         there. (templated)
-    :param metric: what to compare by, the name of a column of the trial table; the search's own objective when None.
-        (templated)
-    :param mode: ``max`` or ``min``; needed only where the search does not tell it. (templated)
-    :param scope: for the search's own objective, whether a trial's ``best`` report counts or its ``last``. (templated)
-    :param constraints: bounds that other metrics must keep, such as ``{"loss": {"max": 0.1}}``, ends included; a
-        mapping or JSON text. (templated)
     :param storage_conn_id: id of the connection to the store of ``output_path``. (templated)
 
-    The others are those of :class:`~airflow_provider_modelarts.operators.base.ModelArtsOperator`.
+    The others are those of :class:`~airflow_provider_modelarts.operators.ranking.RanksTrials` and
+    :class:`~airflow_provider_modelarts.operators.base.ModelArtsOperator`.
     """
 
     template_fields: Sequence[str] = (
         "training_job_id",
         "output_path",
-        "metric",
-        "mode",
-        "scope",
-        "constraints",
+        *RANKING_FIELDS,
         "storage_conn_id",
         "modelarts_conn_id",
         "region",
         "project_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"constraints": "json"}
     ui_color = "#e6e0f2"
 
     def __init__(
@@ -75,27 +65,16 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
         *,
         training_job_id: str,
         output_path: str,
-        metric: str | None = None,
-        mode: str | None = None,
-        scope: str = "best",
-        constraints: Mapping[str, Mapping[str, float]] | str | None = None,
         storage_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.training_job_id = training_job_id
         self.output_path = output_path
-        self.metric = metric
-        self.mode = mode
-        self.scope = scope
-        self.constraints = constraints
         self.storage_conn_id = storage_conn_id
 
     def execute(self, context: Context) -> dict[str, str]:
         """Read the search, write the files, and return their paths."""
-        from airflow_provider_modelarts.core.choice import caveat, ranking_of
-        from airflow_provider_modelarts.core.flows import choose_from_search
-        from airflow_provider_modelarts.core.leaderboard import leaderboard
         from airflow_provider_modelarts.report import check_libraries, report_files
 
         with as_task_errors():
@@ -103,11 +82,7 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
             wish = self.wish()
             folder = self.folder()
             ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
-            look = self.hook.run(choose_from_search(self.training_job_id))
-            ranking = ranking_of(look, wish)
-            if words := caveat(look.job):
-                self.log.warning("%s", words)
-            context["ti"].xcom_push(key="leaderboard", value=leaderboard(look, ranking))
+            look, ranking = self.rank_trials(context, self.training_job_id, wish)
             files = report_files(
                 look,
                 ranking,
@@ -118,20 +93,6 @@ class ModelArtsSearchReportOperator(ModelArtsOperator):
         self.log.info("Wrote a report about training job %s to %s", look.job.id, folder)
         self.tell_assets(context, {"report": dict(paths)})
         return paths
-
-    def wish(self) -> Wish:
-        """Return the arguments of choosing, checked."""
-        from airflow_provider_modelarts.core.choice import read_wish
-
-        return read_wish(
-            metric=self.metric,
-            mode=self.mode,
-            scope=self.scope,
-            constraints=self.constraints,
-            top_k=1,
-            only_if_better_than=None,
-            on_not_better="skip",
-        )
 
     def folder(self) -> ObjectStoragePath:
         """Return the folder to write to, which is there.

@@ -99,7 +99,7 @@ def test_ranked_table_is_in_the_log(connected, task_log):
     """The log shows rank, trial, value and parameters, aligned, with ties marked."""
     choose(connected.job_id("documented"))
 
-    table = task_log().partition("rank")[2].splitlines()
+    table = task_log().partition("\nrank")[2].splitlines()
     assert [line.rstrip() for line in table[:5]] == [
         "  trial     acc       batch_size  learning_rate",
         "1     ae5503c0  0.25      32          0.034082032",
