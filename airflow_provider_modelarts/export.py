@@ -39,7 +39,7 @@ def trials_to_dataframe(trials: Sequence[Trial], objective: Objective | Criterio
     :param objective: what ``value`` is; the best report of the search's own objective when None.
     :raises ModelArtsConfigurationError: when pandas is not installed.
     """
-    pandas = _installed("pandas", extra="pandas")
+    pandas = installed("pandas", extra="pandas", user="a data frame")
     criterion = _criterion(objective or Objective(UNNAMED_METRIC, Mode.MAX))
     ordered = in_order(trials)
     values = [_value(trial, criterion) for trial in ordered]
@@ -84,7 +84,7 @@ def trials_to_study(
     :param study_name: ``<metric> (<mode>)`` when None.
     :raises ModelArtsConfigurationError: when Optuna is not installed.
     """
-    optuna = _installed("optuna", extra="optuna")
+    optuna = installed("optuna", extra="optuna", user="a study")
     criterion = _criterion(objective)
     ordered = in_order(trials)
     study: Study = optuna.create_study(
@@ -96,12 +96,18 @@ def trials_to_study(
     return study
 
 
-def _installed(module: str, *, extra: str) -> ModuleType:
+def installed(module: str, *, extra: str, user: str) -> ModuleType:
+    """Return a module of an optional library.
+
+    :param extra: the extra of this package that brings it.
+    :param user: what needs it.
+    :raises ModelArtsConfigurationError: when it is not there, saying what to install.
+    """
     try:
         return import_module(module)
     except ImportError as error:
         raise ModelArtsConfigurationError(
-            f'{module} is not installed: pip install "airflow-provider-modelarts[{extra}]"'
+            f'{user} needs {module}, which is not installed: pip install "airflow-provider-modelarts[{extra}]"'
         ) from error
 
 

@@ -22,7 +22,8 @@ from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.leaderboard import FOR_FILES, FOR_PAGE, leaderboard
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, Ranking, select_best
 from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, text
-from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsNoBestTrialError, harmless
+from airflow_provider_modelarts.exceptions import ModelArtsNoBestTrialError, harmless
+from airflow_provider_modelarts.export import installed
 from airflow_provider_modelarts.report_pictures import FEWEST_TO_ANALYSE, Section, pictures
 
 PAGE, CSV, DOCUMENT = "report.html", "trials.csv", "trials.json"
@@ -42,12 +43,7 @@ def check_libraries() -> None:
     :raises ModelArtsConfigurationError: naming the one that is not.
     """
     for library in ("optuna", "plotly"):
-        try:
-            import_module(library)
-        except ImportError as error:
-            raise ModelArtsConfigurationError(
-                f'a report needs {library}, which is not installed: pip install "airflow-provider-modelarts[optuna]"'
-            ) from error
+        installed(library, extra="optuna", user="a report")
 
 
 def report_files(

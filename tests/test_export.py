@@ -500,20 +500,22 @@ def test_trial_without_a_config_has_no_parameters():
 
 
 @pytest.mark.parametrize(
-    ("module", "export", "extra"),
+    ("module", "export", "user"),
     [
-        ("pandas", lambda: trials_to_dataframe([]), "pandas"),
-        ("optuna", lambda: trials_to_study([], ACC), "optuna"),
+        ("pandas", lambda: trials_to_dataframe([]), "a data frame"),
+        ("optuna", lambda: trials_to_study([], ACC), "a study"),
     ],
 )
-def test_missing_library_is_told_with_its_remedy(monkeypatch, module, export, extra):
+def test_missing_library_is_told_with_its_remedy(monkeypatch, module, export, user):
     """Who has not installed the extra reads what to type."""
     monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(ModelArtsConfigurationError) as caught:
         export()
 
-    assert str(caught.value) == f'{module} is not installed: pip install "airflow-provider-modelarts[{extra}]"'
+    assert str(caught.value) == (
+        f'{user} needs {module}, which is not installed: pip install "airflow-provider-modelarts[{module}]"'
+    )
 
 
 def test_import_loads_no_library():
