@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import JobPhase
 from airflow_provider_modelarts.core.progress import Progress
-from airflow_provider_modelarts.core.selection import Ranking, Rejected, ranking_by_objective
+from airflow_provider_modelarts.core.selection import Ranking, Rejected, best_so_far
 from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.exceptions import harmless
 
@@ -60,11 +60,11 @@ def progress_line(look: Look, progress: Progress) -> str:
 
 
 def _best_so_far(look: Look) -> str:
-    ranking = ranking_by_objective(look.listing.trials, look.job.search)
-    if ranking is None or not ranking.ranked:
+    found = best_so_far(look.listing.trials, look.job.search)
+    if found is None:
         return ""
-    best, metric = ranking.ranked[0], ranking.criterion.metric
-    return f", best {_clean(metric)}={best.value:.6g} by {_clean(best.trial.trial_id)}"
+    criterion, best = found
+    return f", best {_clean(criterion.metric)}={best.value:.6g} by {_clean(best.trial.trial_id)}"
 
 
 def time_left(look: Look, progress: Progress) -> str:

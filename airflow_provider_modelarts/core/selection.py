@@ -192,12 +192,23 @@ def _place(trial: Trial) -> tuple[bool, int]:
     return index is None, index or 0
 
 
-def ranking_by_objective(trials: Sequence[Trial], search: SearchSettings | None) -> Ranking | None:
-    """Rank trials by the search's own objective; None when the search does not tell a single one."""
+def best_so_far(trials: Sequence[Trial], search: SearchSettings | None) -> tuple[Criterion, Ranked] | None:
+    """Return what :func:`rank` puts first by the search's own objective; waiting tasks ask at each look.
+
+    None when no trial competes, or the search does not tell a single objective.
+    """
     try:
-        return rank(trials, criterion_for(search))
+        criterion = criterion_for(search)
     except ModelArtsConfigurationError:
         return None
+    outcomes = ((trial, _qualify(trial, criterion, {})) for trial in trials)
+    competing = [(value, trial) for trial, value in outcomes if not isinstance(value, Rejected)]
+    if not competing:
+        return None
+    top = (max if criterion.mode is Mode.MAX else min)(value for value, _ in competing)
+    first = [pair for pair in competing if pair[0] == top]
+    value, trial = min(first, key=lambda pair: _place(pair[1]))
+    return criterion, Ranked(1, trial, value, tied=len(first) > 1)
 
 
 def _qualify(trial: Trial, criterion: Criterion, constraints: Mapping[str, Bound]) -> float | Rejected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import cast
 
 from airflow_provider_modelarts.core import cells
@@ -40,11 +41,11 @@ class TrialStatus(StrEnum):
 _STATUSES = {status.value: status for status in TrialStatus}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)  # without slots, in which nothing could be cached
 class Trial:
     """One run of the training script with one configuration: a row of the trial table.
 
-    What a property tells is read from the row's cells each time it is asked for, since few are of most trials.
+    What a property tells is read from the row's cells when it is asked for, since few are of most trials.
 
     :param raw: every cell under its column's name.
     """
@@ -59,18 +60,22 @@ class Trial:
 
         None when the cell is blank or cannot be read.
         """
-        config = cells.configuration(self.raw.get("config"))
-        if config is None:
+        if self._config is None:
             return None
         return {
-            name: value for name, value in config.items() if name != "trial_index" and not name.startswith("param/")
+            name: value
+            for name, value in self._config.items()
+            if name != "trial_index" and not name.startswith("param/")
         }
 
     @property
     def index(self) -> int | None:
         """The platform's ``trial_index``."""
-        config = cells.configuration(self.raw.get("config"))
-        return integer(config.get("trial_index")) if config is not None else None
+        return integer(self._config.get("trial_index")) if self._config is not None else None
+
+    @cached_property
+    def _config(self) -> dict[str, JSON] | None:
+        return cells.configuration(self.raw.get("config"))
 
     @property
     def done(self) -> bool | None:

@@ -12,7 +12,7 @@ from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob
 from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line, time_left
 from airflow_provider_modelarts.core.progress import State, WaitPolicy, assess, assess_job
 from airflow_provider_modelarts.core.records import job_summary, search_summary
-from airflow_provider_modelarts.core.selection import ranking_by_objective
+from airflow_provider_modelarts.core.selection import best_so_far
 from airflow_provider_modelarts.core.shapes import JSON
 
 Clock = Callable[[], float]
@@ -76,13 +76,10 @@ class SearchWatch:
         return f"The search of training job {self.training_job_id} did not end in time. {self._log.last_seen()}"
 
     def _is_reached(self, look: Look) -> bool:
-        if self.stop_when is None:
+        if self.stop_when is None or (found := best_so_far(look.listing.trials, look.job.search)) is None:
             return False
-        ranking = ranking_by_objective(look.listing.trials, look.job.search)
-        if ranking is None or not ranking.ranked:
-            return False
-        best = ranking.ranked[0].value
-        return best == self.stop_when or ranking.criterion.is_better(best, self.stop_when)
+        criterion, best = found
+        return best.value == self.stop_when or criterion.is_better(best.value, self.stop_when)
 
 
 @dataclass(slots=True)

@@ -176,6 +176,16 @@ def test_table_with_configs(cell, config, index):
     assert (trial.config, trial.index) == (config, index)
 
 
+def test_config_that_is_text_is_parsed_once():
+    """Of thousands of trials, to parse it takes longer than all the rest; who changes a config changes a copy."""
+    (trial,) = read_table(HEADER, [["a", "TERMINATED", "{'layers': [64, 32]}"]])
+
+    trial.config["lr"] = 1
+
+    assert trial.config == {"layers": [64, 32]}
+    assert trial.config["layers"] is trial.config["layers"]
+
+
 def test_table_with_an_id_that_is_a_number():
     """An id that the platform answers as a JSON number is its digits."""
     (trial,) = read_table(HEADER, [[12345678, "RUNNING", {}]])

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 
-from core.builders import quick, trial
+from core.builders import quick, search, trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_modelarts.core.jobs import Mode
-from airflow_provider_modelarts.core.selection import Bound, Criterion, Scope, rank, select_best
+from airflow_provider_modelarts.core.selection import (
+    Bound,
+    Criterion,
+    Scope,
+    best_so_far,
+    criterion_for,
+    rank,
+    select_best,
+)
 
 # few values, so that trials tie and lie on the ends of bounds; both zeros are the same
 values = st.sampled_from([-1.5, -0.0, 0.0, 0.0, 0.25, 0.25, math.nan, math.inf])
@@ -103,3 +111,16 @@ def test_chosen_trials_are_the_first_of_the_ranking(trials, criterion, top_k):
     assert [ranked.rank for ranked in chosen] == list(range(1, len(chosen) + 1))
     assert len(chosen) == min(top_k, len(ranking.ranked))
     assert not any(criterion.is_better(ranked.value, chosen[-1].value) for ranked in left_out)
+
+
+@settings(quick, max_examples=300)
+@given(trials_of_a_search, st.sampled_from(Mode))
+def test_best_so_far_is_the_first_of_the_ranking(trials, mode):
+    """What the log of a waiting task calls the best is what is chosen in the end, also among those that tie."""
+    objective = search(acc=mode)
+    ranking = rank(trials, criterion_for(objective))
+
+    found = best_so_far(trials, objective)
+
+    assert found == ((ranking.criterion, ranking.ranked[0]) if ranking.ranked else None)
+    assert found is None or found[1].trial is ranking.ranked[0].trial
