@@ -120,12 +120,25 @@ def check_order(page: Page) -> None:
     trial = {"rank": None, "tied": False, "value": None, "status": "", "reason": "", "duration": None, "metrics": []}
     trials = [{**trial, "trial_id": str(value), "parameters": [value]} for value in (10, "b", None, 9, "a", 2.5, True)]
     board = {"metric": "acc", "mode": "max", "parameters": ["mixed"], "metrics": [], "trials": trials, "omitted": 7}
-    page.look(f"renderLeaderboard(document.querySelector('main'), {json.dumps(board)})")
+    draw(page, board)
     page.press("mixed")
     page.expect("ascending", COLUMN, "4", ["2.5", "9", "10", "a", "b", "true", ""])
     page.press("mixed")
     page.expect("descending", COLUMN, "4", ["true", "b", "a", "10", "9", "2.5", ""])
-    page.expect_words(".omitted", "7 more trials")
+    page.expect_words(".omitted", "There are 7 more trials: trials.csv")
+
+    say("Columns that are left out are told, and there is one for reasons where there are any")
+    columns = ["Rank", "Trial", "acc", "mixed", "Status", "Seconds"]
+    page.expect("no reasons", TEXTS, ".leaderboard th", columns)
+    trials[0]["reason"] = "not finished (ERROR)"
+    draw(page, {**board, "omitted_columns": 3})
+    page.expect("reasons", COUNT, ".leaderboard th", len(columns) + 1)
+    page.expect_words("main", "Reason", "There are 7 more trials and 3 more columns: trials.csv")
+
+
+def draw(page: Page, board: dict[str, Any]) -> None:
+    """Draw the table of a leaderboard on a page that has the tab's scripts."""
+    page.look(f"renderLeaderboard(document.querySelector('main'), {json.dumps(board)})")
 
 
 def check_search(page: Page, airflow: Standalone, client: ModelArtsClient) -> None:

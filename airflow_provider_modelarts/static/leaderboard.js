@@ -35,6 +35,7 @@ const renderLeaderboard = (() => {
   function columnsOf(board) {
     const parameters = board.parameters.map((name, index) => ({ name, of: (trial) => trial.parameters[index] }));
     const metrics = board.metrics.map((name, index) => ({ name, of: (trial) => trial.metrics[index] }));
+    const reason = { name: "Reason", of: (trial) => trial.reason, hint: "why it does not compete" };
     return [
       { name: "Rank", of: (trial) => trial.rank, show: (trial) => (trial.tied ? `${trial.rank}=` : trial.rank) },
       { name: "Trial", of: (trial) => trial.trial_id },
@@ -43,7 +44,7 @@ const renderLeaderboard = (() => {
       { name: "Status", of: (trial) => trial.status },
       ...metrics.filter(({ name }) => name !== board.metric).map((column) => ({ ...column, hint: "a metric" })),
       { name: "Seconds", of: (trial) => trial.duration, hint: "how long it ran" },
-      { name: "Reason", of: (trial) => trial.reason, hint: "why it does not compete" },
+      ...(board.trials.some((trial) => trial.reason) ? [reason] : []),
     ];
   }
 
