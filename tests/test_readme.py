@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseHook
 
+from airflow_provider_modelarts.core.search_policies import auto_search
 from airflow_provider_modelarts.core.settings import read_connection
 from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
@@ -55,9 +56,14 @@ def quoted(text):
     return re.findall(r"`([^`\n]+)`", text)
 
 
+(SEARCH_AND_RETRAIN,) = blocks(section("Search and retrain"), "python")
+(REPORT,) = blocks(section("Report on a search", PIPELINES), "python")
+SEARCH_AND_REPORT = f"{SEARCH_AND_RETRAIN}\n{REPORT}"
 DAG_BLOCKS = [
     *blocks(section("Wait for a search", PIPELINES), "python"),
-    *blocks(section("Search and retrain"), "python"),
+    SEARCH_AND_RETRAIN,
+    SEARCH_AND_REPORT,
+    *blocks(section("Train on several data sets", PIPELINES), "python"),
 ]
 FIELDS = CONNECTION.partition("## Signing in")[0]
 WHAT_THERE_IS = [name for row in table_rows(section("What there is")) for name in quoted(row[0])]
@@ -113,6 +119,8 @@ def test_dag_block_makes_a_dag(run_block, number):
     [
         (0, {"wait_for_search": set(), "best_trial": {"wait_for_search"}, "retrain": {"best_trial"}}),
         (1, {"search": set(), "retrain": {"search"}}),
+        (2, {"search": set(), "retrain": {"search"}, "report": {"search"}}),
+        (3, {"train": set()}),
     ],
 )
 def test_dag_of_the_readme(run_block, number, tasks):
@@ -122,12 +130,35 @@ def test_dag_of_the_readme(run_block, number, tasks):
     assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == tasks
 
 
+def test_every_dag_is_run():
+    """None of the guide is in a language, or in a section, that hides it from the tests."""
+    assert len(re.findall("^```python", PIPELINES, re.MULTILINE)) == len(DAG_BLOCKS) - len([SEARCH_AND_RETRAIN])
+
+
+def test_mapping_makes_a_task_of_each_data_set(run_block):
+    """Two of them, each with its own hyperparameters."""
+    train = run_block(DAG_BLOCKS[3])["train"]
+
+    assert train.expand_input.value == {"hyperparameters": [{"data": "a"}, {"data": "b"}]}
+
+
+def test_search_space_of_the_guide_is_one(run_block):
+    """The search operator takes it, with a range, a grid and a list in it."""
+    (space,) = blocks(section("The search space", PIPELINES), "json")
+    operator = run_block(SEARCH_AND_RETRAIN)["search"]
+
+    search = auto_search(json.loads(space), operator.objective, operator.algorithm)
+
+    assert [entry["param_type"] for entry in search["search_params"]] == ["continuous", "continuous", "discrete"]
+    assert search["search_params"][1]["discrete_points_num"] == "11"
+
+
 def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
-    """A user who copies DAG, body, conftest, test and commands sees it pass."""
+    """A user who copies DAG, body, conftest, test and commands sees it pass, with a report."""
     text = TEXTS["docs/testing.md"]
     (conftest, test), (commands,) = blocks(text, "python"), blocks(text, "sh")
-    (body,) = blocks(PIPELINES, "json")
-    files = {"search_and_retrain.py": DAG_BLOCKS[1], "job.json": body, "conftest.py": conftest, "test_it.py": test}
+    (body,) = blocks(section("Create a search, and retrain", PIPELINES), "json")
+    files = {"search_and_retrain.py": SEARCH_AND_REPORT, "job.json": body, "conftest.py": conftest, "test_it.py": test}
     for name, content in files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     shutil.copytree(ROOT / "example_dags" / "training", tmp_path / "training")
@@ -146,6 +177,7 @@ def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
 
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
+    assert len(list(tmp_path.glob("reports/*/report.html"))) == 1
 
 
 def test_connection_example_is_a_connection(example_connection):
