@@ -158,7 +158,8 @@ def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
     text = TEXTS["docs/testing.md"]
     (conftest, test), (commands,) = blocks(text, "python"), blocks(text, "sh")
     (body,) = blocks(section("Create a search, and retrain", PIPELINES), "json")
-    files = {"search_and_retrain.py": SEARCH_AND_REPORT, "job.json": body, "conftest.py": conftest, "test_it.py": test}
+    pipeline = SEARCH_AND_REPORT.replace("/data/", f"{tmp_path}/")
+    files = {"search_and_retrain.py": pipeline, "job.json": body, "conftest.py": conftest, "test_it.py": test}
     for name, content in files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     shutil.copytree(ROOT / "example_dags" / "training", tmp_path / "training")
