@@ -261,11 +261,12 @@ def _read_project(answer: JSON, region: str) -> str:
     ids = [text(child(project, "id")) for project in projects if child(project, "name") == region]
     if not ids:
         raise ModelArtsConfigurationError(
-            f"IAM knows no project named {region!r} for this key: set project_id in the connection"
+            f"IAM has no project named {region!r} for this key: is the region right? If so, set project_id in the "
+            "connection"
         )
     if len(ids) > 1:
         raise ModelArtsConfigurationError(
-            f"IAM knows several projects named {region!r} ({', '.join(ids)}): set project_id in the connection"
+            f"IAM has several projects named {region!r} ({', '.join(ids)}): set project_id in the connection"
         )
     try:
         return coerce.identifier("project id", ids[0])

@@ -301,7 +301,9 @@ def test_find_project_answer(projects):
 @pytest.mark.parametrize("projects", [[], [{"id": "p0", "name": "cn-north-4_team"}], [{"id": "p0"}]])
 def test_find_project_without_one(projects):
     """No such project is an error that says what to set."""
-    with pytest.raises(ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* set project_id"):
+    with pytest.raises(
+        ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* region right\? .* set project_id"
+    ):
         api.find_project("cn-north-4").read({"projects": projects})
 
 

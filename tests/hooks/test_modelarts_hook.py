@@ -110,7 +110,7 @@ BROKEN = {
     "bad timeout": ({"timeout": "soon"}, "timeout must be a number"),
     "bad verify": ({"verify": "perhaps"}, "verify must be true or false"),
     "bad endpoint": ({"endpoint": "ftp://x"}, "endpoint must be a URL"),
-    "other region": ({"region": "elsewhere-1"}, "IAM knows no project named 'elsewhere-1'"),
+    "other region": ({"region": "elsewhere-1"}, "IAM has no project named 'elsewhere-1'"),
 }
 
 
