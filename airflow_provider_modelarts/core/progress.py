@@ -145,7 +145,8 @@ def _decide(
 def _decide_stopped(job: TrainingJob, trials: Sequence[Trial], policy: WaitPolicy) -> tuple[State, str]:
     if not policy.accept_stopped:
         return State.FAILED, (
-            f"training job {job.id} was stopped before its search ended; accept_stopped=True takes the trials it has"
+            f"training job {job.id} was stopped before its search ended; a sensor with accept_stopped=True, or "
+            "ModelArtsBestTrialOperator, takes the trials it has"
         )
     finished = sum(trial.status is TrialStatus.TERMINATED for trial in trials)
     if finished:

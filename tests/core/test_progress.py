@@ -131,7 +131,9 @@ def test_rule_3_stopped_job(statuses, policy, state):
 
 def test_rule_3_message_names_the_way_out():
     """Who waits for a stopped job reads how to take what it has."""
-    assert "accept_stopped=True" in look("Terminated", EIGHT).message
+    message = look("Terminated", EIGHT).message
+
+    assert "a sensor with accept_stopped=True, or ModelArtsBestTrialOperator, takes the trials" in message
 
 
 @pytest.mark.parametrize(
