@@ -25,6 +25,8 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def identifier(field: str, value: object) -> str:
     """Return an id that may enter a path: 1 to 64 letters, digits, hyphens and underscores."""
+    if value == "None":  # what a template makes of an XCom that is not there
+        raise ModelArtsConfigurationError(f"{field} is None: the task that its template names has pushed nothing")
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
     raise _bad(field, "1 to 64 letters, digits, '-' and '_'", value)

@@ -60,6 +60,12 @@ def test_identifier_that_may_not_enter_a_path(value):
         coerce.identifier("training_job_id", value)
 
 
+def test_identifier_that_a_template_did_not_find():
+    """The text that is rendered for a missing XCom is no id, and tells so."""
+    with pytest.raises(ModelArtsConfigurationError, match=r"^training_job_id is None: the task that its template "):
+        coerce.identifier("training_job_id", "None")
+
+
 @pytest.mark.parametrize(
     ("value", "number"),
     [(5, 5.0), (0.5, 0.5), ("5", 5.0), (" 0.5 ", 0.5), ("-1e3", -1000.0), (0, 0.0), ("0", 0.0)],
