@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 CONSOLE = "https://console.huaweicloud.com"
 
 _IAM_REGIONS = frozenset(
@@ -25,3 +27,9 @@ def modelarts_endpoint(region: str) -> str:
 def iam_endpoint(region: str) -> str:
     """Return the IAM endpoint of a region; the global one where the region has none of its own."""
     return f"https://iam.{region}.myhuaweicloud.com" if region in _IAM_REGIONS else "https://iam.myhuaweicloud.com"
+
+
+def is_elsewhere(url: str, region: str) -> bool:
+    """Return whether a URL is the public endpoint of a service in another region."""
+    found = re.match(r"https?://[a-z]+\.([a-z0-9-]+)\.myhuaweicloud\.", url)
+    return found is not None and found[1] != region

@@ -110,22 +110,25 @@ def read_connection(
     """Return the settings that the fields of a connection hold. Blank fields count as absent.
 
     :param region: instead of the connection's; the connection's project id, which belongs to the connection's own
-        region, is then left out.
-    :param project_id: instead of the connection's.
+        region, is then left out, and so are endpoints that are those of another region.
+    :param project_id: instead of the connection's. Blank text and ``"None"``, which templates make of nothing, count
+        as absent here too.
     :param environment: where the sign-in ``environment`` looks.
     :raises ModelArtsConfigurationError: naming the field that is missing or wrong.
     """
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
     connect_timeout, read_timeout = _timeouts(given.get("timeout"))
+    region = coerce.optional(coerce.identifier, "region", region)
+    project_id = coerce.optional(coerce.identifier, "project_id", project_id)
     own_region, own_project = _text(given, "region"), _text(given, "project_id")
-    elsewhere = region and region != own_region
+    elsewhere = region if region != own_region else None
     found = _read_sign_in((login or "").strip(), (password or "").strip(), given, environment)
     return Settings(
         sign_in=found.sign_in,
         region=region or own_region,
         project_id=project_id or (None if elsewhere else own_project or found.project_id),
-        endpoint=_text(given, "endpoint") or _endpoint_of_host(host, port),
-        iam_endpoint=_text(given, "iam_endpoint") or found.iam_endpoint,
+        endpoint=_unless_elsewhere(_text(given, "endpoint") or _endpoint_of_host(host, port), elsewhere),
+        iam_endpoint=_unless_elsewhere(_text(given, "iam_endpoint") or found.iam_endpoint, elsewhere),
         verify=_verify(given.get("verify", True)),
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
@@ -168,6 +171,10 @@ def _text(given: Mapping[str, object], name: str) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     raise ModelArtsConfigurationError(f"{name} must be text")
+
+
+def _unless_elsewhere(url: str | None, region: str | None) -> str | None:
+    return None if url and region and regions.is_elsewhere(url, region) else url
 
 
 def _endpoint_of_host(host: str | None, port: int | None) -> str | None:

@@ -235,6 +235,7 @@ def test_endpoint_in_extra_goes_before_host():
         ({"region": None}, {"region": "cn-east-3"}, "cn-east-3", None),
         ({"project_id": "p1"}, {"region": None, "project_id": None}, "cn-north-4", "p1"),
         ({"project_id": "p1"}, {"region": "", "project_id": ""}, "cn-north-4", "p1"),
+        ({"project_id": "p1"}, {"region": "None", "project_id": "None"}, "cn-north-4", "p1"),
     ],
 )
 def test_region_and_project_of_a_task(extra, arguments, region, project_id):
@@ -242,6 +243,39 @@ def test_region_and_project_of_a_task(extra, arguments, region, project_id):
     settings = connection(extra, **arguments)
 
     assert (settings.region, settings.project_id) == (region, project_id)
+
+
+@pytest.mark.parametrize(
+    ("extra", "service", "url"),
+    [
+        ({"endpoint": "https://modelarts.cn-north-4.myhuaweicloud.com"}, "modelarts", None),
+        ({"endpoint": "https://modelarts.cn-east-3.myhuaweicloud.com/"}, "modelarts", None),
+        ({"iam_endpoint": "https://iam.cn-north-4.myhuaweicloud.com"}, "iam", None),
+        ({"iam_endpoint": "https://iam.myhuaweicloud.com"}, "iam", "https://iam.myhuaweicloud.com"),
+        ({"endpoint": "http://127.0.0.1:9000"}, "modelarts", "http://127.0.0.1:9000"),
+        ({"endpoint": "https://modelarts.example.com"}, "modelarts", "https://modelarts.example.com"),
+    ],
+)
+def test_endpoint_for_the_region_of_a_task(extra, service, url):
+    """The endpoint of another region is left; a proxy or a local ModelArts serves whatever region is asked for."""
+    settings = connection(extra, region="cn-east-3")
+
+    assert settings.base_url(service) == (url or f"https://{service}.cn-east-3.myhuaweicloud.com")
+
+
+def test_host_for_the_region_of_a_task():
+    """A host is an endpoint in other words."""
+    settings = connection(host="modelarts.cn-north-4.myhuaweicloud.com", port=443, region="cn-east-3")
+
+    assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
+
+
+@pytest.mark.parametrize("region", [None, "cn-north-4"])
+def test_endpoint_that_contradicts_the_connection_itself(region):
+    """What the connection says of both is what somebody wanted, also for a task that names the same region."""
+    settings = connection({"endpoint": "https://modelarts.cn-east-3.myhuaweicloud.com"}, region=region)
+
+    assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
 
 
 def test_endpoint_without_region():
