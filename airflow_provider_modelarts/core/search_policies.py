@@ -132,7 +132,11 @@ def _reward_attr(objective: Mapping[str, object]) -> JSON:
 
 def _search_param(name: str, values: object) -> JSON:
     where = f"search_space[{name!r}]"
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, tuple):
+        raise ModelArtsConfigurationError(
+            f'{where} is a tuple: give {{"min": 0.1, "max": 1}} for a range, or a list for values'
+        )
+    if isinstance(values, list):
         return {
             "name": name,
             "param_type": "discrete",
