@@ -73,7 +73,7 @@ class SearchWatch:
 
     def timeout_message(self) -> str:
         """Return what to say when time is up."""
-        return f"The search of training job {self.training_job_id} did not end in time. {self._log.last_seen()}"
+        return _out_of_time(f"The search of training job {self.training_job_id}", self._log)
 
     def _is_reached(self, look: Look) -> bool:
         if self.stop_when is None or (found := best_so_far(look.listing.trials, look.job.search)) is None:
@@ -99,4 +99,11 @@ class JobWatch:
 
     def timeout_message(self) -> str:
         """Return what to say when time is up."""
-        return f"Training job {self.training_job_id} did not end in time. {self._log.last_seen()}"
+        return _out_of_time(f"Training job {self.training_job_id}", self._log)
+
+
+def _out_of_time(what: str, log: ChangeLog) -> str:
+    return (
+        f"{what} did not end within the timeout or execution_timeout of its task. A sensor leaves it running, an "
+        f"operator stops it. {log.last_seen()}"
+    )

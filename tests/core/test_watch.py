@@ -15,6 +15,9 @@ JOB = "/v2/{project_id}/training-jobs/job-1"
 TRIALS = f"{JOB}/autosearch-trials"
 ALGORITHM = "/v2/{project_id}/algorithms/alg-1"
 STARTED = 1_700_000_000.0
+OUT_OF_TIME = (
+    "did not end within the timeout or execution_timeout of its task. A sensor leaves it running, an operator stops it."
+)
 FROM_ALGORITHM = {"search": None, "algorithm_id": "alg-1"}
 
 
@@ -157,14 +160,14 @@ def test_search_watch_when_time_is_up():
     glance(watch, job("Pending"))
 
     assert watch.timeout_message() == (
-        "The search of training job job-1 did not end in time. Last seen: Training job job-1 is Pending"
+        f"The search of training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Pending"
     )
 
 
 def test_search_watch_when_time_is_up_before_the_first_look():
     """The message of a timeout tells that nothing was seen."""
     assert search_watch().timeout_message() == (
-        "The search of training job job-1 did not end in time. It could not be read once."
+        f"The search of training job job-1 {OUT_OF_TIME} It could not be read once."
     )
 
 
@@ -273,7 +276,5 @@ def test_job_watch_when_time_is_up():
     unseen = watch.timeout_message()
     glance(watch, job("Running"))
 
-    assert unseen == "Training job job-1 did not end in time. It could not be read once."
-    assert watch.timeout_message() == (
-        "Training job job-1 did not end in time. Last seen: Training job job-1 is Running"
-    )
+    assert unseen == f"Training job job-1 {OUT_OF_TIME} It could not be read once."
+    assert watch.timeout_message() == f"Training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Running"
