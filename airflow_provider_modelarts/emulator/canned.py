@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from airflow_provider_modelarts.emulator.faults import FAULTS, Fault
+from airflow_provider_modelarts.emulator.faults import FAULTS, Fault, fault_of
 
 
 @dataclass(slots=True)
@@ -68,8 +68,7 @@ class Chance:
 
     :param share: from 0 to 1.
     :param names: of the faults that happen, equally often; None for those that pass.
-    :raises KeyError: for a name that no fault has.
-    :raises ValueError: for a share that is none.
+    :raises ValueError: for a share that is none, and for a name that no fault has.
     """
 
     def __init__(self, share: float, seed: int, names: Iterable[str] | None = None) -> None:
@@ -78,7 +77,7 @@ class Chance:
         self._share = share
         self._random = random.Random(seed)
         passing = [name for name, fault in FAULTS.items() if fault.passes]
-        self._faults = [FAULTS[name] for name in (passing if names is None else names)]
+        self._faults = [fault_of(name) for name in (passing if names is None else names)]
 
     def next_for(self, method: str, path: str) -> CannedAnswer | None:
         """Return what answers a request, or None where all goes well."""

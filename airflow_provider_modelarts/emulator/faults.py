@@ -132,3 +132,13 @@ FAULTS: Mapping[str, Fault] = {
         ),
     )
 }
+
+
+def fault_of(name: str) -> Fault:
+    """Return the fault of a name.
+
+    :raises ValueError: for a name that no fault has.
+    """
+    if name not in FAULTS:
+        raise ValueError(f"there is no fault {name!r}; there are {', '.join(map(repr, FAULTS))}")
+    return FAULTS[name]

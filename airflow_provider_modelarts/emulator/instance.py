@@ -21,7 +21,7 @@ from airflow_provider_modelarts.emulator.canned import CannedAnswer, CannedAnswe
 from airflow_provider_modelarts.emulator.cloud import Cloud
 from airflow_provider_modelarts.emulator.deliveries import instead
 from airflow_provider_modelarts.emulator.documents import JobTimes, job_document
-from airflow_provider_modelarts.emulator.faults import FAULTS, Fault
+from airflow_provider_modelarts.emulator.faults import Fault, fault_of
 from airflow_provider_modelarts.emulator.gate import Gate, Received
 from airflow_provider_modelarts.emulator.iam import Iam
 from airflow_provider_modelarts.emulator.jobs import Clock, GivenJob
@@ -237,9 +237,10 @@ class Emulator:
         :param drop: close the connection instead of answering.
         :param method: only requests of this method are meant.
         :param acts: check the request and carry it out first, so that only its answer is lost.
+        :raises ValueError: for a name that no fault has.
         """
         name = "closed" if drop else fault
-        what = FAULTS[name] if name else Fault("", instead(status, body, headers))
+        what = fault_of(name) if name else Fault("", instead(status, body, headers))
         self._canned.add(CannedAnswer(path_part, what, times, after, delay, method, acts))
 
     def receive(self, request: Received) -> CannedAnswer | None:
