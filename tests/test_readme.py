@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseHook
 
 from airflow_provider_modelarts.core.search_policies import auto_search
 from airflow_provider_modelarts.core.settings import read_connection
+from airflow_provider_modelarts.emulator import FAULTS
 from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
@@ -179,6 +180,14 @@ def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
     assert len(list(tmp_path.glob("reports/*/report.html"))) == 1
+
+
+def test_faults_of_the_guide_are_those_that_there_are():
+    """All of them, each once, and which of them happen by chance."""
+    rows = table_rows(section("Faults", TEXTS["docs/testing.md"]))
+    told = [(name, by_chance == "yes") for names, _, by_chance in rows for name in quoted(names)]
+
+    assert sorted(told) == sorted((fault.name, fault.passes) for fault in FAULTS.values())
 
 
 def test_connection_example_is_a_connection(example_connection):
