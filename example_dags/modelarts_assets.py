@@ -34,6 +34,7 @@ with DAG(
         objective={"metric": "acc", "mode": "max", "regex": r"\bacc: ([0-9.]+)"},
         algorithm={"name": "tpe_search", "num_samples": 4, "seed": 1},
         outlets=[BEST_CONFIG],
+        retries=2,
         deferrable=True,
     )
 
@@ -56,5 +57,6 @@ with DAG(
         task_id="retrain",
         body="training/job.json",
         hyperparameters=newest_config(),
+        retries=2,
         deferrable=True,
     )

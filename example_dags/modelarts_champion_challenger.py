@@ -31,6 +31,7 @@ with DAG(
         algorithm={"name": "tpe_search", "num_samples": 4, "seed": 1},
         only_if_better_than="{{ var.value.get('modelarts_champion', '') }}",
         on_not_better="skip",
+        retries=2,
         deferrable=True,
     )
 
@@ -38,6 +39,7 @@ with DAG(
         task_id="retrain",
         body="training/job.json",
         hyperparameters=challenge.output,
+        retries=2,
         deferrable=True,
     )
 

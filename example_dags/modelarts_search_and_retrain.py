@@ -1,7 +1,7 @@
 """Create a hyperparameter search, wait for it, and retrain with the config of its best trial.
 
 The bucket holds the training script at ``code/train.py``; the body of both jobs is the file ``training/job.json``.
-Nothing is retrained unless the best trial beats the baseline.
+Nothing is retrained unless the best trial beats the baseline. A retry takes up the job that an earlier try began.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ with DAG(
         objective={"metric": "acc", "mode": "max", "regex": r"\bacc: ([0-9.]+)"},
         algorithm={"name": "tpe_search", "num_samples": 8, "seed": 1},
         only_if_better_than="{{ params.baseline }}",
+        retries=2,
         deferrable=True,
     )
 
@@ -40,5 +41,6 @@ with DAG(
         task_id="retrain",
         body="training/job.json",
         hyperparameters=search.output,
+        retries=2,
         deferrable=True,
     )

@@ -42,6 +42,7 @@ with DAG(
     retrain = ModelArtsTrainingJobOperator.partial(
         task_id="retrain",
         body="training/job.json",
+        retries=2,
         deferrable=True,
     ).expand(hyperparameters=configs(best_trials.output["top_trials"]))
 
