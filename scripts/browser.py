@@ -86,10 +86,12 @@ def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> 
     page.expect("standard fields", FIELDS, "[role=region] [role=group]", STANDARD_FIELDS)
     keys = {"login": connection["login"], "password": connection["password"]}
     page.fill({"connection_id": CONN_ID, **keys, "port": "443"})
-    if picture:
-        page.save_picture(picture)
     page.press("Extra Fields")
     page.expect("extra fields", FIELDS, "[role=region] [role=group]", MORE_FIELDS)
+    page.fill({"element_region": connection["extra"]["region"]})
+    if picture:
+        page.resize(1280, 1400)
+        page.save_picture(picture, left=191, top=64, right=192, bottom=455)
     page.fill({f"element_{name}": text for name, text in connection["extra"].items()})
     page.fill({"element_security_token": "of-somebody-else"})
     choose_sign_in(page)
