@@ -15,17 +15,17 @@ GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 .PHONY: demo e2e browser chaos bench bench-slow test lint audit package clean help
 
 help:
-	@echo "make demo     run the example DAG on a local ModelArts"
-	@echo "make test     run the unit tests"
-	@echo "make e2e      run the same with a real scheduler and triggerer on PostgreSQL, which must be installed"
-	@echo "make browser  use connection form, trials tab and report in Chromium, which must be installed, and PostgreSQL"
-	@echo "make chaos    run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
-	@echo "make bench    measure what the package costs, beside others (a quarter of an hour)"
+	@echo "make demo        run the example DAG on a local ModelArts"
+	@echo "make test        run the unit tests"
+	@echo "make e2e         run pipelines with a real scheduler and triggerer on PostgreSQL, which must be installed"
+	@echo "make browser     use connection form, trials tab and report in Chromium; it and PostgreSQL must be installed"
+	@echo "make chaos       run 300 searches while 30 % of all answers are faulty and the triggerer is killed"
+	@echo "make bench       measure what the package costs, beside others (a quarter of an hour)"
 	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
-	@echo "make lint     check style, types and the direction of imports"
-	@echo "make audit    ask for known vulnerabilities of the dependencies"
-	@echo "make package  build the wheel, install it elsewhere, ask Airflow for it"
-	@echo "make clean    remove what these made"
+	@echo "make lint        check style, types and the direction of imports"
+	@echo "make audit       ask for known vulnerabilities of the dependencies"
+	@echo "make package     build the wheel, install it elsewhere, ask Airflow for it"
+	@echo "make clean       remove what these made"
 	@echo "AIRFLOW=2.11.2 behind any of them takes that version; the default is $(AIRFLOW)"
 
 demo: $(INSTALLED)
