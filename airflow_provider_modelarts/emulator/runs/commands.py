@@ -101,9 +101,9 @@ def _parameters(entries: JSON) -> Iterator[tuple[str, str]]:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in seen:
             raise bad_request("2767", f"A parameter cannot be named {describe(name)}, or is named so twice.")
         seen.add(name)
-        if isinstance(value, (dict, list)):
-            raise bad_request("2765", f"The value of the parameter {name} must be text.")
-        written = str(value) if isinstance(value, bool) else text(value)
+        if value is not None and not isinstance(value, str):
+            raise bad_request("2765", f"The value of the parameter {name} must be text, not {describe(value)}.")
+        written = value or ""
         _check_value(name, written, as_object(parameter.get("constraint") or {}, f"the constraint of {name}"))
         yield name, written
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_modelarts.core.jobs import Mode, Objective
@@ -42,6 +42,8 @@ def read_plan(algorithm: Mapping[str, JSON]) -> SearchPlan | None:
     if not search:
         return None
     search = as_object(search, "policies.auto_search")
+    for number in _bare_numbers(search):
+        raise bad_request("2825", f"policies.auto_search: numbers must be text, not {describe(number)}.")
     numbers = _numbers(search.get("algo_configs"))
     return SearchPlan(
         objectives=_objectives(search.get("reward_attrs")),
@@ -50,6 +52,15 @@ def read_plan(algorithm: Mapping[str, JSON]) -> SearchPlan | None:
         seed=_number(numbers, "seed", _SEED, at_least=0),
         initial_points=_number(numbers, "n_initial_points", _INITIAL_POINTS, at_least=0),
     )
+
+
+def _bare_numbers(value: JSON) -> Iterator[JSON]:
+    """Yield the numbers and flags in a search, all of which the platform wants as text."""
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _bare_numbers(inner)
+    elif isinstance(value, (int, float)):
+        yield value
 
 
 def parameter_types(algorithm: Mapping[str, JSON]) -> dict[str, str]:
