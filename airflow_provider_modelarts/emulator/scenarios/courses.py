@@ -2,77 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_modelarts.emulator.script import Search, TrialScript
+
+#: Of ``growing``: trial_id, batch_size, learning_rate; the looks at which it is listed, starts and ends; acc and loss;
+#: look, acc and loss of an earlier report; whether its row is short.
+_GROWING: Sequence[tuple[str, int, float, int, int, int, str, str, tuple[int, str, str] | None, bool]] = (
+    ("97a00000", 16, 0.09, 3, 3, 5, "0.42", "0.93", (4, "0.31", "1.1"), False),
+    ("97a00001", 32, 0.07, 3, 4, 6, "0.55", "0.81", None, False),
+    ("97a00002", 32, 0.05, 4, 4, 6, "0.61", "0.72", None, True),
+    ("97a00003", 64, 0.03, 8, 8, 10, "0.74", "0.55", (9, "0.5", "0.88"), False),
+    ("97a00004", 64, 0.02, 8, 9, 10, "0.9375", "0.21", None, True),
+    ("97a00005", 64, 0.01, 9, 9, 11, "0.86", "0.33", (10, "0.9", "0.3"), False),
+    ("97a00006", 16, 0.005, 10, 10, 12, "0.8", "0.41", None, False),
+    ("97a00007", 32, 0.001, 10, 11, 12, "0.58", "0.77", None, True),
+)
 
 
 def growing() -> Search:
     """Return a search that lists its eight trials only as they start.
 
     At looks 6 and 7 three trials are listed, all of them TERMINATED, and five are still to come. Metrics appear
-    late: in blank cells first, or in rows that are too short.
+    late: in blank cells first, or in rows that are too short. One trial was better before its end.
     """
-    return Search(
-        name="growing",
-        phases=((0, "Creating"), (2, "Pending"), (3, "Running"), (13, "Completed")),
-        objectives={"acc": "max"},
-        num_samples=8,
-        trials=[
+    trials = []
+    for trial_id, batch_size, learning_rate, listed, starts, ends, acc, loss, before, short_row in _GROWING:
+        early = [(before[0], {"acc": before[1], "loss": before[2]})] if before else []
+        best = max([acc, *(cells["acc"] for _, cells in early)], key=float)
+        trials.append(
             TrialScript(
-                trial_id="97a00000",
-                config={"batch_size": 16, "learning_rate": 0.09},
-                listed=3, starts=3, ends=5,
-                early=[(4, {"acc": "0.31", "loss": "1.1"})],
-                cells={"acc": "0.42", "loss": "0.93"},
-            ),
-            TrialScript(
-                trial_id="97a00001",
-                config={"batch_size": 32, "learning_rate": 0.07},
-                listed=3, starts=4, ends=6,
-                cells={"acc": "0.55", "loss": "0.81"},
-            ),
-            TrialScript(
-                trial_id="97a00002",
-                config={"batch_size": 32, "learning_rate": 0.05},
-                listed=4, starts=4, ends=6,
-                cells={"acc": "0.61", "loss": "0.72"},
-                short_row=True,
-            ),
-            TrialScript(
-                trial_id="97a00003",
-                config={"batch_size": 64, "learning_rate": 0.03},
-                listed=8, starts=8, ends=10,
-                early=[(9, {"acc": "0.5", "loss": "0.88"})],
-                cells={"acc": "0.74", "loss": "0.55"},
-            ),
-            TrialScript(
-                trial_id="97a00004",
-                config={"batch_size": 64, "learning_rate": 0.02},
-                listed=8, starts=9, ends=10,
-                cells={"acc": "0.9375", "loss": "0.21"},
-                short_row=True,
-            ),
-            TrialScript(
-                trial_id="97a00005",
-                config={"batch_size": 64, "learning_rate": 0.01},
-                listed=9, starts=9, ends=11,
-                early=[(10, {"acc": "0.9", "loss": "0.3"})],
-                cells={"acc": "0.86", "loss": "0.33", "best_reward": "0.9"},
-            ),
-            TrialScript(
-                trial_id="97a00006",
-                config={"batch_size": 16, "learning_rate": 0.005},
-                listed=10, starts=10, ends=12,
-                cells={"acc": "0.8", "loss": "0.41"},
-            ),
-            TrialScript(
-                trial_id="97a00007",
-                config={"batch_size": 32, "learning_rate": 0.001},
-                listed=10, starts=11, ends=12,
-                cells={"acc": "0.58", "loss": "0.77"},
-                short_row=True,
-            ),
-        ],
-    )  # fmt: skip
+                trial_id=trial_id,
+                config={"batch_size": batch_size, "learning_rate": learning_rate},
+                listed=listed,
+                starts=starts,
+                ends=ends,
+                early=early,
+                cells={"acc": acc, "loss": loss, "best_reward": best},
+                short_row=short_row,
+            )
+        )
+    phases = ((0, "Creating"), (2, "Pending"), (3, "Running"), (13, "Completed"))
+    return Search(name="growing", phases=phases, objectives={"acc": "max"}, num_samples=8, trials=trials)
 
 
 def failing_trial() -> Search:
