@@ -36,7 +36,8 @@ async def settings_of(
     known = _read.setdefault(asyncio.get_running_loop(), {}).get(source)
     if known and asyncio.get_running_loop().time() < known[0] + _FRESH and known[1] != refused:
         return known[1]
-    return await together(source, lambda: _read_and_keep(source, read))
+    # a reading that began before the refusal may be older than what is wanted now
+    return await together((source, refused and refused.sign_in), lambda: _read_and_keep(source, read))
 
 
 async def _read_and_keep(source: Source, read: Callable[[], Awaitable[Settings]]) -> Settings:

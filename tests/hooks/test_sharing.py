@@ -89,6 +89,30 @@ def test_refused_settings_are_read_anew_by_one_for_all(connection):
     assert connection.readings == 2
 
 
+def test_reading_that_began_before_the_refusal_is_not_taken(connection):
+    """It may have seen the key that was replaced meanwhile."""
+
+    async def start():
+        has_seen, may_tell = asyncio.Event(), asyncio.Event()
+
+        async def read_slowly():
+            settings = await connection.read()
+            has_seen.set()
+            await may_tell.wait()
+            return settings
+
+        reading = asyncio.create_task(settings_of(SOURCE, read_slowly))
+        await has_seen.wait()
+        refused, connection.key = await connection.read(), "new"
+        asyncio.get_running_loop().call_later(1, may_tell.set)
+        newer = await settings_of(SOURCE, connection.read, refused)
+        may_tell.set()
+        await reading
+        return newer
+
+    assert keys([asyncio.run(start())]) == {"new"}
+
+
 def test_refused_settings_that_are_still_the_same_are_told_so(connection):
     """Each asks for itself whether they have changed, and sees that they have not."""
 
