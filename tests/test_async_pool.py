@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -118,10 +119,13 @@ async def refused_for_an_hour(server):
 
 async def until_it_must_wait(client):
     """Let a client call until a call does not get through."""
-    with pytest.raises(TimeoutError):
+
+    async def call_often():
         for _ in range(1000):
-            async with asyncio.timeout(0.5):
-                await client.get_training_job("job")
+            await asyncio.wait_for(client.get_training_job("job"), 0.5)
+
+    with pytest.raises(TimeoutError):
+        await call_often()
 
 
 def test_refusal_slows_down_all_who_call_alike():
@@ -209,3 +213,19 @@ def test_urgent_call_goes_past_a_pause():
                 return await urgent.stop_training_job("job")
 
     assert asyncio.run(measure())
+
+
+def test_call_that_hangs_holds_up_others_for_a_while():
+    """Nobody knows whether their key is good, so that one of them goes first; but not until its answer times out."""
+
+    async def measure():
+        async with counting() as server, AsyncExitStack() as stack:
+            unknown = dataclasses.replace(settings(server), sign_in=AccessKey("unknown", "SK"), connect_timeout=1.0)
+            some = [await stack.enter_async_context(AsyncModelArtsClient(unknown)) for _ in range(10)]
+            server.may_answer.clear()
+            calls = asyncio.create_task(all_call(some))
+            await until(lambda: server.arrivals == 10)
+            server.may_answer.set()
+            await calls
+
+    asyncio.run(measure())

@@ -322,24 +322,3 @@ def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wro
     assert str(refused[-1]).count("So another call was told less than a minute ago; this one was not sent") == 1
     assert found == [job_id] * 10
     assert len(modelarts_emulator.requests) == 1 + 10
-
-
-def test_waits_try_a_good_key_one_at_a_time_only_at_first(modelarts_emulator, job_id):
-    """A platform that hangs at the first of them does not hold up the others for long."""
-    settings = dataclasses.replace(
-        modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False, connect_timeout=0.2
-    )
-    modelarts_emulator.answer_next(job_id, delay=5)
-
-    async def look():
-        async with AsyncModelArtsClient(settings) as client:
-            return (await client.get_training_job(job_id)).id
-
-    async def waits():
-        hanging = asyncio.create_task(look())
-        await asyncio.sleep(0)
-        found = await asyncio.wait_for(asyncio.gather(*(look() for _ in range(100))), 4)
-        hanging.cancel()
-        return found
-
-    assert asyncio.run(waits()) == [job_id] * 100
