@@ -99,13 +99,20 @@ def exchange(request: Request[T], settings: Settings, outside: Outside) -> Excha
 
 def find_project_id(settings: Settings, outside: Outside) -> Exchange[str]:
     """Return the project id: the one that is set, or the one that IAM knows for the region."""
-    if settings.project_id:
-        return settings.project_id
-    region = settings.known_region()
-    known = (settings.base_url("iam"), settings.sign_in, region)
-    if known not in _found_projects:
-        _found_projects[known] = yield from _attempts(api.find_project(region), settings, "", outside)
-    return _found_projects[known]
+    project_id = known_project_id(settings)
+    if project_id is None:
+        project_id = yield from _attempts(api.find_project(settings.known_region()), settings, "", outside)
+        _found_projects[_who_asks(settings)] = project_id
+    return project_id
+
+
+def known_project_id(settings: Settings) -> str | None:
+    """Return the project id, unless it must be looked up first."""
+    return settings.project_id or _found_projects.get(_who_asks(settings))
+
+
+def _who_asks(settings: Settings) -> tuple[str, SignIn, str]:
+    return settings.base_url("iam"), settings.sign_in, settings.known_region()
 
 
 def _attempts(request: Request[T], settings: Settings, project_id: str, outside: Outside) -> Exchange[T]:

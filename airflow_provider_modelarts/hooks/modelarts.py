@@ -13,7 +13,8 @@ from airflow_provider_modelarts import get_provider_info
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.environment import Environment
 from airflow_provider_modelarts.core.settings import Settings, read_connection
-from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
+from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsConfigurationError
+from airflow_provider_modelarts.hooks.advice import advise
 from airflow_provider_modelarts.operations import ModelArtsOperations
 
 if TYPE_CHECKING:
@@ -83,7 +84,11 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
     def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the answer."""
-        return self._client.call(request)
+        try:
+            return self._client.call(request)
+        except ModelArtsApiError as error:
+            advise(error, self._client.settings, self.modelarts_conn_id)
+            raise
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and where it leads; or the reason why it does not."""

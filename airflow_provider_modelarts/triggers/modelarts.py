@@ -155,13 +155,13 @@ class _ModelArtsTrigger(BaseTrigger):
             ModelArtsConfigurationError,
             ModelArtsError,
         )
+        from airflow_provider_modelarts.hooks.advice import advise
 
         try:
             glance = await client.run(watch.look(time.time))
-        except (ModelArtsAuthenticationError, ModelArtsConfigurationError):
-            raise
         except ModelArtsError as error:
-            if not self.ignore_errors:
+            advise(error, client.settings, self.modelarts_conn_id)
+            if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
                 raise
             await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", error)
             return None
