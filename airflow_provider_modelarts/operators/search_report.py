@@ -41,8 +41,8 @@ class ModelArtsSearchReportOperator(RanksTrials):
     ``extra["report"]``.
 
     :param training_job_id: id of the search job. (templated)
-    :param output_path: folder to write to, local or such as ``s3://bucket/reports/{{ ds }}``; made if it is not
-        there. (templated)
+    :param output_path: folder to write to: an absolute path, or such as ``s3://bucket/reports/{{ ds }}``; made if it is
+        not there. (templated)
     :param storage_conn_id: id of the connection to the store of ``output_path``. (templated)
 
     The others are those of :class:`~airflow_provider_modelarts.operators.ranking.RanksTrials` and
@@ -103,8 +103,11 @@ class ModelArtsSearchReportOperator(RanksTrials):
 
         from airflow_provider_modelarts.core import coerce
 
-        if not self.output_path:
-            raise ModelArtsConfigurationError("output_path must be the folder to write the report to, not empty")
+        if not (self.output_path.startswith("/") or "://" in self.output_path):
+            raise ModelArtsConfigurationError(
+                f"output_path must be an absolute path or the address of a store, not {self.output_path!r}: "
+                "nobody knows in which folder a worker runs"
+            )
         conn_id = coerce.optional(lambda _, value: str(value), "storage_conn_id", self.storage_conn_id)
         try:
             folder = ObjectStoragePath(self.output_path, conn_id=conn_id)

@@ -185,7 +185,8 @@ REFUSED = {
     "several objectives": ("two-objectives", {}, "several objectives"),
     "contradicting mode": ("documented", {"mode": "min"}, "contradicts the search"),
     "unknown scope": ("documented", {"scope": "worst"}, "scope must be 'best' or 'last'"),
-    "no path": ("documented", {"output_path": ""}, "output_path must be the folder"),
+    "no path": ("documented", {"output_path": ""}, "output_path must be an absolute path or the address of a store"),
+    "relative path": ("documented", {"output_path": "reports"}, "not 'reports': nobody knows in which folder"),
     "unknown store": ("documented", {"output_path": "nosuch://bucket/x"}, "'nosuch://bucket/x' cannot be used"),
 }
 
