@@ -42,16 +42,16 @@ class _ModelArtsTrigger(BaseTrigger):
 
     def __init__(
         self,
+        own: dict[str, Any],
         *,
         training_job_id: str,
-        modelarts_conn_id: str,
-        region: str | None,
-        project_id: str | None,
-        poll_interval: float,
-        deadline: float | None,
-        ignore_errors: bool,
-        stop_on_kill: bool,
-        **own: Any,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.training_job_id = training_job_id
@@ -183,35 +183,21 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
     def __init__(
         self,
         *,
-        training_job_id: str,
-        modelarts_conn_id: str = "modelarts_default",
-        region: str | None = None,
-        project_id: str | None = None,
-        poll_interval: float = 30.0,
-        deadline: float | None = None,
         expected_trials: int | None = None,
         max_failed_trials: int = 0,
         accept_stopped: bool = False,
         settle_seconds: float = 120.0,
-        ignore_errors: bool = False,
-        stop_on_kill: bool = False,
         stop_when: float | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            training_job_id=training_job_id,
-            modelarts_conn_id=modelarts_conn_id,
-            region=region,
-            project_id=project_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            ignore_errors=ignore_errors,
-            stop_on_kill=stop_on_kill,
-            expected_trials=expected_trials,
-            max_failed_trials=max_failed_trials,
-            accept_stopped=accept_stopped,
-            settle_seconds=settle_seconds,
-            stop_when=stop_when,
-        )
+        own = {
+            "expected_trials": expected_trials,
+            "max_failed_trials": max_failed_trials,
+            "accept_stopped": accept_stopped,
+            "settle_seconds": settle_seconds,
+            "stop_when": stop_when,
+        }
+        super().__init__(own, **shared)
 
     def _watch(self) -> Watch:
         from airflow_provider_modelarts.core.progress import WaitPolicy
@@ -228,30 +214,8 @@ class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
     :param accept_stopped: take a job that somebody stopped for done.
     """
 
-    def __init__(
-        self,
-        *,
-        training_job_id: str,
-        modelarts_conn_id: str = "modelarts_default",
-        region: str | None = None,
-        project_id: str | None = None,
-        poll_interval: float = 30.0,
-        deadline: float | None = None,
-        accept_stopped: bool = False,
-        ignore_errors: bool = False,
-        stop_on_kill: bool = False,
-    ) -> None:
-        super().__init__(
-            training_job_id=training_job_id,
-            modelarts_conn_id=modelarts_conn_id,
-            region=region,
-            project_id=project_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            ignore_errors=ignore_errors,
-            stop_on_kill=stop_on_kill,
-            accept_stopped=accept_stopped,
-        )
+    def __init__(self, *, accept_stopped: bool = False, **shared: Any) -> None:
+        super().__init__({"accept_stopped": accept_stopped}, **shared)
 
     def _watch(self) -> Watch:
         from airflow_provider_modelarts.core.watch import JobWatch

@@ -12,7 +12,10 @@ import pytest
 from task_runs import fire
 
 from airflow_provider_modelarts.client import ModelArtsClient
-from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
+from airflow_provider_modelarts.triggers.modelarts import (
+    ModelArtsHyperparameterSearchTrigger,
+    ModelArtsTrainingJobTrigger,
+)
 
 ARGUMENTS = {
     "training_job_id": "job",
@@ -39,11 +42,14 @@ def test_serialized_arguments_make_an_equal_trigger():
     assert arguments == ARGUMENTS
 
 
-def test_every_argument_is_stored():
+@pytest.mark.parametrize("trigger", [ModelArtsHyperparameterSearchTrigger, ModelArtsTrainingJobTrigger])
+def test_every_argument_is_stored(trigger):
     """An argument that is not stored would silently fall back to its default."""
-    parameters = list(inspect.signature(ModelArtsHyperparameterSearchTrigger.__init__).parameters)
+    parameters = [*inspect.signature(trigger).parameters, *inspect.signature(trigger.__base__).parameters]
 
-    assert parameters[1:] == list(ARGUMENTS)
+    _, stored = trigger(training_job_id="job").serialize()
+
+    assert set(stored) == {*parameters} - {"own", "shared"}
 
 
 def test_missing_connection_ends_in_an_error_event(monkeypatch):
