@@ -156,6 +156,13 @@ def error_to_dict(error: ModelArtsError) -> dict[str, object]:
     return {"type": type(error).__name__, "facts": error.facts()}
 
 
+def with_advice(error: ModelArtsError, advice: str) -> ModelArtsError:
+    """Return an error like another one, whose message also says what to do, in sentences of its own."""
+    facts = error.facts()
+    message = f"{str(facts['message']).rstrip('.')}. {advice}"
+    return error_from_dict({"type": type(error).__name__, "facts": {**facts, "message": message}})
+
+
 def without_secrets(error: ModelArtsError, secrets: Iterable[str]) -> ModelArtsError:
     """Return an error whose texts hold none of these, should a server have echoed what it was sent."""
     hidden = [secret for secret in secrets if secret[:_TELLING] in str(error)]

@@ -11,6 +11,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsAuthenticationError,
     ModelArtsNotFoundError,
+    with_advice,
 )
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.exceptions import ModelArtsError
 
 
-def advise(error: ModelArtsError, settings: Settings, conn_id: str) -> None:
-    """Add to an error which connection led there, where that may be the reason."""
-    if isinstance(error, ModelArtsApiError) and (advice := _advice(error, settings, f"connection {conn_id!r}")):
-        error.message = f"{error.message.rstrip('.')}. {advice}."
+def advised(error: ModelArtsError, settings: Settings, conn_id: str) -> ModelArtsError:
+    """Return an error that also says which connection led there, where that may be the reason.
+
+    It is another one then: many waits may share the error of a sign-in.
+    """
+    advice = _advice(error, settings, f"connection {conn_id!r}") if isinstance(error, ModelArtsApiError) else None
+    return with_advice(error, f"{advice}.") if advice else error
 
 
 def _advice(error: ModelArtsApiError, settings: Settings, connection: str) -> str | None:

@@ -14,7 +14,7 @@ from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.environment import Environment
 from airflow_provider_modelarts.core.settings import Settings, read_connection
 from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsConfigurationError
-from airflow_provider_modelarts.hooks.advice import advise
+from airflow_provider_modelarts.hooks.advice import advised
 from airflow_provider_modelarts.operations import ModelArtsOperations
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         try:
             return self._client.call(request)
         except ModelArtsApiError as error:
-            advise(error, self._client.settings, self.modelarts_conn_id)
-            raise
+            known = advised(error, self._client.settings, self.modelarts_conn_id)
+            raise known.with_traceback(error.__traceback__) from error.__cause__
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and where it leads; or the reason why it does not."""

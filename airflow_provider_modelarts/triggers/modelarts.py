@@ -155,15 +155,15 @@ class _ModelArtsTrigger(BaseTrigger):
             ModelArtsConfigurationError,
             ModelArtsError,
         )
-        from airflow_provider_modelarts.hooks.advice import advise
+        from airflow_provider_modelarts.hooks.advice import advised
 
         try:
             glance = await client.run(watch.look(time.time))
         except ModelArtsError as error:
-            advise(error, client.settings, self.modelarts_conn_id)
+            known = advised(error, client.settings, self.modelarts_conn_id)
             if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
-                raise
-            await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", error)
+                raise known.with_traceback(error.__traceback__) from error.__cause__
+            await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", known)
             return None
         if glance.news:
             await self._say(logging.INFO, glance.news)

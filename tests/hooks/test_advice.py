@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -17,7 +18,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
     error_from_dict,
 )
-from airflow_provider_modelarts.hooks.advice import advise
+from airflow_provider_modelarts.hooks.advice import advised
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
 
@@ -58,21 +59,28 @@ def answered(cls):
 )
 def test_advice(error, settings, advice):
     """It follows what the platform said."""
-    raised = answered(error)
+    told = advised(answered(error), dataclasses.replace(KEY, **settings), "mine")
 
-    advise(raised, dataclasses.replace(KEY, **settings), "mine")
-
-    assert str(raised) == f"GET /x: HTTP 400 C.1: no. {advice} (request id r)"
+    assert type(told) is error
+    assert str(told) == f"GET /x: HTTP 400 C.1: no. {advice} (request id r)"
 
 
 @pytest.mark.parametrize("error", [answered(ModelArtsPermissionError), ModelArtsTransportError("no answer")])
 def test_error_that_the_connection_does_not_explain_stays_as_it_is(error):
     """Advice that is wrong is worse than none."""
-    before = str(error)
+    assert advised(error, KEY, "mine") is error
 
-    advise(error, KEY, "mine")
 
-    assert str(error) == before
+def test_waits_that_share_an_error_are_advised_once_each(modelarts_emulator, connect):
+    """They sign in together: what one adds to the refusal must not reach the others."""
+    connect(modelarts_emulator, auth="password", domain_name="nobody")
+    waits = [ModelArtsTrainingJobTrigger(training_job_id="job", poll_interval=0) for _ in range(4)]
+
+    async def all_end():
+        return await asyncio.gather(*(anext(wait.run()) for wait in waits))
+
+    for event in asyncio.run(all_end()):
+        assert event.payload["error"]["facts"]["message"].count("Check login, password and domain_name") == 1
 
 
 def of_hook():
