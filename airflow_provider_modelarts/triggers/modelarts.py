@@ -11,6 +11,8 @@ import logging
 import random
 import time
 from abc import abstractmethod
+from contextvars import copy_context
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from concurrent.futures import ThreadPoolExecutor
+    from types import ModuleType
 
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
     from airflow_provider_modelarts.core.watch import Glance, Watch
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
 _AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
+_loaded: list[ModuleType] = []  # the last of the modules that a look needs
 
 
 class _ModelArtsTrigger(BaseTrigger):
@@ -129,7 +134,7 @@ class _ModelArtsTrigger(BaseTrigger):
         return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
 
     async def _wait(self) -> dict[str, Any]:
-        await asyncio.to_thread(_load)
+        await _load()
         from airflow_provider_modelarts.core.pace import first_rest, next_rest
         from airflow_provider_modelarts.core.progress import State
 
@@ -171,7 +176,8 @@ class _ModelArtsTrigger(BaseTrigger):
 
     async def _say(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:
         """Write to the task's log in a thread: writing waits for Airflow's supervisor, which may wait for this loop."""
-        await asyncio.to_thread(self.log.log, level, message, *values, exc_info=exc_info)
+        write = partial(copy_context().run, self.log.log, level, message, *values, exc_info=exc_info)
+        await asyncio.get_running_loop().run_in_executor(_writer(), write)
 
 
 class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
@@ -223,8 +229,21 @@ class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
         return JobWatch(self.training_job_id, **self._own)
 
 
-def _load() -> None:
-    """Import what a look needs: it takes some tenths of a second, and must not hold up the event loop."""
+@cache
+def _writer() -> ThreadPoolExecutor:
+    """Return the one thread that writes: while it waits for the supervisor, those of the event loop do other things."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, "modelarts-log")
+
+
+async def _load() -> None:
+    """Import in a thread what a look needs: it takes some tenths of a second, and must not hold up the event loop."""
+    if not _loaded:
+        await asyncio.to_thread(_import)
+
+
+def _import() -> None:
     for name in ("hooks.modelarts", "async_client", "core.watch"):
         import_module(f"airflow_provider_modelarts.{name}")
-    import_module("aiohttp")
+    _loaded.append(import_module("aiohttp"))
