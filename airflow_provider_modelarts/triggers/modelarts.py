@@ -175,9 +175,12 @@ class _ModelArtsTrigger(BaseTrigger):
         return glance
 
     async def _say(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:
-        """Write to the task's log in a thread: writing waits for Airflow's supervisor, which may wait for this loop."""
+        """Write to the task's log in a thread, and go on after a second at the latest.
+
+        Writing waits for Airflow's supervisor, which may wait for this loop, or be busy for long.
+        """
         write = partial(copy_context().run, self.log.log, level, message, *values, exc_info=exc_info)
-        await asyncio.get_running_loop().run_in_executor(_writer(), write)
+        await asyncio.wait([asyncio.get_running_loop().run_in_executor(_writer(), write)], timeout=1)
 
 
 class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
