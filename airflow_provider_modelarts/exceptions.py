@@ -156,10 +156,15 @@ def error_to_dict(error: ModelArtsError) -> dict[str, object]:
     return {"type": type(error).__name__, "facts": error.facts()}
 
 
+def with_sentence(text: str, sentence: str) -> str:
+    """Return a text with one more sentence, whether or not it ends in a full stop itself."""
+    return f"{text.rstrip('.')}. {sentence}"
+
+
 def with_advice(error: ModelArtsError, advice: str) -> ModelArtsError:
     """Return an error like another one, whose message also says what to do, in sentences of its own."""
     facts = error.facts()
-    message = f"{str(facts['message']).rstrip('.')}. {advice}"
+    message = with_sentence(str(facts["message"]), advice)
     return error_from_dict({"type": type(error).__name__, "facts": {**facts, "message": message}})
 
 

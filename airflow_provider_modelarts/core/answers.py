@@ -18,6 +18,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsServerError,
     ModelArtsThrottledError,
     ModelArtsTransportError,
+    with_sentence,
 )
 
 #: Bytes of a body, decompressed. The longest that the documents know is a log preview: 5 MB, which may be six times
@@ -144,11 +145,11 @@ def _api_error(answer: Answer, request: str) -> ModelArtsApiError:
         target = describe(answer.headers.get("location", "nowhere"), 200)
         message = f"redirect to {target}, which is not followed with credentials"
     if code in _NO_SUCH_API or answer.status == 405:
-        message = f"{message.rstrip('.')}. {_RETIRED}"
+        message = with_sentence(message, _RETIRED)
     if answer.status == 401 and "signature expired" in message:
-        message = f"{message.rstrip('.')}. {_SKEWED}"
+        message = with_sentence(message, _SKEWED)
     if answer.is_repeated:
-        message = f"{message.rstrip('.')}. {_REPEATED}"
+        message = with_sentence(message, _REPEATED)
     request_id = answer.headers.get("x-request-id") or answer.headers.get("x-iam-trace-id")
     return _class_for(answer.status, code)(
         message,

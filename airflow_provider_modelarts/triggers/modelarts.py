@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 import time
 from abc import abstractmethod
 from contextvars import copy_context
@@ -21,14 +22,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from concurrent.futures import ThreadPoolExecutor
-    from types import ModuleType
 
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
     from airflow_provider_modelarts.core.watch import Glance, Watch
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
 _AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
-_loaded: list[ModuleType] = []  # the last of the modules that a look needs
+_is_loaded = threading.Event()  # what a look needs
 
 
 class _ModelArtsTrigger(BaseTrigger):
@@ -242,11 +242,12 @@ def _writer() -> ThreadPoolExecutor:
 
 async def _load() -> None:
     """Import in a thread what a look needs: it takes some tenths of a second, and must not hold up the event loop."""
-    if not _loaded:
+    if not _is_loaded.is_set():
         await asyncio.to_thread(_import)
 
 
 def _import() -> None:
     for name in ("hooks.modelarts", "async_client", "core.watch"):
         import_module(f"airflow_provider_modelarts.{name}")
-    _loaded.append(import_module("aiohttp"))
+    import_module("aiohttp")
+    _is_loaded.set()
