@@ -36,14 +36,14 @@ test: $(INSTALLED)
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 e2e: $(INSTALLED)
-	@$(BIN)/python scripts/e2e.py
+	@$(BIN)/python tests/system/e2e.py
 
 browser: $(BROWSER)
-	@$(BIN)/python scripts/browser.py
-	@$(if $(filter 3.%,$(AIRFLOW)),$(BIN)/python scripts/browser_trials.py)
+	@$(BIN)/python tests/system/browser.py
+	@$(if $(filter 3.%,$(AIRFLOW)),$(BIN)/python tests/system/browser_trials.py)
 
 chaos: $(INSTALLED)
-	@$(BIN)/python benchmarks/chaos.py
+	@$(BIN)/python tests/system/chaos.py
 
 bench: $(PEERS)/.installed
 	@$(PEERS)/bin/python benchmarks/parse.py

@@ -25,7 +25,7 @@ _LONGEST_TEXT = 4000
 _TELLING = 32  # characters of a secret that are as good as all of it
 
 
-def harmless(text: str, limit: int) -> str:
+def sanitize(text: str, limit: int) -> str:
     """Return a text that cannot break a log apart: on one line, without control characters, of bounded length."""
     shown = text[: limit + 1]
     if not shown.isprintable():
@@ -37,7 +37,7 @@ class ModelArtsError(Exception):
     """Root of everything that this package raises by itself. Its text is harmless, whoever said what is in it."""
 
     def __str__(self) -> str:
-        return harmless(super().__str__(), _LONGEST_TEXT)
+        return sanitize(super().__str__(), _LONGEST_TEXT)
 
     def facts(self) -> dict[str, str | int | None]:
         """Return what is needed to raise this error again in another process, as plain JSON."""
@@ -110,7 +110,7 @@ class ModelArtsApiError(ModelArtsError):
             text += f" {self.solution}"
         if self.request_id:
             text += f" (request id {self.request_id})"
-        return harmless(text, _LONGEST_TEXT)
+        return sanitize(text, _LONGEST_TEXT)
 
     def facts(self) -> dict[str, str | int | None]:
         """Return message and attributes as plain JSON."""
@@ -161,7 +161,7 @@ def with_sentence(text: str, sentence: str) -> str:
     return f"{text.rstrip('.')}. {sentence}"
 
 
-def with_advice(error: ModelArtsError, advice: str) -> ModelArtsError:
+def with_hint(error: ModelArtsError, advice: str) -> ModelArtsError:
     """Return an error like another one, whose message also says what to do, in sentences of its own."""
     facts = error.facts()
     message = with_sentence(str(facts["message"]), advice)

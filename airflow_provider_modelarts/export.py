@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from airflow_provider_modelarts.core.jobs import Mode, Objective
+from airflow_provider_modelarts.core.json_values import JSON
 from airflow_provider_modelarts.core.search_space import Choices, Interval, Scalar, SearchSpace, fit, plain, storable
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, in_order, rank
-from airflow_provider_modelarts.core.shapes import JSON
 from airflow_provider_modelarts.core.trials import Trial, TrialStatus
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 

@@ -25,7 +25,7 @@ from figures import conditions, installed, print_table, spread
 from read_server import FRESH, serving
 
 if TYPE_CHECKING:
-    from airflow_provider_modelarts.core.settings import Settings
+    from airflow_provider_modelarts.api.settings import Settings
     from airflow_provider_modelarts.core.trials import Trial
 
 PROJECT = "benchmark"
@@ -115,8 +115,8 @@ def _looked_at(trials: Iterable[Trial]) -> int:
 
 
 def _settings(url: str) -> Settings:
-    from airflow_provider_modelarts.core.settings import Settings
-    from airflow_provider_modelarts.core.signing import AccessKey
+    from airflow_provider_modelarts.api.settings import Settings
+    from airflow_provider_modelarts.api.signing import AccessKey
 
     return Settings(sign_in=AccessKey("key", "secret"), project_id=PROJECT, endpoint=url)
 

@@ -22,7 +22,7 @@ import psutil
 import requests
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "scripts"))
+sys.path.insert(0, str(HERE.parent / "tests" / "system"))
 
 from local import say
 from throwaway import IS_AIRFLOW_3, SERVER, Airflow, postgresql

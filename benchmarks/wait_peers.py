@@ -141,9 +141,9 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._worst = 0.0
-        self._task = asyncio.create_task(self._watch())
+        self._task = asyncio.create_task(self._poller())
 
-    async def _watch(self) -> None:
+    async def _poller(self) -> None:
         while True:
             slept = time.monotonic()
             await asyncio.sleep(0.1)

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
+
 from local import airflow_environment, client_of, local_modelarts, run, say
 
 from airflow_provider_modelarts.client import ModelArtsClient

@@ -9,7 +9,7 @@ import re
 import warnings
 from decimal import Decimal, InvalidOperation
 
-from airflow_provider_modelarts.core.shapes import JSON
+from airflow_provider_modelarts.core.json_values import JSON
 
 _TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
 _FLAGS = {"True": True, "true": True, "False": False, "false": False}

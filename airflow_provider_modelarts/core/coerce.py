@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from airflow_provider_modelarts.core.shapes import describe
+from airflow_provider_modelarts.core.json_values import describe
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

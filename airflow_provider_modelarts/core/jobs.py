@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_provider_modelarts.core import coerce
-from airflow_provider_modelarts.core.shapes import JSON, as_object, child, describe, integer, text, words
+from airflow_provider_modelarts.core import cells, coerce
+from airflow_provider_modelarts.core.json_values import JSON, as_list, as_object, child, describe, integer, text, words
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsProtocolError
 
 
@@ -219,3 +219,76 @@ def _message(job: dict[str, JSON]) -> str:
 
 def _entries(value: JSON) -> list[dict[str, JSON]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A managed algorithm; ``raw`` is the whole answer."""
+
+    id: str
+    name: str
+    search: SearchSettings | None
+    raw: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterImportance:
+    """How much a hyperparameter matters to the objective, by the platform's own analysis."""
+
+    name: str
+    mean: float | None
+    std: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something that happened to a job; ``time`` is ISO 8601 text."""
+
+    time: str
+    level: str
+    message: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page of a job search; ``total`` counts all jobs that the caller may see."""
+
+    jobs: Sequence[TrainingJob]
+    total: int
+
+
+def read_importance(answer: JSON) -> list[ParameterImportance]:
+    """Return the importances of a ShowAutoSearchParamsAnalysis answer."""
+    rows = as_list(child(answer, "data") or [], "the data of the parameter analysis")
+    importances = []
+    for row in rows:
+        name, figures = [*as_list(row, "a row of the parameter analysis"), None, None][:2]
+        mean, _, std = text(figures).partition("/")
+        importances.append(ParameterImportance(text(name), cells.number(mean), cells.number(std)))
+    return importances
+
+
+def read_events(answer: JSON) -> list[JobEvent]:
+    """Return the events of a ListTrainingJobEvents answer."""
+    events = as_list(child(answer, "events") or [], "the events of a job")
+    return [JobEvent(*(text(child(event, key)) for key in ("time", "level", "message", "source"))) for event in events]
+
+
+def read_algorithm(answer: JSON) -> Algorithm:
+    """Return the algorithm of a ShowAlgorithmByUuid answer."""
+    algorithm = as_object(answer, "an algorithm")
+    auto_search = child(algorithm, "advanced_config", "auto_search")
+    return Algorithm(
+        id=text(child(algorithm, "metadata", "id")),
+        name=text(child(algorithm, "metadata", "name")),
+        search=read_search(auto_search),
+        raw=algorithm,
+    )
+
+
+def read_job_page(answer: JSON) -> JobPage:
+    """Return the page of a ListTrainingJobs answer."""
+    page = as_object(answer, "the list of training jobs")
+    jobs = [read_job(item) for item in as_list(page.get("items") or [], "items in the list of training jobs")]
+    return JobPage(jobs, integer(page.get("total")) or len(jobs))

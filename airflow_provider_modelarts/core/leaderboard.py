@@ -11,19 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from airflow_provider_modelarts.core.flows import Look
-from airflow_provider_modelarts.core.progress import count_by_status
-from airflow_provider_modelarts.core.records import SCHEMA_VERSION
+from airflow_provider_modelarts.core.json_values import JSON, describe
+from airflow_provider_modelarts.core.progress import SearchSnapshot, count_by_status
 from airflow_provider_modelarts.core.search_space import storable
 from airflow_provider_modelarts.core.selection import Ranked, Ranking, Rejected, in_order
-from airflow_provider_modelarts.core.shapes import JSON, describe
-from airflow_provider_modelarts.exceptions import harmless
+from airflow_provider_modelarts.core.xcom import SCHEMA_VERSION
+from airflow_provider_modelarts.exceptions import sanitize
 
 _MOST_STATUSES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class LeaderboardLimits:
     """How much a leaderboard may hold. There is room for everything unless it is said.
 
     :param trials: characters of JSON that all trials may take.
@@ -37,14 +36,14 @@ class Room:
 
 
 #: What fits into an XCom, which should be small. A trial of ten parameters takes about 300 characters.
-FOR_XCOM = Room(trials=250_000, columns=50, text=200)
+XCOM_LIMITS = LeaderboardLimits(trials=250_000, columns=50, text=200)
 #: What people can read on a page.
-FOR_PAGE = Room(columns=50, text=200)
+PAGE_LIMITS = LeaderboardLimits(columns=50, text=200)
 #: All there is, for files.
-FOR_FILES = Room()
+NO_LIMITS = LeaderboardLimits()
 
 
-def leaderboard(look: Look, ranking: Ranking, room: Room = FOR_XCOM) -> dict[str, JSON]:
+def leaderboard(look: SearchSnapshot, ranking: Ranking, room: LeaderboardLimits = XCOM_LIMITS) -> dict[str, JSON]:
     """Return the trials of a search, best first, those that do not compete after them in their order.
 
     ::
@@ -150,4 +149,4 @@ class _Table:
             return describe(value)
 
     def _text(self, text: str) -> str:
-        return storable(text) if self.longest is None else harmless(text, self.longest)
+        return storable(text) if self.longest is None else sanitize(text, self.longest)

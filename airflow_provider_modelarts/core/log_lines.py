@@ -8,12 +8,11 @@ from itertools import islice
 from reprlib import Repr
 from unicodedata import east_asian_width
 
-from airflow_provider_modelarts.core.flows import Look
 from airflow_provider_modelarts.core.jobs import JobPhase
-from airflow_provider_modelarts.core.progress import Progress
+from airflow_provider_modelarts.core.json_values import JSON
+from airflow_provider_modelarts.core.progress import Progress, SearchSnapshot
 from airflow_provider_modelarts.core.selection import Ranking, Rejected, best_so_far
-from airflow_provider_modelarts.core.shapes import JSON
-from airflow_provider_modelarts.exceptions import harmless
+from airflow_provider_modelarts.exceptions import sanitize
 
 _HEARTBEAT = 600.0
 _MOST_PARAMETERS = 8
@@ -48,7 +47,7 @@ class ChangeLog:
         return f"Last seen: {self.last_line}" if self.last_line else "It could not be read once."
 
 
-def progress_line(look: Look, progress: Progress) -> str:
+def progress_line(look: SearchSnapshot, progress: Progress) -> str:
     """Return one line on a look at a search: trials per status and the best value so far."""
     line = f"Training job {look.job.id} is {_clean(look.job.phase_text)}"
     if progress.listed:
@@ -59,7 +58,7 @@ def progress_line(look: Look, progress: Progress) -> str:
     return line
 
 
-def _best_so_far(look: Look) -> str:
+def _best_so_far(look: SearchSnapshot) -> str:
     found = best_so_far(look.listing.trials, look.job.search)
     if found is None:
         return ""
@@ -67,7 +66,7 @@ def _best_so_far(look: Look) -> str:
     return f", best {_clean(criterion.metric)}={best.value:.6g} by {_clean(best.trial.trial_id)}"
 
 
-def time_left(look: Look, progress: Progress) -> str:
+def time_left(look: SearchSnapshot, progress: Progress) -> str:
     """Return how long a search may still take, as it went until now; the empty text where nobody can tell."""
     job, ended, expected = look.job, progress.ended, progress.expected
     if job.phase is not JobPhase.RUNNING or not job.duration or not expected or not 0 < ended < expected:
@@ -151,4 +150,4 @@ def _value(value: JSON) -> str:
 
 
 def _clean(cell: str) -> str:
-    return harmless(cell, _WIDEST_CELL)
+    return sanitize(cell, _WIDEST_CELL)

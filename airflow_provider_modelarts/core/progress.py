@@ -65,6 +65,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchSnapshot:
+    """One look at a search: its job, with the settings of the search filled in, and its trials."""
+
+    job: TrainingJob
+    listing: Listing
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One look at a search.
 

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeGuard, cast
 
 from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.jobs import TrainingJob
-from airflow_provider_modelarts.core.shapes import JSON, child, describe, integer, text
+from airflow_provider_modelarts.core.json_values import JSON, child, describe, integer, text
 
 Scalar: TypeAlias = str | int | float | bool
 

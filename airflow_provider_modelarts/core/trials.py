@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import cast
 
 from airflow_provider_modelarts.core import cells
-from airflow_provider_modelarts.core.shapes import JSON, as_list, as_object, describe, integer, text, words
-from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, harmless
+from airflow_provider_modelarts.core.json_values import JSON, as_list, as_object, describe, integer, text, words
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, sanitize
 
 
 class TrialStatus(StrEnum):
@@ -129,7 +129,7 @@ class Trial:
     @property
     def status_text(self) -> str:
         """The status in the platform's own word."""
-        return harmless(text(self.raw.get("status")), _LONGEST_STATUS) or self.status.value
+        return sanitize(text(self.raw.get("status")), _LONGEST_STATUS) or self.status.value
 
 
 _ENDED = frozenset({TrialStatus.TERMINATED, TrialStatus.ERROR})

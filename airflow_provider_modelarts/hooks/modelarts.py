@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_modelarts import get_provider_info
-from airflow_provider_modelarts.client import ModelArtsClient
-from airflow_provider_modelarts.core.environment import Environment
-from airflow_provider_modelarts.core.settings import Settings, read_connection
-from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsConfigurationError
-from airflow_provider_modelarts.hooks.advice import advised
-from airflow_provider_modelarts.operations import ModelArtsOperations
+from airflow_provider_modelarts.api.connection_pool import single_flight
+from airflow_provider_modelarts.api.credentials import Environment, MetadataLogin, PasswordLogin
+from airflow_provider_modelarts.api.exchange import known_project_id
+from airflow_provider_modelarts.api.settings import Settings, read_connection
+from airflow_provider_modelarts.api.signing import AccessKey
+from airflow_provider_modelarts.client import ModelArtsClient, ModelArtsOperations
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsAuthenticationError,
+    ModelArtsConfigurationError,
+    ModelArtsNotFoundError,
+    with_hint,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_modelarts.api.operations import Request
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-    from airflow_provider_modelarts.core.api import Request
+    from airflow_provider_modelarts.exceptions import ModelArtsError
+
 
 T = TypeVar("T")
 
@@ -68,8 +80,6 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         :param is_urgent: its calls wait for no others.
         """
         from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-        from airflow_provider_modelarts.hooks.masking import mask_secret_async
-        from airflow_provider_modelarts.hooks.sharing import settings_of
 
         source = self.modelarts_conn_id, self.region, self.project_id
 
@@ -87,7 +97,7 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         try:
             return self._client.call(request)
         except ModelArtsApiError as error:
-            known = advised(error, self._client.settings, self.modelarts_conn_id)
+            known = with_connection_hint(error, self._client.settings, self.modelarts_conn_id)
             raise known.with_traceback(error.__traceback__) from error.__cause__
 
     def test_connection(self) -> tuple[bool, str]:
@@ -99,7 +109,6 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
     @cached_property
     def _client(self) -> ModelArtsClient:
-        from airflow_provider_modelarts.hooks.masking import mask_secret
 
         return ModelArtsClient(self._read_settings(), reload=self._read_settings, on_secret=mask_secret)
 
@@ -163,3 +172,83 @@ def _read_file(path: str) -> str | None:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, RuntimeError, UnicodeDecodeError):
         return None
+
+
+def with_connection_hint(error: ModelArtsError, settings: Settings, conn_id: str) -> ModelArtsError:
+    """Return an error that also says which connection led there, where that may be the reason.
+
+    It is another one then: many waits may share the error of a sign-in.
+    """
+    advice = _hint(error, settings, f"connection {conn_id!r}") if isinstance(error, ModelArtsApiError) else None
+    return with_hint(error, f"{advice}.") if advice else error
+
+
+def _hint(error: ModelArtsApiError, settings: Settings, connection: str) -> str | None:
+    match error, settings.sign_in:
+        case ModelArtsNotFoundError(), _:
+            return f"Looked in {_place(settings)} ({connection})"
+        case ModelArtsAuthenticationError(), AccessKey():
+            clock = "this machine's clock; five bad signatures lock a key"
+            return f"Check login and password of {connection}, and {clock}"
+        case ModelArtsAuthenticationError(), PasswordLogin():
+            return f"Check login, password and domain_name of {connection}"
+        case ModelArtsAuthenticationError(), MetadataLogin():
+            return f"Check the agency of this server, as which {connection} signs in"
+    return None
+
+
+def _place(settings: Settings) -> str:
+    place = settings.endpoint or f"region {settings.region}"
+    project_id = known_project_id(settings)
+    return f"{place}, project {project_id}" if project_id else place
+
+
+def mask_secret(secret: str) -> None:
+    """Mask a secret in the logs of this task."""
+    try:
+        masker = import_module("airflow.sdk.log")
+    except ImportError:  # below Airflow 3.1
+        masker = import_module("airflow.utils.log.secrets_masker")
+    masker.mask_secret(secret)
+
+
+async def mask_secret_async(secret: str) -> None:
+    """Mask a secret, without blocking the event loop of a triggerer."""
+    try:
+        from airflow.sdk.log import amask_secret  # from Airflow 3.3 on
+    except ImportError:
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(mask_secret)(secret)
+    else:
+        await amask_secret(secret)
+
+
+#: What a hook is made with: connection, region and project.
+Source: TypeAlias = "tuple[str, str | None, str | None]"
+
+_FRESH = 10.0  # seconds for which others take what one has read
+
+_read: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Source, tuple[float, Settings]]] = WeakKeyDictionary()
+
+
+async def settings_of(
+    source: Source, read: Callable[[], Awaitable[Settings]], refused: Settings | None = None
+) -> Settings:
+    """Return the settings of a connection, which somebody may have read just before.
+
+    :param read: reads them.
+    :param refused: settings with a key or password that the platform does not take: these must be newer.
+    """
+    known = _read.setdefault(asyncio.get_running_loop(), {}).get(source)
+    if known and asyncio.get_running_loop().time() < known[0] + _FRESH and known[1] != refused:
+        return known[1]
+    # a reading that began before the refusal may be older than what is wanted now
+    return await single_flight((source, refused and refused.sign_in), lambda: _read_and_keep(source, read))
+
+
+async def _read_and_keep(source: Source, read: Callable[[], Awaitable[Settings]]) -> Settings:
+    settings = await read()
+    loop = asyncio.get_running_loop()
+    _read[loop][source] = loop.time(), settings
+    return settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
-from airflow_provider_modelarts.operators.ranking import RANKING_FIELDS, RanksTrials
+from airflow_provider_modelarts.operators.base import RANKING_FIELDS, RankingMixin
 from airflow_provider_modelarts.task_exceptions import ModelArtsBestTrialError, as_task_errors
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_modelarts.core.shapes import JSON
+    from airflow_provider_modelarts.core.json_values import JSON
 
-CHOICE_FIELDS = (*RANKING_FIELDS, "top_k", "only_if_better_than", "on_not_better")
+BEST_TRIAL_FIELDS = (*RANKING_FIELDS, "top_k", "only_if_better_than", "on_not_better")
 
 
-class ChoosesBestTrial(RanksTrials):
+class BestTrialMixin(RankingMixin):
     """Chooses among the trials of a search, and hands the best on.
 
     :param top_k: how many trials to hand on, 1 to 100. (templated)
@@ -28,10 +28,10 @@ class ChoosesBestTrial(RanksTrials):
         and blank text set no such bar. (templated)
     :param on_not_better: what to do if it is not: ``skip`` this task, and so those after it, or ``fail``. (templated)
 
-    The others are those of :class:`~airflow_provider_modelarts.operators.ranking.RanksTrials`.
+    The others are those of :class:`~airflow_provider_modelarts.operators.base.RankingMixin`.
     """
 
-    wish_fields: ClassVar[tuple[str, ...]] = CHOICE_FIELDS
+    option_fields: ClassVar[tuple[str, ...]] = BEST_TRIAL_FIELDS
     ui_color = "#d8ecd4"
 
     def __init__(
@@ -49,8 +49,9 @@ class ChoosesBestTrial(RanksTrials):
 
     def choose(self, context: Context, training_job_id: str) -> dict[str, JSON]:
         """Read a search, push its best trials, and return the config of the best."""
-        from airflow_provider_modelarts.core.choice import OnNotBetter, chosen_records, shortfall
-        from airflow_provider_modelarts.core.shapes import as_object
+        from airflow_provider_modelarts.core.json_values import as_object
+        from airflow_provider_modelarts.core.selection import OnNotBetter, missed_threshold
+        from airflow_provider_modelarts.core.xcom import chosen_records
 
         with as_task_errors():
             wish = self.wish()
@@ -58,14 +59,14 @@ class ChoosesBestTrial(RanksTrials):
             records = chosen_records(look, ranking, wish)
         context["ti"].xcom_push(key="best_trial", value=records[0])
         context["ti"].xcom_push(key="top_trials", value=records)
-        if reason := shortfall(ranking, wish):
+        if reason := missed_threshold(ranking, wish):
             not_better = AirflowSkipException if wish.on_not_better is OnNotBetter.SKIP else ModelArtsBestTrialError
             raise not_better(f"training job {look.job.id}: {reason}")
-        self.tell_assets(context, {"best_trial": records[0]})
+        self.update_outlet_events(context, {"best_trial": records[0]})
         return as_object(records[0]["config"], "the config of the best trial")
 
 
-class ModelArtsBestTrialOperator(ChoosesBestTrial):
+class ModelArtsBestTrialOperator(BestTrialMixin):
     """Chooses the best trial of a hyperparameter search, and hands its config to later tasks.
 
     Only TERMINATED trials with a finite value compete; ties go to the lowest trial index. The task log shows the
@@ -79,12 +80,18 @@ class ModelArtsBestTrialOperator(ChoosesBestTrial):
 
     :param training_job_id: id of the search job. (templated)
 
-    The others are those of :class:`ChoosesBestTrial`,
-    :class:`~airflow_provider_modelarts.operators.ranking.RanksTrials` and
-    :class:`~airflow_provider_modelarts.operators.base.ModelArtsOperator`.
+    The others are those of :class:`BestTrialMixin`,
+    :class:`~airflow_provider_modelarts.operators.base.RankingMixin` and
+    :class:`~airflow_provider_modelarts.operators.base.ModelArtsBaseOperator`.
     """
 
-    template_fields: Sequence[str] = ("training_job_id", "modelarts_conn_id", "region", "project_id", *CHOICE_FIELDS)
+    template_fields: Sequence[str] = (
+        "training_job_id",
+        "modelarts_conn_id",
+        "region",
+        "project_id",
+        *BEST_TRIAL_FIELDS,
+    )
 
     def __init__(self, *, training_job_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_modelarts.operators.base import ModelArtsOperator
+from airflow_provider_modelarts.operators.base import ModelArtsBaseOperator
 from airflow_provider_modelarts.task_exceptions import as_task_errors
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class _ActsOnJob(ModelArtsOperator):
+class _JobActionBaseOperator(ModelArtsBaseOperator):
     """Does one thing to a training job.
 
     :param training_job_id: id of the job. (templated)
@@ -36,7 +36,7 @@ class _ActsOnJob(ModelArtsOperator):
             self.log.info(self.act())
 
 
-class ModelArtsStopTrainingJobOperator(_ActsOnJob):
+class ModelArtsStopTrainingJobOperator(_JobActionBaseOperator):
     """Stops a training job. One that has ended, or is gone, is left as it is.
 
     :param training_job_id: id of the job. (templated)
@@ -48,7 +48,7 @@ class ModelArtsStopTrainingJobOperator(_ActsOnJob):
         return f"Training job {self.training_job_id} {'is being stopped' if stopped else 'had ended'}"
 
 
-class ModelArtsDeleteTrainingJobOperator(_ActsOnJob):
+class ModelArtsDeleteTrainingJobOperator(_JobActionBaseOperator):
     """Deletes a training job. One that is gone already is no error.
 
     :param training_job_id: id of the job. (templated)
@@ -60,14 +60,14 @@ class ModelArtsDeleteTrainingJobOperator(_ActsOnJob):
         return f"Training job {self.training_job_id} {'is being deleted' if deleted else 'was gone'}"
 
 
-class ModelArtsStopTrialOperator(_ActsOnJob):
+class ModelArtsStopTrialOperator(_JobActionBaseOperator):
     """Stops one trial of a running search early. The search goes on with the others.
 
     :param training_job_id: id of the search job. (templated)
     :param trial_id: id of the trial. (templated)
     """
 
-    template_fields: Sequence[str] = (*_ActsOnJob.template_fields, "trial_id")
+    template_fields: Sequence[str] = (*_JobActionBaseOperator.template_fields, "trial_id")
 
     def __init__(self, *, trial_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,7 +75,7 @@ class ModelArtsStopTrialOperator(_ActsOnJob):
 
     def act(self) -> str:
         """Stop the trial, unless it has ended."""
-        from airflow_provider_modelarts.core.job_ends import stop_trial
+        from airflow_provider_modelarts.api.flows import stop_trial
 
         stopped = self.hook.run(stop_trial(self.training_job_id, self.trial_id))
         return f"Trial {self.trial_id} of {self.training_job_id} {'is being stopped' if stopped else 'had ended'}"

@@ -1,13 +1,13 @@
 """The operators, under the names that DAGs import them by."""
 
 from airflow_provider_modelarts.operators.best_trial import ModelArtsBestTrialOperator
-from airflow_provider_modelarts.operators.hyperparameter_search import ModelArtsHyperparameterSearchOperator
 from airflow_provider_modelarts.operators.job_actions import (
     ModelArtsDeleteTrainingJobOperator,
     ModelArtsStopTrainingJobOperator,
     ModelArtsStopTrialOperator,
 )
-from airflow_provider_modelarts.operators.search_report import ModelArtsSearchReportOperator
+from airflow_provider_modelarts.operators.report import ModelArtsSearchReportOperator
+from airflow_provider_modelarts.operators.search import ModelArtsHyperparameterSearchOperator
 from airflow_provider_modelarts.operators.training_job import ModelArtsTrainingJobOperator
 
 __all__ = [

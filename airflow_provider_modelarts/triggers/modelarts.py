@@ -1,8 +1,4 @@
-"""The deferrable halves of sensors and operators.
-
-Triggers of many tasks share one event loop: nothing in here blocks it. What their constructors take is stored in the
-metadata database and outlives an upgrade, so arguments are only ever added, with a default.
-"""
+"""The triggers, and how a task defers to them."""
 
 from __future__ import annotations
 
@@ -13,25 +9,61 @@ import threading
 import time
 from abc import abstractmethod
 from contextvars import copy_context
+from datetime import timedelta
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from concurrent.futures import ThreadPoolExecutor
 
+    from airflow_provider_modelarts.api.polling import Poller, PollResult
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
-    from airflow_provider_modelarts.core.watch import Glance, Watch
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+
+#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
+_BACKSTOP = timedelta(minutes=5)
+
+
+class _Waiting(Protocol):
+    modelarts_conn_id: str
+    region: str | None
+    project_id: str | None
+
+    def defer(self, *, trigger: BaseTrigger, method_name: str, timeout: timedelta | None) -> NoReturn: ...
+
+
+def defer_to_trigger(
+    task: _Waiting, make_trigger: Callable[..., BaseTrigger], *, seconds: float | None, **arguments: Any
+) -> NoReturn:
+    """Defer a task, to go on with its ``execute_complete``.
+
+    :param make_trigger: makes the trigger from the arguments that all triggers have.
+    :param seconds: how long to wait at most; without end when None.
+    :param arguments: further arguments of the trigger.
+    """
+    task.defer(
+        trigger=make_trigger(
+            modelarts_conn_id=task.modelarts_conn_id,
+            region=task.region,
+            project_id=task.project_id,
+            deadline=None if seconds is None else time.time() + seconds,
+            **arguments,
+        ),
+        method_name="execute_complete",
+        timeout=None if seconds is None else timedelta(seconds=seconds) + _BACKSTOP,
+    )
+
 
 _AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
 _is_loaded = threading.Event()  # what a look needs
 
 
-class _ModelArtsTrigger(BaseTrigger):
+class _ModelArtsBaseTrigger(BaseTrigger):
     """Looks at one job until it is done or failed, or until a deadline.
 
     Fires once, with ``{"training_job_id": ..., "status": ...}``: ``done`` or ``failed`` with a ``message`` and a
@@ -70,7 +102,7 @@ class _ModelArtsTrigger(BaseTrigger):
         self._own = own
 
     @abstractmethod
-    def _watch(self) -> Watch:
+    def _poller(self) -> Poller:
         """Return what looks at the job."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -112,7 +144,7 @@ class _ModelArtsTrigger(BaseTrigger):
 
         It is called once, and broken off after half a minute: it cannot queue behind calls that hang or are throttled.
         """
-        from airflow_provider_modelarts.core.job_ends import stop_job
+        from airflow_provider_modelarts.api.flows import stop_job
 
         if not self.stop_on_kill:
             return
@@ -135,17 +167,17 @@ class _ModelArtsTrigger(BaseTrigger):
 
     async def _wait(self) -> dict[str, Any]:
         await _load()
-        from airflow_provider_modelarts.core.pace import first_rest, next_rest
+        from airflow_provider_modelarts.api.polling import first_delay_of, next_delay_of
         from airflow_provider_modelarts.core.progress import State
 
-        await self._rest(first_rest(self.poll_interval, random.random()))
-        watch = self._watch()
+        await self._rest(first_delay_of(self.poll_interval, random.random()))
+        watch = self._poller()
         async with await self._hook().get_async_conn() as client:
             while True:
                 glance = await self._look(client, watch)
                 if glance is not None and glance.state is not State.WAITING:
                     return {"status": glance.state.value, "message": glance.message, "summary": glance.summary}
-                if not await self._rest(next_rest(self.poll_interval, random.random())):
+                if not await self._rest(next_delay_of(self.poll_interval, random.random())):
                     return {"status": "timeout", "message": watch.timeout_message()}
 
     async def _rest(self, seconds: float) -> bool:
@@ -154,18 +186,18 @@ class _ModelArtsTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, min(seconds, left)))
         return left > 0
 
-    async def _look(self, client: AsyncModelArtsClient, watch: Watch) -> Glance | None:
+    async def _look(self, client: AsyncModelArtsClient, watch: Poller) -> PollResult | None:
         from airflow_provider_modelarts.exceptions import (
             ModelArtsAuthenticationError,
             ModelArtsConfigurationError,
             ModelArtsError,
         )
-        from airflow_provider_modelarts.hooks.advice import advised
+        from airflow_provider_modelarts.hooks.modelarts import with_connection_hint
 
         try:
             glance = await client.run(watch.look(time.time))
         except ModelArtsError as error:
-            known = advised(error, client.settings, self.modelarts_conn_id)
+            known = with_connection_hint(error, client.settings, self.modelarts_conn_id)
             if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
                 raise known.with_traceback(error.__traceback__) from error.__cause__
             await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", known)
@@ -183,8 +215,8 @@ class _ModelArtsTrigger(BaseTrigger):
         await asyncio.wait([asyncio.get_running_loop().run_in_executor(_writer(), write)], timeout=1)
 
 
-class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
-    """Waits for a search: see :class:`_ModelArtsTrigger`; the arguments not named there are those of the sensor.
+class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
+    """Waits for a search: see :class:`_ModelArtsBaseTrigger`; the arguments not named there are those of the sensor.
 
     :param stop_when: a value of the search's objective with which it is done before its end.
     """
@@ -208,17 +240,17 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsTrigger):
         }
         super().__init__(own, **shared)
 
-    def _watch(self) -> Watch:
+    def _poller(self) -> Poller:
+        from airflow_provider_modelarts.api.polling import SearchPoller
         from airflow_provider_modelarts.core.progress import WaitPolicy
-        from airflow_provider_modelarts.core.watch import SearchWatch
 
         own = dict(self._own)
         stop_when = own.pop("stop_when")
-        return SearchWatch(self.training_job_id, WaitPolicy(**own), stop_when)
+        return SearchPoller(self.training_job_id, WaitPolicy(**own), stop_when)
 
 
-class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
-    """Waits for a training job: see :class:`_ModelArtsTrigger`.
+class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
+    """Waits for a training job: see :class:`_ModelArtsBaseTrigger`.
 
     :param accept_stopped: take a job that somebody stopped for done.
     """
@@ -226,10 +258,10 @@ class ModelArtsTrainingJobTrigger(_ModelArtsTrigger):
     def __init__(self, *, accept_stopped: bool = False, **shared: Any) -> None:
         super().__init__({"accept_stopped": accept_stopped}, **shared)
 
-    def _watch(self) -> Watch:
-        from airflow_provider_modelarts.core.watch import JobWatch
+    def _poller(self) -> Poller:
+        from airflow_provider_modelarts.api.polling import JobPoller
 
-        return JobWatch(self.training_job_id, **self._own)
+        return JobPoller(self.training_job_id, **self._own)
 
 
 @cache
@@ -247,7 +279,7 @@ async def _load() -> None:
 
 
 def _import() -> None:
-    for name in ("hooks.modelarts", "async_client", "core.watch"):
+    for name in ("hooks.modelarts", "async_client", "api.polling"):
         import_module(f"airflow_provider_modelarts.{name}")
     import_module("aiohttp")
     _is_loaded.set()

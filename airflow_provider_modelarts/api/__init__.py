@@ -1,0 +1,1 @@
+"""The wire: everything between an operation and its HTTP request, without I/O."""

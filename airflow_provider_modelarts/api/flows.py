@@ -1,0 +1,169 @@
+"""Operations of several calls, as generators of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
+
+from airflow_provider_modelarts.api import operations, pagination
+from airflow_provider_modelarts.api.operations import Request
+from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, SearchSettings, TrainingJob
+from airflow_provider_modelarts.core.progress import Listing, SearchSnapshot
+from airflow_provider_modelarts.core.trials import Trial
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsNotFoundError,
+    ModelArtsPermissionError,
+    sanitize,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let some seconds pass before the next request."""
+
+    seconds: float
+
+
+# A generator type cannot say that each request is answered with a value of its own type.
+Flow: TypeAlias = Generator[Request[Any] | Sleep, Any, T]
+
+
+def snapshot_for_polling(training_job_id: str, known: SearchSettings | None = None) -> Flow[SearchSnapshot]:
+    """Read a job, and its trials where it can have any.
+
+    :param known: settings of the search from an earlier look; spares asking for the algorithm again.
+    """
+    job: TrainingJob = yield operations.show_training_job(training_job_id)
+    if job.phase.is_starting:
+        return SearchSnapshot(job, Listing())
+    if job.search is None:
+        job = replace(job, search=known or (yield from _search_of_algorithm(job)))
+    return SearchSnapshot(job, (yield from list_trials(training_job_id, partial=True)))
+
+
+def snapshot_for_ranking(training_job_id: str) -> Flow[SearchSnapshot]:
+    """Read a job and all its trials, for choosing among them. Of a job still at work, those it has so far."""
+    job: TrainingJob = yield operations.show_training_job(training_job_id)
+    if job.search is None:
+        job = replace(job, search=(yield from _search_of_algorithm(job)))
+    partial = not job.phase.is_terminal
+    return SearchSnapshot(job, (yield from list_trials(training_job_id, partial=partial)))
+
+
+def list_trials(
+    training_job_id: str, *, page_size: int = pagination.MAX_PAGE_SIZE, partial: bool = False
+) -> Flow[Listing]:
+    """Read all trials, page by page. For ``partial`` see :func:`~airflow_provider_modelarts.api.pagination.walk`."""
+    trials: list[Trial] = []
+    total = 0
+    walk = pagination.walk(page_size, partial=partial)
+    step = next(walk)
+    while step.offset is not None:
+        page = yield operations.list_trials(training_job_id, limit=page_size, offset=step.offset)
+        total = page.total
+        step = walk.send(page)
+        trials += step.trials
+    return Listing(trials, total)
+
+
+def _search_of_algorithm(job: TrainingJob) -> Flow[SearchSettings]:
+    """Return the settings of the algorithm that a job was created from; empty ones when nobody can tell."""
+    if job.algorithm_id is None:
+        return SearchSettings()
+    try:
+        algorithm: Algorithm = yield operations.show_algorithm(job.algorithm_id)
+    except (ModelArtsNotFoundError, ModelArtsPermissionError):
+        return SearchSettings()  # deleted since, or not ours: the search itself can still be read
+    return algorithm.search or SearchSettings()
+
+
+_NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
+_NO_LOG_YET = frozenset({"ModelArts.2776", "ModelArts.2818"})
+_LAST_LINES = 20
+_MOST_EVENTS = 5
+_LONGEST_LINE = 300
+
+
+def stop_job(training_job_id: str) -> Flow[bool]:
+    """Stop a job; return False when there was nothing to stop: it has ended, or is gone."""
+    try:
+        yield operations.stop_training_job(training_job_id)
+    except ModelArtsNotFoundError:
+        return False
+    except ModelArtsApiError as error:
+        if error.status == _NOT_STOPPABLE:
+            return False
+        raise
+    return True
+
+
+def delete_job(training_job_id: str) -> Flow[bool]:
+    """Delete a job; return False when it was gone already."""
+    try:
+        yield operations.delete_training_job(training_job_id)
+    except ModelArtsNotFoundError:
+        return False
+    return True
+
+
+def stop_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
+    """Stop one trial early; return False when it had ended.
+
+    What the platform answers for a trial that has ended is documented nowhere, so that its status is read before.
+
+    :raises ModelArtsConfigurationError: when the search lists no such trial.
+    """
+    listing = yield from list_trials(training_job_id, partial=True)
+    trial = next((trial for trial in listing.trials if trial.trial_id == trial_id), None)
+    if trial is None:
+        raise ModelArtsConfigurationError(f"training job {training_job_id} lists no trial {trial_id!r}")
+    if trial.ended:
+        return False
+    yield operations.stop_trial(training_job_id, trial_id)
+    return True
+
+
+def read_log(training_job_id: str, task: str) -> Flow[str]:
+    """Return the newest part of a task's log; empty while there is none."""
+    try:
+        log: str = yield operations.show_log_preview(training_job_id, task)
+    except ModelArtsApiError as error:
+        if error.code in _NO_LOG_YET:
+            return ""
+        raise
+    return log
+
+
+def explain_failure(training_job_id: str) -> Flow[str]:
+    """Return the last error events and log lines of a job, as far as they can be read. It raises nothing of ours."""
+    events = yield from _readable("events", _last_events(training_job_id))
+    lines = yield from _readable("log", _last_lines(training_job_id))
+    return "\n".join([*events, *lines])
+
+
+def _readable(what: str, flow: Flow[list[str]]) -> Flow[list[str]]:
+    try:
+        lines = yield from flow
+    except ModelArtsError as error:
+        return [f"(its {what} cannot be read: {error})"]
+    return [sanitize(line, _LONGEST_LINE) for line in lines]
+
+
+def _last_events(training_job_id: str) -> Flow[list[str]]:
+    events: list[JobEvent] = yield operations.list_events(training_job_id, level="Error", limit=_MOST_EVENTS)
+    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
+
+
+def _last_lines(training_job_id: str) -> Flow[list[str]]:
+    job: TrainingJob = yield operations.show_training_job(training_job_id)
+    lines = []
+    for task in job.tasks[:1]:
+        log = yield from read_log(training_job_id, task)
+        lines += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
+    return lines

@@ -1,0 +1,1 @@
+"""The report of a search: its page, and the plots on it."""

@@ -1,0 +1,130 @@
+"""Serve a local ModelArts until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ipaddress
+import json
+import signal
+import sys
+from pathlib import Path
+
+from airflow_provider_modelarts.api.signing import AccessKey
+from modelarts_emulator.instance import DEMO_KEY, Emulator
+from modelarts_emulator.scenarios import SCENARIOS
+from modelarts_emulator.server import LOOPBACK, serving
+from modelarts_emulator.table import ConfigEncoding, OffsetUnit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve as the command line says, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    emulator = Emulator(
+        scenarios=options.scenario,
+        key=AccessKey(options.access_key, options.secret_key),
+        config_encoding=options.config_encoding,
+        offset_unit=options.offset_unit,
+        root=options.root,
+        max_parallel=options.max_parallel,
+        fault_share=options.fault_share,
+        fault_seed=options.fault_seed,
+    )
+    if not _is_loopback(options.host):
+        print(
+            f"{options.host} is no loopback address: other machines can let this emulator execute scripts",
+            file=sys.stderr,
+        )
+    try:
+        asyncio.run(_serve(emulator, options.host, options.port, options.ready_file))
+    except (OSError, OverflowError) as error:
+        print(f"cannot serve on {options.host} port {options.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(emulator: Emulator, host: str, port: int, ready_file: Path | None) -> None:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stopped.set)
+    async with serving(emulator, host, port):
+        if ready_file:
+            await asyncio.to_thread(_write_at_once, ready_file, json.dumps(_description(emulator)))
+        print(_summary(emulator), flush=True)
+        await stopped.wait()
+
+
+def _description(emulator: Emulator) -> dict[str, object]:
+    """Return what a script needs to call an emulator, as plain JSON."""
+    return {
+        "endpoint": emulator.endpoint,
+        "project_id": emulator.project_id,
+        "connection": emulator.connection(),
+        "jobs": dict(emulator.job_ids),
+        "root": str(emulator.root),
+    }
+
+
+def _summary(emulator: Emulator) -> str:
+    jobs = " ".join(emulator.job_ids.values())
+    return (
+        f"ModelArts emulator at {emulator.endpoint} access key {emulator.access_key} "
+        f"project {emulator.project_id} jobs {jobs}; "
+        f"it executes the training scripts that it is given, from {emulator.root}"
+    )
+
+
+def _write_at_once(path: Path, text: str) -> None:
+    """Write a file that nobody can see before it is complete."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return share
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m modelarts_emulator",
+        description="Serve a local ModelArts until SIGINT or SIGTERM, with scripted hyperparameter searches. "
+        "It executes the training scripts that it is given, on this machine.",
+    )
+    add = parser.add_argument
+    add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    add("--scenario", action="append", choices=list(SCENARIOS), help="a search to hold; repeatable (default: all)")
+    add("--config-encoding", choices=[*ConfigEncoding], default=ConfigEncoding.OBJECT.value, help="how configs look")
+    add("--offset-unit", choices=[*OffsetUnit], default=OffsetUnit.PAGE.value, help="what offset counts")
+    add("--access-key", default=DEMO_KEY.access_key, help="access key id to let in (default: %(default)s)")
+    add("--secret-key", default=DEMO_KEY.secret_key, help="its secret (default: a fixed one, see --ready-file)")
+    add("--root", type=Path, help="folder of the buckets, which also keeps jobs (default: a temporary one)")
+    add("--max-parallel", type=_positive, default=2, help="trials of a search that run at once (default: %(default)s)")
+    add("--fault-share", type=_share, default=0.0, help="share of faulty answers, from 0 to 1 (default: none)")
+    add("--fault-seed", type=int, default=0, help="the same seed gives the same faults (default: %(default)s)")
+    add("--ready-file", type=Path, help="JSON file to write once it serves: endpoint, connection, job ids")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Fixtures for tests of DAGs, to be enabled by name.
+
+Put ``pytest_plugins = ["modelarts_emulator.pytest_plugin"]`` into the ``conftest.py`` at the root of
+the tests, or run ``pytest -p modelarts_emulator.pytest_plugin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from modelarts_emulator import Emulator, running
+
+
+@pytest.fixture(name="modelarts_emulator")
+def _modelarts_emulator() -> Iterator[Emulator]:
+    """A local ModelArts that nobody has called yet."""
+    with running() as emulator:
+        yield emulator
+
+
+@pytest.fixture(name="modelarts_emulator_factory")
+def _modelarts_emulator_factory() -> Callable[..., AbstractContextManager[Emulator]]:
+    """Makes further local ModelArts, each for a ``with`` block; takes the options of ``Emulator``."""
+    return running

@@ -1,0 +1,260 @@
+"""What both clients make of every fault: whether they try again, and what they tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+from integration.emulator.bench import Bench, until
+
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsAuthenticationError,
+    ModelArtsError,
+    ModelArtsProtocolError,
+    ModelArtsServerError,
+    ModelArtsThrottledError,
+    ModelArtsTransportError,
+)
+from modelarts_emulator import FAULTS
+
+#: How long a fault takes that is about waiting, and for how long the clients wait for the next byte. On a busy machine
+#: a good answer may come too late as well, and is asked for once more.
+WAITING = {"silence": 3600, "headers then silence": 3600, "slow bytes": 0.3}
+READ_TIMEOUT = 0.2
+
+
+@pytest.fixture(name="cloud")
+def _cloud(modelarts_emulator_factory):
+    """A local ModelArts."""
+    with modelarts_emulator_factory(scenarios=["documented", "tie"]) as emulator:
+        yield emulator
+
+
+def settings(emulator, fault="", *, total=60.0):
+    """Return settings with which a client tries again at once; and waits for an answer no longer than it must."""
+    emulator.fault_seconds = WAITING.get(fault, 0)
+    retry = RetryPolicy(0.002, 0.02, total)
+    return dataclasses.replace(
+        emulator.settings(), retry=retry, read_timeout=READ_TIMEOUT if fault in WAITING else 30.0
+    )
+
+
+def requests_for(emulator, word):
+    """Return how many requests had a word in their path."""
+    return sum(word in request.path for request in emulator.requests)
+
+
+PASSING = [
+    "429", "429 with Retry-After", "500", "502", "503", "504", "closed", "reset", "silence", "headers then silence",
+    "cut body", "broken gzip", "cut gzip", "no HTTP",
+]  # fmt: skip
+HARMLESS = ["gzip", "slow bytes"]
+LOST = ["500", "502", "503", "504", "closed", "silence", "no HTTP", "HTML", "wrong shape"]
+BROKEN_OFF = ["reset", "headers then silence", "cut body", "broken gzip", "cut gzip"]
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *HARMLESS])
+def test_call_succeeds_after_a_fault_that_passes(cloud, call, fault):
+    """One bad answer, then a good one: the caller sees the good one, and no request is sent in vain."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, fault=fault)
+
+    assert call(settings(cloud, fault), "get_training_job", job_id).id == job_id
+
+    sent = requests_for(cloud, job_id)
+    assert cloud.fault_counts == {fault: 1}
+    assert fault in HARMLESS or sent >= 2
+    assert fault in WAITING or sent == (1 if fault in HARMLESS else 2)
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+def test_call_succeeds_though_every_answer_is_unusual(cloud, call, fault):
+    """Packed or slow, but whole: no request is repeated."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next("/", fault=fault, times=1000)
+
+    assert len(call(settings(cloud, fault), "list_trials", job_id)) == 8
+
+    assert fault in WAITING or requests_for(cloud, job_id) == 1
+
+
+_NETWORK = "Are network, endpoint and proxy right?"
+_CLOCK = "The clock of this machine and the platform's differ by more than 15 minutes: set it right"
+_RETIRED = "This region's ModelArts does not offer the operation; it may have been retired"
+
+# What the user is told: the class, and the words of its message. Both clients say the same, but for the reason that
+# their HTTP library gives.
+TOLD = {
+    "429": (ModelArtsThrottledError, ["HTTP 429 APIGW.0308: The throttling threshold has been reached (request id "]),
+    "429 with Retry-After": (ModelArtsThrottledError, ["HTTP 429 APIGW.0308: ", "policy user over ratelimit"]),
+    "500": (ModelArtsServerError, ["HTTP 500 ModelArts.2950: Internal error. (request id "]),
+    "502": (ModelArtsServerError, ["HTTP 502 502: '<html>502 Bad Gateway</html>' (request id "]),
+    "503": (ModelArtsServerError, ["HTTP 503 ModelArts.4302: The service is unavailable. (request id "]),
+    "504": (ModelArtsServerError, ["HTTP 504 504: '<html>504 Gateway Time-out</html>' (request id "]),
+    "closed": (ModelArtsTransportError, ["no answer: ", "isconnected", _NETWORK]),
+    "reset": (ModelArtsTransportError, ["no answer: ", "Connection reset by peer", _NETWORK]),
+    "silence": (ModelArtsTransportError, ["no answer: ", "Timeout", _NETWORK]),
+    "headers then silence": (ModelArtsTransportError, ["no answer: ", "ime", "out", _NETWORK]),
+    "cut body": (ModelArtsTransportError, ["no answer: ", _NETWORK]),
+    "broken gzip": (ModelArtsTransportError, ["no answer: ", "gzip", _NETWORK]),
+    "cut gzip": (ModelArtsTransportError, ["the answer breaks off after ", _NETWORK]),
+    "no HTTP": (ModelArtsTransportError, ["no answer: ", "SSH-2.0-OpenSSH_9.6", _NETWORK]),
+    "HTML": (ModelArtsProtocolError, ["the answer is no JSON (text/html): '<html>Welcome</html>'. Is the endpoint"]),
+    "redirect": (ModelArtsApiError, ["HTTP 302 302: redirect to 'https://elsewhere.invalid/', which is not followed"]),
+    "clock skew": (
+        ModelArtsAuthenticationError,
+        [f"HTTP 401 APIGW.0301: Incorrect IAM authentication information: signature expired. {_CLOCK} (request id "],
+    ),
+    "no such API": (ModelArtsApiError, ["HTTP 404 APIGW.0101: ", f"in the environment. {_RETIRED} (request id "]),
+    "no such method": (ModelArtsApiError, [f"HTTP 405 ModelArts.2803: Method not allowed. {_RETIRED} (request id "]),
+}
+
+
+@pytest.mark.parametrize(("fault", "told"), TOLD.items())
+def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault, told):
+    """An error of the class that fits; one line names the request, says what happened and what to do."""
+    error, words = told
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, fault=fault, times=1000)
+    before = time.monotonic()
+
+    with pytest.raises(ModelArtsError) as raised:
+        call(settings(cloud, fault, total=0.05), "list_trials", job_id)
+
+    message = str(raised.value)
+    assert type(raised.value) is error
+    assert message.startswith("GET ")
+    assert f"/v2/{cloud.project_id}/training-jobs/{job_id}/autosearch-trials" in message
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
+    assert FAULTS[fault].passes or requests_for(cloud, job_id) == 1
+    assert time.monotonic() - before < 20
+
+
+def test_every_fault_that_is_an_error_is_tested():
+    """A new fault needs its words in the table, or a test of its own."""
+    others = "rows reversed, rows repeated, page shrinks, page grows, unknown status, unknown phase, wrong shape"
+
+    assert {*TOLD, *HARMLESS, *others.split(", ")} == set(FAULTS)
+
+
+def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
+    """One request: the platform, or whoever answers in its place, will not change."""
+    cloud.answer_next("/training-jobs/", fault="wrong shape", times=1000)
+
+    with pytest.raises(ModelArtsProtocolError, match="the list of trials should be a JSON object, but is a list of 1"):
+        call(settings(cloud), "list_trials", "x")
+
+    assert requests_for(cloud, "/training-jobs/") == 1
+
+
+def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call):
+    """The emulator has gone, the client knows its address; it gives up in time."""
+    with modelarts_emulator_factory(scenarios=[]) as emulator:
+        gone = dataclasses.replace(settings(emulator, total=0.05), project_id="p")
+
+    with pytest.raises(ModelArtsTransportError) as raised:
+        call(gone, "get_training_job", "x")
+
+    message = str(raised.value)
+    assert message.startswith(f"GET {emulator.endpoint}/v2/p/training-jobs/x: no answer: ")
+    assert message.endswith(_NETWORK)
+    assert raised.value.temporary
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_factory, call, status):
+    """The other host is not even asked; the message says where it would have led."""
+    job_id = cloud.job_id("documented")
+    with modelarts_emulator_factory(scenarios=[]) as elsewhere:
+        target = f"{elsewhere.endpoint}/v2/p/training-jobs/{job_id}"
+        cloud.answer_next(job_id, status=status, headers={"Location": target}, times=1000)
+
+        with pytest.raises(ModelArtsApiError, match=f"redirect to '{target}', which is not followed"):
+            call(settings(cloud), "get_training_job", job_id)
+
+        assert elsewhere.requests == []
+    assert requests_for(cloud, job_id) == 1
+
+
+@pytest.mark.parametrize("target", ["http://[", "https://", "mailto:a@b"])
+def test_redirect_to_nowhere_is_told_as_any_other(cloud, call, target):
+    """Though it cannot even be read as an address."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, status=302, headers={"Location": target})
+
+    with pytest.raises(ModelArtsApiError, match="HTTP 302 302: redirect to"):
+        call(settings(cloud), "get_training_job", job_id)
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_clock_that_differs_is_told_after_one_request(modelarts_emulator_factory, call, minutes):
+    """The platform's clock is before or behind: a repetition would be signed with the same wrong time."""
+    with modelarts_emulator_factory(scenarios=[], clock=lambda: time.time() + 60 * minutes) as emulator:
+        known = dataclasses.replace(settings(emulator), project_id=emulator.project_id)
+        with pytest.raises(ModelArtsAuthenticationError, match=r"signature expired\. The clock of this machine"):
+            call(known, "get_training_job", "x")
+
+        assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize("minutes", [-14, 14])
+def test_clock_that_differs_a_little_is_no_matter(modelarts_emulator_factory, call, minutes):
+    """The platform lets a quarter of an hour pass."""
+    with modelarts_emulator_factory(scenarios=["tie"], clock=lambda: time.time() + 60 * minutes) as emulator:
+        job_id = emulator.job_id("tie")
+
+        assert call(settings(emulator), "get_training_job", job_id).id == job_id
+
+
+def test_unknown_words_are_kept_as_they_are(cloud, call):
+    """A status and a phase that nobody has heard of are neither an error nor a success."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, fault="unknown status", times=1000)
+    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+
+    trials = call(settings(cloud), "list_trials", job_id)
+    job = call(settings(cloud), "get_training_job", job_id)
+
+    assert {(trial.status, trial.status_text) for trial in trials} == {("UNKNOWN", "EVAPORATED")}
+    assert (job.phase, job.phase_text, job.phase.is_terminal) == ("Unknown", "Hibernating", False)
+
+
+# What becomes of a creation that meets a fault: how often it is sent, and how many jobs there are afterwards.
+THROTTLED = (2, 1)  # refused at the gate: it is sent again, since it was not carried out
+REFUSED = (1, 0)
+CARRIED_OUT = (1, 1)
+CREATIONS = {
+    ("429", False): THROTTLED,
+    ("429 with Retry-After", False): THROTTLED,
+    ("clock skew", False): REFUSED,
+    ("redirect", False): REFUSED,
+    **{(name, acts): CARRIED_OUT if acts else REFUSED for name in LOST for acts in (False, True)},
+    **{(name, True): CARRIED_OUT for name in BROKEN_OFF},
+    **{(name, True): CARRIED_OUT for name in HARMLESS},
+}
+
+
+def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
+    """Whatever comes instead of its answer: nobody knows whether it arrived, and a second job costs money."""
+    seen, told = {}, {}
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
+        bench = Bench(emulator)
+        bench.write("")
+        for number, (fault, acts) in enumerate(CREATIONS):
+            emulator.requests.clear()
+            emulator.answer_next("/training-jobs", method="POST", fault=fault, acts=acts)
+            try:
+                job = call(settings(emulator, fault), "create_training_job", bench.body(f"job-{number}", x=1))
+                told[fault, acts] = job.name
+            except ModelArtsError as error:
+                told[fault, acts] = str(error)
+            until(lambda done=number + 1: sum(emulator.fault_counts.values()) == done)  # the client may not have waited
+            names = [job.document()["metadata"]["name"] for job in emulator.cloud.jobs()]
+            seen[fault, acts] = requests_for(emulator, "/training-jobs"), names.count(f"job-{number}")
+
+    assert seen == CREATIONS
+    assert all(words.startswith(("POST ", "job-", "a training job should be")) for words in told.values())

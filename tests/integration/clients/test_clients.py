@@ -1,0 +1,216 @@
+"""Both clients against the local ModelArts: they must agree on everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+
+import certifi
+import pytest
+
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsAuthenticationError,
+    ModelArtsConfigurationError,
+    ModelArtsNotFoundError,
+    ModelArtsProtocolError,
+    ModelArtsServerError,
+    ModelArtsThrottledError,
+    ModelArtsTransportError,
+)
+
+
+def test_client_lists_every_trial_once(modelarts_emulator, call):
+    """120 trials on three pages."""
+    trials = call(modelarts_emulator.settings(), "list_trials", modelarts_emulator.job_id("large"))
+
+    assert len(trials) == 120
+    assert len({trial.trial_id for trial in trials}) == 120
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["still", "growing"])
+@pytest.mark.parametrize("unit", ["page", "row"])
+def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_factory, call, unit, grows):
+    """Complete and once each, in both meanings of offset, also while the table grows between two pages."""
+    header, names = ["trial_id", "status", "config"], [f"t{number}" for number in range(137)]
+    data = [[name, "TERMINATED", {}] for name in names[: 120 if grows else 137]]
+
+    def grow(request):
+        if grows and "offset" in request.query and request.query["offset"] != "0":
+            data.extend([name, "TERMINATED", {}] for name in names[len(data) :][:17])
+
+    with modelarts_emulator_factory(offset_unit=unit, on_request=grow) as emulator:
+        trials = call(emulator.settings(), "list_trials", emulator.add_table(header, data))
+
+    assert [trial.trial_id for trial in trials] == names
+
+
+@pytest.mark.parametrize("page_size", [0, 51])
+def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator, call, page_size):
+    """Nothing is sent."""
+    with pytest.raises(ModelArtsConfigurationError, match="page_size must be from 1 to 50"):
+        call(modelarts_emulator.settings(), "list_trials", "x", page_size=page_size)
+
+    assert modelarts_emulator.requests == []
+
+
+def test_client_calls_any_operation(modelarts_emulator, call):
+    """What has no method of its own is one call away, with the same signature and errors."""
+    answer = call(
+        modelarts_emulator.settings(), "request", "POST", "/v2/{project_id}/training-job-searches", body={"limit": 1}
+    )
+
+    assert answer["count"] == 1
+
+
+@pytest.mark.parametrize("path", ["v2/x", "//host/x", "/v2/../x", "/v2?x=1"])
+def test_client_refuses_a_path_that_leads_elsewhere(modelarts_emulator, call, path):
+    """A path cannot change host or query."""
+    with pytest.raises(ModelArtsConfigurationError, match="path must begin with one '/'"):
+        call(modelarts_emulator.settings(), "request", "GET", path)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_client_tries_again_after_a_passing_error(modelarts_emulator, call, status):
+    """Two bad answers, then a good one: the caller sees the good one."""
+    job_id = modelarts_emulator.job_id("documented")
+    modelarts_emulator.answer_next(job_id, status=status, body=b"{}", times=2)
+
+    assert call(modelarts_emulator.settings(), "get_training_job", job_id).id == job_id
+
+
+def test_client_waits_as_long_as_retry_after_says(modelarts_emulator, call):
+    """A Retry-After beyond the total time of the call ends it at once."""
+    job_id = modelarts_emulator.job_id("documented")
+    modelarts_emulator.answer_next(job_id, status=429, body=b"{}", headers={"Retry-After": "3600"}, times=9)
+
+    with pytest.raises(ModelArtsThrottledError):
+        call(modelarts_emulator.settings(), "get_training_job", job_id)
+
+    assert requests_for(modelarts_emulator, job_id) == 1
+
+
+ERRORS = {
+    "not found": (400, b'{"error_code":"ModelArts.2775","error_msg":"not found"}', ModelArtsNotFoundError),
+    "bad argument": (400, b'{"error_code":"ModelArts.0104","error_msg":"bad"}', ModelArtsApiError),
+    "refused": (401, b'{"error_code":"APIGW.0301","error_msg":"ak not exist"}', ModelArtsAuthenticationError),
+    "redirect": (302, b"", ModelArtsApiError),
+    "html": (200, b"<html>Welcome</html>", ModelArtsProtocolError),
+    "wrong shape": (200, b'["a list"]', ModelArtsProtocolError),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "error"), ERRORS.values(), ids=ERRORS)
+def test_client_does_not_repeat_what_cannot_succeed(modelarts_emulator, call, status, body, error):
+    """One request, and an error of the class that fits."""
+    job_id = modelarts_emulator.job_id("documented")
+    headers = {"Location": modelarts_emulator.endpoint + "/elsewhere"}
+    modelarts_emulator.answer_next(job_id, status=status, body=body, headers=headers, times=9)
+
+    with pytest.raises(error) as raised:
+        call(modelarts_emulator.settings(), "get_training_job", job_id)
+
+    assert type(raised.value) is error
+    assert requests_for(modelarts_emulator, job_id) == 1
+    assert all("elsewhere" not in request.path for request in modelarts_emulator.requests)
+
+
+def test_api_error_names_request_code_and_request_id(modelarts_emulator, call):
+    """What the platform's support asks for is in the message."""
+    with pytest.raises(ModelArtsNotFoundError) as raised:
+        call(modelarts_emulator.settings(), "get_training_job", "no-such-job")
+
+    error = raised.value
+    assert (error.status, error.code) == (400, "ModelArts.2775")
+    assert error.request_id
+    path = f"/v2/{modelarts_emulator.project_id}/training-jobs/no-such-job"
+    assert str(error).startswith(f"GET {path}: HTTP 400 ModelArts.2775: ")
+    assert error.request_id in str(error)
+
+
+def test_server_error_is_raised_when_time_is_up(modelarts_emulator, call):
+    """A platform that stays broken does not hold the caller for ever."""
+    job_id = modelarts_emulator.job_id("documented")
+    modelarts_emulator.answer_next(job_id, status=503, body=b"busy", times=1000)
+    settings = dataclasses.replace(modelarts_emulator.settings(), retry=RetryPolicy(0.001, 0.01, total=0.05))
+
+    with pytest.raises(ModelArtsServerError, match="HTTP 503"):
+        call(settings, "get_training_job", job_id)
+
+    assert 2 <= requests_for(modelarts_emulator, job_id) <= 60
+
+
+def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
+    """Nobody listens there: the message names the request."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        once = RetryPolicy(total=0)
+        settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", retry=once)
+
+        with pytest.raises(ModelArtsTransportError, match=f"GET {endpoint}/v2/p/training-jobs/x: no answer"):
+            call(settings, "get_training_job", "x")
+
+
+def test_tls_failure_is_not_repeated(modelarts_emulator, call):
+    """A server that speaks no TLS will not learn it."""
+    endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
+    settings = dataclasses.replace(
+        modelarts_emulator.settings(), endpoint=endpoint, project_id="p", retry=RetryPolicy(total=3600)
+    )
+
+    with pytest.raises(ModelArtsTransportError) as raised:
+        call(settings, "get_training_job", "x")
+
+    assert not raised.value.temporary
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("verify", "environment", "error", "told"),
+    [
+        ("/nowhere/own.pem", certifi.where(), ModelArtsConfigurationError, "authorities in /nowhere/own.pem cannot be"),
+        (True, "/nowhere/all.pem", ModelArtsConfigurationError, "authorities in /nowhere/all.pem cannot be read"),
+        (False, "/nowhere/all.pem", ModelArtsTransportError, "no answer"),
+    ],
+    ids=["a bundle", "true", "false"],
+)
+def test_verify_wins_over_the_environment(
+    modelarts_emulator, call, monkeypatch, variable, verify, environment, error, told
+):
+    """Only where it says nothing of its own, the environment may name a bundle. The server itself speaks no TLS."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, environment)
+    endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
+    settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", verify=verify)
+
+    with pytest.raises(error, match=told):
+        call(settings, "get_training_job", "x")
+
+
+def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, call, monkeypatch, tmp_path):
+    """A ~/.netrc entry for the host must not win over our header."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    job_id = modelarts_emulator.job_id("documented")
+
+    assert call(modelarts_emulator.settings(), "get_training_job", job_id).id == job_id
+
+
+def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
+    """The libraries quote the header they refuse, and it holds the signature."""
+    key = dataclasses.replace(modelarts_emulator.settings().sign_in, access_key="line\nbreak")
+    settings = dataclasses.replace(modelarts_emulator.settings(), sign_in=key, project_id="p")
+
+    with pytest.raises(ModelArtsConfigurationError) as raised:
+        call(settings, "get_training_job", "x")
+
+    assert "Signature" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def requests_for(emulator, word):
+    """Return how many requests had a word in their path."""
+    return sum(word in request.path for request in emulator.requests)

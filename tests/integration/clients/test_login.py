@@ -1,0 +1,324 @@
+"""Every way to sign in, with both clients, on the local ModelArts with its IAM and metadata service."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+
+import pytest
+
+from airflow_provider_modelarts.api import session
+from airflow_provider_modelarts.api.credentials import Issued, MetadataLogin
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.api.signing import AccessKey
+from airflow_provider_modelarts.async_client import AsyncModelArtsClient
+from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
+    ModelArtsServerError,
+    ModelArtsTransportError,
+)
+from modelarts_emulator.iam import DEMO_USER
+
+TOKENS = "/v3/auth/tokens"
+KEYS = "/openstack/latest/securitykey"
+
+
+class Sync:
+    """The synchronous client, for some calls one after another."""
+
+    def __init__(self, settings, **options):
+        self.settings = settings
+        self._client = ModelArtsClient(settings, **options)
+
+    def get(self, job_id):
+        """Return the id of a job that was read."""
+        return self._client.get_training_job(job_id).id
+
+
+class Async:
+    """The asynchronous client, used in the same way."""
+
+    def __init__(self, settings, *, reload=None, on_secret=None):
+        async def later(function, *arguments):
+            return function(*arguments)
+
+        self.settings = settings
+        self._options = {
+            "reload": (lambda: later(reload)) if reload else None,
+            "on_secret": (lambda secret: later(on_secret, secret)) if on_secret else None,
+        }
+
+    def get(self, job_id):
+        """Return the id of a job that was read."""
+
+        async def call():
+            async with AsyncModelArtsClient(self.settings, **self._options) as client:
+                return (await client.get_training_job(job_id)).id
+
+        return asyncio.run(call())
+
+
+@pytest.fixture(params=[Sync, Async], ids=["sync", "async"], name="client_for")
+def _client_for(request, modelarts_emulator):
+    """Returns a function that makes a client for a way to sign in."""
+
+    def client_for(
+        sign_in, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
+    ):
+        settings = modelarts_emulator.settings()
+        settings = dataclasses.replace(settings, sign_in=sign_in, iam_endpoint=iam_endpoint, retry=retry)
+        return request.param(settings, **options)
+
+    return client_for
+
+
+@pytest.fixture(name="job_id")
+def _job_id(modelarts_emulator):
+    """The id of a job that can be read."""
+    return modelarts_emulator.job_id("documented")
+
+
+def requests_to(emulator, path):
+    """Return how many requests went to a path."""
+    return sum(request.path == path for request in emulator.requests)
+
+
+def agency(emulator):
+    """Return the sign-in by the emulator's metadata service."""
+    return MetadataLogin(emulator.endpoint)
+
+
+WAYS = pytest.mark.parametrize(
+    ("way", "path"), [(lambda emulator: DEMO_USER, TOKENS), (agency, KEYS)], ids=["password", "agency"]
+)
+
+
+@WAYS
+def test_one_sign_in_serves_many_calls(modelarts_emulator, client_for, job_id, way, path):
+    """The token or the keys are kept, also for other clients that sign in alike."""
+    first, second = client_for(way(modelarts_emulator)), client_for(way(modelarts_emulator))
+
+    assert [client.get(job_id) for client in (first, first, second)] == [job_id] * 3
+    assert requests_to(modelarts_emulator, path) == 1
+
+
+@WAYS
+def test_credential_is_renewed_before_it_ends(modelarts_emulator, client_for, job_id, way, path):
+    """With the first call after three quarters of its time. Both bounds hold on the slowest machine."""
+    modelarts_emulator.iam.lifetime = 0.8
+    client = client_for(way(modelarts_emulator))
+    before = time.time()
+    client.get(job_id)
+    obtained = last = began = time.time()
+    while requests_to(modelarts_emulator, path) == 1:
+        last, began = began, time.time()
+        client.get(job_id)
+
+    assert last - obtained < 0.6 <= time.time() - before
+
+
+@WAYS
+def test_credential_that_is_revoked_is_renewed_once(modelarts_emulator, client_for, job_id, way, path):
+    """As after a change of permissions: the call that it is refused to succeeds with a new one."""
+    client = client_for(way(modelarts_emulator))
+    client.get(job_id)
+    modelarts_emulator.iam.revoke()
+
+    assert client.get(job_id) == job_id
+    assert requests_to(modelarts_emulator, path) == 2
+
+
+@WAYS
+def test_new_credential_that_is_refused_too_fails(modelarts_emulator, client_for, job_id, way, path):
+    """Nothing is gained by a third one."""
+    client = client_for(way(modelarts_emulator))
+    client.get(job_id)
+    refusal = b'{"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information"}'
+    modelarts_emulator.answer_next(job_id, status=401, body=refusal, times=9)
+    before = requests_to(modelarts_emulator, f"/v2/{modelarts_emulator.project_id}/training-jobs/{job_id}")
+
+    with pytest.raises(ModelArtsAuthenticationError, match="Incorrect IAM authentication information"):
+        client.get(job_id)
+
+    after = requests_to(modelarts_emulator, f"/v2/{modelarts_emulator.project_id}/training-jobs/{job_id}")
+    assert (after - before, requests_to(modelarts_emulator, path)) == (2, 2)
+
+
+@WAYS
+def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator, client_for, job_id, way, path):
+    """IAM may be down for a while: what is still good is still used."""
+    client = client_for(way(modelarts_emulator), retry=RetryPolicy(total=0))
+    client.get(job_id)
+    now, settings = time.time(), client.settings
+    session.keep(settings, Issued(session.fresh(settings, None, now), renew_at=now, expires_at=now + 3600))
+    modelarts_emulator.answer_next(path, status=500, body=b"{}", times=10_000)
+
+    assert client.get(job_id) == job_id
+    assert requests_to(modelarts_emulator, path) == 2
+
+
+@WAYS
+def test_sign_in_that_fails_is_tried_again(modelarts_emulator, client_for, job_id, way, path):
+    """Throttling and passing errors do not fail a call."""
+    modelarts_emulator.answer_next(path, status=503, body=b"{}", times=2)
+    modelarts_emulator.answer_next(path, drop=True)
+
+    assert client_for(way(modelarts_emulator)).get(job_id) == job_id
+
+
+@WAYS
+def test_sign_in_that_fails_for_good_is_told(modelarts_emulator, client_for, job_id, way, path):
+    """The error names the request that failed."""
+    modelarts_emulator.answer_next(path, status=503, body=b"busy", times=10_000)
+
+    with pytest.raises(ModelArtsServerError, match=f"{path}: HTTP 503"):
+        client_for(way(modelarts_emulator), retry=RetryPolicy(0.001, 0.01, 0.05)).get(job_id)
+
+
+@WAYS
+def test_secrets_are_told_as_soon_as_they_are_obtained(modelarts_emulator, client_for, job_id, way, path):
+    """So that they can be masked in logs: the token, or secret key and security token."""
+    told = []
+    client_for(way(modelarts_emulator), on_secret=told.append).get(job_id)
+
+    assert len(told) == (1 if path == TOKENS else 2)
+    assert all(len(secret) >= 40 for secret in told)
+
+
+@pytest.mark.parametrize("wrong", [{"user": "nobody"}, {"password": "wrong"}, {"domain_name": "elsewhere"}])
+def test_wrong_password_fails_at_once(modelarts_emulator, client_for, job_id, wrong):
+    """With IAM's words, after one request, and without the password in them."""
+    login = dataclasses.replace(DEMO_USER, **wrong)
+
+    with pytest.raises(ModelArtsAuthenticationError, match=r"POST /v3/auth/tokens: HTTP 401 IAM\.0062") as raised:
+        client_for(login).get(job_id)
+
+    assert login.password not in str(raised.value)
+    assert [request.path for request in modelarts_emulator.requests] == [TOKENS]
+
+
+def test_wrong_key_fails_at_once(modelarts_emulator, client_for, job_id):
+    """One bad signature: five in a row would lock the key."""
+    wrong = AccessKey(modelarts_emulator.access_key, "wrong")
+
+    with pytest.raises(ModelArtsAuthenticationError, match="verify aksk signature fail"):
+        client_for(wrong).get(job_id)
+
+    assert len(modelarts_emulator.requests) == 1
+
+
+SIGN_INS = pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (lambda emulator: emulator.settings().sign_in, AccessKey("OLD", "old")),
+        (lambda emulator: DEMO_USER, dataclasses.replace(DEMO_USER, password="old")),
+    ],
+    ids=["key", "password"],
+)
+
+
+@SIGN_INS
+def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client_for, job_id, right, wrong):
+    """A wait of days outlives a key: the connection is read again, and the call succeeds."""
+    good = dataclasses.replace(modelarts_emulator.settings(), sign_in=right(modelarts_emulator))
+    asked = []
+    client = client_for(wrong, reload=lambda: asked.append(1) or good)
+
+    assert client.get(job_id) == job_id
+    assert asked == [1]
+
+
+@SIGN_INS
+def test_key_that_was_not_changed_fails_at_once(modelarts_emulator, client_for, job_id, right, wrong):
+    """The connection says the same as before: nothing is sent a second time."""
+    same = dataclasses.replace(modelarts_emulator.settings(), sign_in=wrong)
+
+    with pytest.raises(ModelArtsAuthenticationError):
+        client_for(wrong, reload=lambda: same).get(job_id)
+
+    assert len(modelarts_emulator.requests) == 1
+
+
+def test_agency_works_without_hop_tokens(modelarts_emulator, client_for, job_id):
+    """Older metadata services know none."""
+    modelarts_emulator.iam.hop_tokens = False
+
+    assert client_for(agency(modelarts_emulator)).get(job_id) == job_id
+
+
+def test_agency_is_asked_past_all_proxies(modelarts_emulator, client_for, job_id, monkeypatch):
+    """A proxy cannot reach the metadata service, and must not see its keys."""
+    host = modelarts_emulator.endpoint.removeprefix("http://")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    with pytest.raises(ModelArtsTransportError, match="/v3/projects"):
+        client_for(agency(modelarts_emulator), retry=RetryPolicy(total=0)).get(job_id)
+    assert [request.path for request in modelarts_emulator.requests] == ["/meta-data/latest/api/token", KEYS]
+
+    monkeypatch.setenv("no_proxy", host.partition(":")[0])
+    assert client_for(agency(modelarts_emulator)).get(job_id) == job_id
+
+
+def test_missing_metadata_service_is_told(client_for, job_id):
+    """Nobody listens there: this is no server of the cloud."""
+    client = client_for(MetadataLogin("http://127.0.0.1:9"), retry=RetryPolicy(total=0))
+
+    with pytest.raises(
+        ModelArtsTransportError, match=r"PUT http://127\.0\.0\.1:9/meta-data/latest/api/token: no answer"
+    ):
+        client.get(job_id)
+
+
+def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
+    """They begin together, each with a client of its own; when their token is revoked, one more serves them all."""
+    settings = dataclasses.replace(
+        modelarts_emulator.settings(), sign_in=DEMO_USER, project_id=modelarts_emulator.project_id, verify=False
+    )
+
+    async def look(client):
+        return (await client.get_training_job(job_id)).id
+
+    async def waits():
+        clients = [AsyncModelArtsClient(settings) for _ in range(1000)]
+        first = await asyncio.gather(*map(look, clients))
+        modelarts_emulator.iam.revoke()
+        second = await asyncio.gather(*map(look, clients))
+        await asyncio.gather(*(client.close() for client in clients))
+        return first + second
+
+    assert asyncio.run(waits()) == [job_id] * 2000
+    assert requests_to(modelarts_emulator, TOKENS) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [AccessKey("AK", "wrong"), dataclasses.replace(DEMO_USER, password="wrong")], ids=["key", "password"]
+)
+def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wrong):
+    """Five times would lock it for everybody, also for those who have the right one."""
+    right = dataclasses.replace(modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False)
+    if isinstance(wrong, AccessKey):
+        wrong = dataclasses.replace(wrong, access_key=right.sign_in.access_key)
+    settings = dataclasses.replace(right, sign_in=wrong)
+
+    async def look(reload=None):
+        async with AsyncModelArtsClient(settings, reload=reload) as client:
+            return (await client.get_training_job(job_id)).id
+
+    async def corrected():
+        return right
+
+    async def waits():
+        refused = await asyncio.gather(*(look() for _ in range(1000)), return_exceptions=True)
+        refused += await asyncio.gather(look(), return_exceptions=True)
+        sent = len(modelarts_emulator.requests)
+        return refused, sent, await asyncio.gather(*(look(corrected) for _ in range(10)))
+
+    refused, sent, found = asyncio.run(waits())
+
+    assert {type(error) for error in refused} == {ModelArtsAuthenticationError}
+    assert sent == 1
+    assert str(refused[-1]).count("So another call was told less than a minute ago; this one was not sent") == 1
+    assert found == [job_id] * 10
+    assert len(modelarts_emulator.requests) == 1 + 10

@@ -1,0 +1,91 @@
+"""Settings for the whole suite: an Airflow without a database, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+
+import pytest
+
+from modelarts_emulator.pytest_plugin import _modelarts_emulator, _modelarts_emulator_factory  # noqa: F401 - fixtures
+
+# before the first import of Airflow
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="modelarts-tests-")
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = "sqlite:////nonexistent-folder/none.db"
+
+
+@pytest.fixture(name="connect")
+def _connect(monkeypatch):
+    """Lead the Airflow connection ``modelarts_default`` to a local ModelArts."""
+
+    def connect(emulator, **extra):
+        connection = emulator.connection()
+        connection["extra"] |= extra
+        monkeypatch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", json.dumps(connection))
+        return emulator
+
+    return connect
+
+
+@pytest.fixture(name="connected")
+def _connected(modelarts_emulator, connect):
+    """A local ModelArts, and an Airflow connection ``modelarts_default`` that leads to it."""
+    return connect(modelarts_emulator)
+
+
+@pytest.fixture(name="connected_once")
+def _connected_once(modelarts_emulator, connect):
+    """The same, but each call is tried only once."""
+    return connect(modelarts_emulator, retry_seconds=0)
+
+
+@pytest.fixture(params=["sync", "async"], name="call")
+def _call(request):
+    """Calls a method of one of the clients: settings, name of the method, arguments."""
+    from integration.clients.both_clients import with_async, with_sync
+
+    return with_sync if request.param == "sync" else with_async
+
+
+@pytest.fixture(name="bench")
+def _bench(modelarts_emulator_factory, tmp_path):
+    """A local ModelArts that holds nothing but a bucket with a training script."""
+    from integration.emulator.bench import SCRIPT, Bench
+
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
+        bench = Bench(emulator)
+        bench.write(SCRIPT)
+        yield bench
+
+
+@pytest.fixture(name="task_log")
+def _task_log(caplog, capsys):
+    """Return a function that returns what tasks have logged: Airflow 3 prints it, 2.11 uses Python's logging."""
+    caplog.set_level("INFO")
+    return lambda: caplog.text or capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _no_start_date_from_database(monkeypatch):
+    """Airflow 2.11 asks its database since when a rescheduled sensor runs; this suite has none."""
+    from integration import task_runs
+
+    with contextlib.suppress(ImportError, AttributeError):
+        monkeypatch.setattr(
+            "airflow.sensors.base._orig_start_date", lambda **_: task_runs.running.get().rescheduled_first
+        )
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test():
+    """Airflow compiles all secrets of a process into one expression, anew for each: every test begins without any."""
+    try:
+        from airflow.sdk.log import _secrets_masker
+    except ImportError:
+        from airflow.utils.log.secrets_masker import _secrets_masker
+    masker = _secrets_masker()
+    masker.patterns, masker.replacer = set(), None

@@ -1,0 +1,394 @@
+"""The README and its guides are true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseHook
+
+from airflow_provider_modelarts.api.settings import read_connection
+from airflow_provider_modelarts.core.job_body import auto_search
+from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
+from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
+from modelarts_emulator import FAULTS
+
+PACKAGE = "airflow_provider_modelarts"
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"]
+DOCUMENTS += [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+README, CONNECTION, PIPELINES = TEXTS["README.md"], TEXTS["docs/connection.md"], TEXTS["docs/pipelines.md"]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def section(title, text=README):
+    """Return what stands under a title."""
+    return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)[1]
+
+
+def blocks(text, language=""):
+    """Return the fenced blocks of a language, without their fences."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def table_rows(text):
+    """Return the cells of the only table in a text, without its header."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def quoted(text):
+    """Return what stands in backticks within a line."""
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+(SEARCH_AND_RETRAIN,) = blocks(section("Search and retrain"), "python")
+(REPORT,) = blocks(section("Report on a search", PIPELINES), "python")
+SEARCH_AND_REPORT = f"{SEARCH_AND_RETRAIN}\n{REPORT}"
+DAG_BLOCKS = [
+    *blocks(section("Wait for a search", PIPELINES), "python"),
+    SEARCH_AND_RETRAIN,
+    SEARCH_AND_REPORT,
+    *blocks(section("Train on several data sets", PIPELINES), "python"),
+]
+FIELDS = CONNECTION.partition("## Signing in")[0]
+WHAT_THERE_IS = [name for row in table_rows(section("What there is")) for name in quoted(row[0])]
+COMMANDS = [name.split()[2] for name in WHAT_THERE_IS if name.startswith("python -m ")]
+NAMES = [name for name in WHAT_THERE_IS if not name.startswith("python ")]
+
+
+@pytest.fixture(name="run_block")
+def _run_block(tmp_path):
+    """Return a function that runs a block as a file of its own, as a DAG file is, and returns its names."""
+
+    def run_block(code):
+        path = tmp_path / "from_the_readme.py"
+        path.write_text(code, encoding="utf-8")
+        return runpy.run_path(str(path))
+
+    return run_block
+
+
+@pytest.fixture(name="example_connection")
+def _example_connection(monkeypatch):
+    """Set the connection as a shell would by the line of the README, and return it as Airflow reads it."""
+    (line,) = [line for line in README.splitlines() if line.startswith("AIRFLOW_CONN_")]
+    (assignment,) = shlex.split(line)
+    name, _, value = assignment.partition("=")
+    monkeypatch.setenv(name, value)
+    return BaseHook.get_connection("modelarts_default")
+
+
+def task_names(code):
+    """Return the ids of the tasks that some code names: literal task ids, and functions under ``@task``."""
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.keyword) and node.arg == "task_id" and isinstance(node.value, ast.Constant):
+            names.add(node.value.value)
+        if isinstance(node, ast.FunctionDef) and any(ast.unparse(mark) == "task" for mark in node.decorator_list):
+            names.add(node.name)
+    return names
+
+
+@pytest.mark.parametrize("number", range(len(DAG_BLOCKS)))
+def test_dag_block_makes_a_dag(run_block, number):
+    """Every DAG of the README can be made, and has the tasks that it names."""
+    code = DAG_BLOCKS[number]
+
+    dags = [value for value in run_block(code).values() if isinstance(value, DAG)]
+
+    assert {task for dag in dags for task in dag.task_ids} == task_names(code)
+
+
+@pytest.mark.parametrize(
+    ("number", "tasks"),
+    [
+        (0, {"wait_for_search": set(), "best_trial": {"wait_for_search"}, "retrain": {"best_trial"}}),
+        (1, {"search": set(), "retrain": {"search"}}),
+        (2, {"search": set(), "retrain": {"search"}, "report": {"search"}}),
+        (3, {"train": set()}),
+    ],
+)
+def test_dag_of_the_readme(run_block, number, tasks):
+    """The DAGs hang together as the README says."""
+    dag = run_block(DAG_BLOCKS[number])["dag"]
+
+    assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == tasks
+
+
+def test_every_dag_is_run():
+    """None of the guide is in a language, or in a section, that hides it from the tests."""
+    assert len(re.findall("^```python", PIPELINES, re.MULTILINE)) == len(DAG_BLOCKS) - len([SEARCH_AND_RETRAIN])
+
+
+def test_mapping_makes_a_task_of_each_data_set(run_block):
+    """Two of them, each with its own hyperparameters."""
+    train = run_block(DAG_BLOCKS[3])["train"]
+
+    assert train.expand_input.value == {"hyperparameters": [{"data": "a"}, {"data": "b"}]}
+
+
+def test_search_space_of_the_guide_is_one(run_block):
+    """The search operator takes it, with a range, a grid and a list in it."""
+    (space,) = blocks(section("The search space", PIPELINES), "json")
+    operator = run_block(SEARCH_AND_RETRAIN)["search"]
+
+    search = auto_search(json.loads(space), operator.objective, operator.algorithm)
+
+    assert [entry["param_type"] for entry in search["search_params"]] == ["continuous", "continuous", "discrete"]
+    assert search["search_params"][1]["discrete_points_num"] == "11"
+
+
+def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
+    """A user who copies DAG, body, conftest, test and commands sees it pass, with a report."""
+    text = TEXTS["docs/testing.md"]
+    (conftest, test), (commands,) = blocks(text, "python"), blocks(text, "sh")
+    (body,) = blocks(section("Create a search, and retrain", PIPELINES), "json")
+    pipeline = SEARCH_AND_REPORT.replace("/data/", f"{tmp_path}/")
+    files = {"search_and_retrain.py": pipeline, "job.json": body, "conftest.py": conftest, "test_it.py": test}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    shutil.copytree(ROOT / "example_dags" / "training", tmp_path / "training")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    done = subprocess.run(
+        ["/bin/sh", "-ec", commands],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+    assert len(list(tmp_path.glob("reports/*/report.html"))) == 1
+
+
+def test_faults_of_the_guide_are_those_that_there_are():
+    """All of them, each once, and which of them happen by chance."""
+    rows = table_rows(section("Faults", TEXTS["docs/testing.md"]))
+    told = [(name, by_chance == "yes") for names, _, by_chance in rows for name in quoted(names)]
+
+    assert sorted(told) == sorted((fault.name, fault.passes) for fault in FAULTS.values())
+
+
+def test_connection_example_is_a_connection(example_connection):
+    """The line sets a connection that Airflow reads as meant, quotes and all."""
+    assert example_connection.conn_type == "modelarts"
+    assert (example_connection.login, example_connection.password) == ("<access key id>", "<secret access key>")
+    assert example_connection.extra_dejson == {"region": "cn-north-4"}
+
+
+def test_connection_example_is_enough(example_connection):
+    """The hook's own reading takes the connection: nothing that is needed is missing from it."""
+    settings = read_connection(
+        login=example_connection.login,
+        password=example_connection.password,
+        host=example_connection.host,
+        port=example_connection.port,
+        extra=example_connection.extra_dejson,
+    )
+
+    assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
+
+
+def test_connection_table_names_every_field():
+    """The table has exactly the fields that the form has, each once."""
+    described = [name for row in table_rows(FIELDS) for name in quoted(row[0])]
+
+    assert sorted(described) == sorted([*EXTRA_FIELDS, "login", "password"])
+    assert {"host", "port"} <= set(quoted(FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("field", "told", "extra"),
+    [
+        ("verify", "`true` (default)", {"verify": "true"}),
+        ("timeout", "`10,60` (default)", {"timeout": "10,60"}),
+        ("retry_seconds", "`90` (default)", {"retry_seconds": "90"}),
+    ],
+)
+def test_connection_defaults(field, told, extra):
+    """A default that the table tells is the one in force."""
+    (meaning,) = [row[1] for row in table_rows(FIELDS) if f"`{field}`" in row[0]]
+    given = {"login": "a", "password": "b", "host": None, "port": None}
+
+    assert told in meaning
+    assert read_connection(**given, extra={"region": "r", **extra}) == read_connection(**given, extra={"region": "r"})
+
+
+def test_connection_proxies_example():
+    """The example for proxies is JSON that is understood."""
+    (meaning,) = [row[1] for row in table_rows(FIELDS) if "`proxies`" in row[0]]
+    (example,) = [text for text in quoted(meaning) if text.startswith("{")]
+
+    settings = read_connection(login="a", password="b", host=None, port=None, extra={"region": "r", "proxies": example})
+
+    assert settings.proxies == json.loads(example)
+
+
+def test_what_there_is_names_the_main_classes():
+    """The table is read at all: it names the sensor, the operator, the hook and the clients."""
+    assert {name.rpartition(".")[2] for name in NAMES} >= {
+        "ModelArtsHyperparameterSearchSensor",
+        "ModelArtsBestTrialOperator",
+        "ModelArtsHook",
+        "ModelArtsClient",
+        "AsyncModelArtsClient",
+        "ModelArtsHyperparameterSearchTrigger",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_there_is_imports(name):
+    """What the README names can be imported under that name."""
+    module, _, attribute = name.rpartition(".")
+
+    assert callable(getattr(importlib.import_module(f"{PACKAGE}.{module}"), attribute))
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_named_command_exists(module):
+    """What is to be run with ``python -m`` can be."""
+    assert importlib.util.find_spec(f"{module}.__main__")
+
+
+def test_named_hook_methods_exist():
+    """The methods that the README names are on the hook."""
+    (does,) = [row[1] for row in table_rows(section("What there is")) if "ModelArtsHook" in row[0]]
+    named = quoted(does)
+
+    assert "request" in named
+    assert [name for name in named if not callable(getattr(ModelArtsHook, name, None))] == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (ModelArtsHyperparameterSearchSensor, ["max_failed_trials", "accept_stopped", "modelarts_conn_id"]),
+        (
+            ModelArtsBestTrialOperator,
+            ["mode", "metric", "constraints", "only_if_better_than", "top_k", "modelarts_conn_id"],
+        ),
+    ],
+)
+def test_named_arguments_exist(cls, arguments):
+    """The arguments that the text explains are arguments, and the text explains them."""
+    made = cls(task_id="task", training_job_id="job-1")
+
+    assert [name for name in arguments if not hasattr(made, name)] == []
+    assert set(arguments) <= {name for text in TEXTS.values() for name in quoted(text)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_relative_links_lead_to_files(document):
+    """No link into the repository is dead, and the README leads to every guide."""
+    links = re.findall(r"\]\(([^)\s]+)\)", TEXTS[document])
+    relative = {link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)}
+
+    assert [link for link in relative if not (ROOT / document).parent.joinpath(link).exists()] == []
+    assert document != "README.md" or {name for name in DOCUMENTS if name.startswith("docs/")} <= relative
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(document):
+    """Every ``make`` that a reader is told to type is in the Makefile."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    code = [
+        line for block in re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) for line in block.split("\n")
+    ]
+    told = {match[1] for line in [*code, *quoted(text)] if (match := re.match(r"make ([a-z0-9-]+)", line))}
+
+    assert "test" in told
+    assert told <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_make_help_tells_every_target():
+    """Who types ``make help`` is told all targets, and none that there is not."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+
+    assert set(re.findall(r'@echo "make ([a-z0-9-]+) ', MAKEFILE)) == targets - {"help"}
+
+
+def test_folders_of_the_contributing_guide_exist():
+    """Every folder and module in the guide's map is in the package."""
+    named = [name for row in table_rows(CONTRIBUTING) for name in quoted(row[0])]
+
+    assert {"core/", "client.py"} <= set(named)
+    assert [name for name in named if not (ROOT / PACKAGE / name).exists()] == []
+
+
+def test_versions_that_run_on_every_change_have_constraints():
+    """The versions told to be tested on every change are those that the repository pins."""
+    always = [row[0] for row in table_rows(section("Versions")) if "every change" in row[2]]
+
+    assert sorted(always) == sorted(
+        path.stem.removeprefix("airflow-") for path in (ROOT / "constraints").glob("airflow-*.txt")
+    )
+
+
+@pytest.fixture(scope="module", name="demo")
+def _demo():
+    """The sections of the demo's output in the README, by their titles."""
+    (shown,) = re.findall(r"<!-- demo -->\n```\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
+    return dict(section.split("\n", 1) for section in shown.removeprefix("==> ").split("\n==> "))
+
+
+@pytest.fixture(scope="module", name="train")
+def _train():
+    """Returns a function that trains as the examples' script does, and returns what it prints."""
+
+    def train(**values):
+        arguments = [f"--{name}={value}" for name, value in values.items()]
+        script = ROOT / "example_dags" / "training" / "train.py"
+        return subprocess.run(
+            [sys.executable, str(script), *arguments], capture_output=True, text=True, check=True
+        ).stdout
+
+    return train
+
+
+def test_demo_titles_are_those_that_the_demo_prints(demo):
+    """What the README shows is the end of what the script says."""
+    said = re.findall(r'say\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
+
+    assert list(demo) == said[-len(demo) :]
+
+
+def test_demo_table_is_ranked_and_true(demo, train):
+    """Each accuracy is what the script reaches with the values of its row, to the digits that are shown."""
+    rows = [line.split() for line in demo["It ranked"].splitlines()[2:10]]
+
+    assert len(rows) == 8
+    assert [row[2] for row in rows] == sorted((row[2] for row in rows), key=float, reverse=True)
+    for _, _, shown, learning_rate, momentum in rows:
+        printed = train(learning_rate=learning_rate, momentum=momentum)
+        reached = max(float(value) for value in re.findall(r"\bacc: (\S+)", printed))
+        assert reached == pytest.approx(float(shown), abs=0.0021)
+
+
+def test_demo_retrained_with_the_winner(demo, train):
+    """The script received the config of the table's first row, and its model is as good as the README says."""
+    received = ast.literal_eval(demo["The retraining script received"].strip())
+    winner = demo["It ranked"].splitlines()[2].split()
+
+    assert [f"{received[name]:.8g}" for name in ("learning_rate", "momentum")] == winner[3:]
+    assert f"held_out_acc: {demo['Accuracy on held-out data'].splitlines()[1].split()[0]}\n" in train(**received)

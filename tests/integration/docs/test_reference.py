@@ -1,0 +1,117 @@
+"""The reference is that of the classes: their arguments, and what they leave for later tasks."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import Asset
+from integration.docs.test_readme import quoted, table_rows
+from integration.emulator.bench import SCRIPT, Bench
+from integration.task_runs import TaskInstance, run_task
+from integration.test_task_classes import CLASSES
+
+from modelarts_emulator import running
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference.md").read_text(encoding="utf-8")
+TEXTS = dict(re.findall(r"^#{2,3} (.*?)\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE))
+SHARED = PAGE.partition("\n## ")[0]
+BY_NAME = {cls.__name__: cls for cls in CLASSES}
+CONFIGURED = "`[operators] default_deferrable`"
+
+
+def told(text):
+    """Return the arguments of a table, each with its default and whether it is templated."""
+    return {
+        quoted(name)[0]: (read_default(default), templated == "yes") for name, default, _, templated in table_rows(text)
+    }
+
+
+def read_default(cell):
+    """Return the default that a cell tells: that of a signature."""
+    if cell == "needed":
+        return inspect.Parameter.empty
+    return False if cell == CONFIGURED else ast.literal_eval(*quoted(cell))
+
+
+def arguments(cls):
+    """Return what a class takes on top of Airflow, each with its default and whether it is templated."""
+    own = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_modelarts.")]
+    parameters = {
+        name: parameter.default
+        for base in own
+        if "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    return {name: (default, name in cls.template_fields) for name, default in parameters.items()}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_arguments_of_the_reference_are_those_of_the_class(name):
+    """Names, defaults and what is templated; those that all classes share stand once."""
+    assert {**told(SHARED), **told(TEXTS[name])} == arguments(BY_NAME[name])
+
+
+def test_reference_describes_each_class_once():
+    """None is forgotten, and none is there that no class is."""
+    assert sorted(re.findall(r"^### (.*)$", PAGE, re.MULTILINE)) == sorted(BY_NAME)
+
+
+@pytest.fixture(name="runs", scope="module")
+def _runs(tmp_path_factory):
+    """One run of each class that succeeds, by its name, on a local ModelArts."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch, running(root=root) as emulator:
+        patch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", json.dumps(emulator.connection()))
+        yield {name: run_of(name, emulator) for name in BY_NAME}
+
+
+def run_of(name, emulator):
+    """Run a task of a class on a local ModelArts."""
+    bench = Bench(emulator)
+    bench.write(SCRIPT)
+    job = emulator.job_id("documented")
+    given = {
+        "ModelArtsHyperparameterSearchOperator": {"body": bench.search_body(), "poll_interval": 0.05},
+        "ModelArtsTrainingJobOperator": {"body": bench.body(x=1), "poll_interval": 0.05},
+        "ModelArtsSearchReportOperator": {"training_job_id": job, "output_path": str(emulator.root / "report")},
+        "ModelArtsStopTrialOperator": {"training_job_id": emulator.job_id("pending-forever"), "trial_id": "9e9d0000"},
+        "ModelArtsStopTrainingJobOperator": {"training_job_id": emulator.job_id("growing")},
+        "ModelArtsDeleteTrainingJobOperator": {"training_job_id": emulator.job_id("tie")},
+    }.get(name, {"training_job_id": job})
+    run = run_task(lambda: BY_NAME[name](task_id=name, outlets=[Asset("asset")], **given), TaskInstance(task_id=name))
+    assert run.state == "success", run.message
+    return run
+
+
+def xcoms(run):
+    """Return what a run pushed, by key."""
+    return run.ti.xcom if run.value is None else {**run.ti.xcom, "return_value": run.value}
+
+
+def test_xcoms_of_the_reference_are_those_of_a_run(runs):
+    """Every key by every class that pushes it, and no other."""
+    described = {(name, *quoted(key)) for key, names, _ in table_rows(TEXTS["XComs"]) for name in quoted(names)}
+
+    assert described == {(name, key) for name, run in runs.items() for key in xcoms(run)}
+
+
+@pytest.mark.parametrize("row", [row for row in table_rows(TEXTS["XComs"]) if row[2].startswith("object with")])
+def test_objects_in_xcoms_have_the_told_fields(runs, row):
+    """A DAG that reads one of them finds it."""
+    (key,), names, fields = quoted(row[0]), quoted(row[1]), set(quoted(row[2]))
+
+    assert [set(xcoms(runs[name])[key]) for name in names] == [fields] * len(names)
+
+
+def test_asset_events_carry_what_the_reference_tells(runs):
+    """Under the told keys, and nothing else."""
+    described = {(name, *quoted(key)) for key, names, _ in table_rows(TEXTS["Assets"]) for name in quoted(names)}
+    carried = {(name, key) for name, run in runs.items() for event in run.outlet_events.values() for key in event.extra}
+
+    assert carried == described

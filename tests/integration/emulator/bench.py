@@ -1,0 +1,180 @@
+"""A local ModelArts with a bucket, and what tests ask of the jobs that they create on it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from integration.emulator.wire import Response, column, get_job, get_trials, send
+
+from modelarts_emulator import Emulator
+
+ENDED = {"Completed", "Failed", "Terminated", "Abnormal"}
+JOBS = "/v2/{p}/training-jobs"
+
+#: Prints its metric three times, each time a little better; fails when x is the number in --fail.
+SCRIPT = """
+import argparse, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--fail", type=float)
+given, _ = parser.parse_known_args()
+for epoch in (2, 1, 0):
+    print(f"loss: {abs(given.x - 3) / 10}, acc: {1 - abs(given.x - 3) / 10 - epoch / 100}")
+if given.fail == given.x:
+    sys.exit(f"cannot train with x = {given.x}")
+"""
+
+#: Reports once, writes down its process and that of a child, and then does nothing until it is ended.
+WAITING_SCRIPT = """
+import os, pathlib, subprocess, sys, time
+print("acc: 0.5")
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+out = pathlib.Path(next(given for given in sys.argv if given.startswith("--train_url=")).split("=", 1)[1])
+draft = out / f".{os.getpid()}"
+draft.write_text(str(child.pid))
+draft.rename(out / f"{os.getpid()}.pids")
+time.sleep(600)
+"""
+
+#: Does the same, and does not end when it is told to.
+STUBBORN_SCRIPT = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITING_SCRIPT}"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Return what a condition returns, as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.01)
+    return value
+
+
+@dataclass
+class Bench:
+    """An emulator, and bodies of jobs that run a script in its bucket."""
+
+    emulator: Emulator
+
+    def write(self, script: str, name: str = "train.py") -> Path:
+        """Write a script into the code folder."""
+        path = self.emulator.root / "bucket" / "code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script)
+        return path
+
+    def body(self, name: str = "my-job", **parameters: object) -> dict[str, Any]:
+        """Return the body of a job that runs the script once."""
+        return {
+            "kind": "job",
+            "metadata": {"name": name, "description": "a test"},
+            "algorithm": {
+                "code_dir": "/bucket/code/",
+                "boot_file": "/bucket/code/train.py",
+                "parameters": [{"name": key, "value": str(value)} for key, value in parameters.items()],
+                "outputs": [{"name": "train_url", "remote": {"obs": {"obs_url": "obs://bucket/out/"}}}],
+            },
+            "spec": {"resource": {"flavor_id": "modelarts.vm.cpu.8u", "node_count": 1}},
+        }
+
+    def search_body(self, name: str = "my-search", *, samples: int = 4, values: str = "1 2 3 4") -> dict[str, Any]:
+        """Return the body of a search for the best x."""
+        body = self.body(name, x=1, fail=-1)
+        body["algorithm"]["policies"] = {
+            "auto_search": {
+                "reward_attrs": [{"name": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}],
+                "search_params": [{"name": "x", "param_type": "discrete", "discrete_values": values.split()}],
+                "algo_configs": [
+                    {"name": "tpe_search", "params": [{"key": "num_samples", "value": str(samples), "type": "Integer"}]}
+                ],
+            }
+        }
+        return body
+
+    def post(self, body: object) -> Response:
+        """Send the body of a job."""
+        return send(self.emulator, "POST", JOBS, body=body if isinstance(body, str) else json.dumps(body))
+
+    def create(self, body: object) -> str:
+        """Create a job and return its id."""
+        answer = self.post(body)
+        assert answer.status == 201, answer.body
+        return answer.json["metadata"]["id"]
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """Return a job once it has ended."""
+        return until(lambda: (job := get_job(self.emulator, job_id))["status"]["phase"] in ENDED and job)
+
+    def refusal(self, body: object) -> str:
+        """Return the number of the code with which a body is refused. After that all is as it was."""
+        before = sorted(self.emulator.root.rglob("*"))
+        answer = self.post(body)
+        assert answer.status == 400, answer.body
+        assert answer.json["error_msg"]
+        assert answer.json["error_solution"]
+        assert send(self.emulator, "POST", "/v2/{p}/training-job-searches").json["total"] == 0
+        assert sorted(self.emulator.root.rglob("*")) == before
+        return answer.json["error_code"].removeprefix("ModelArts.")
+
+    def done(self, body: object) -> dict[str, Any]:
+        """Return the job of a body once it has ended."""
+        return self.ended(self.create(body))
+
+    def ask(self, method: str, job_id: str, path: str = "", body: object = None) -> Response:
+        """Call an operation on a job."""
+        query = [tuple(pair.split("=", 1)) for pair in path.partition("?")[2].split("&") if pair]
+        text = "" if body is None else json.dumps(body)
+        return send(self.emulator, method, f"{JOBS}/{job_id}{path.partition('?')[0]}", query, text)
+
+    def stop(self, job_id: str) -> Response:
+        """Ask a job to end."""
+        return self.ask("POST", job_id, "/actions", {"action_type": "terminate"})
+
+    def log(self, job_id: str) -> str:
+        """Return the log of a job; blank while there is none."""
+        answer = self.ask("GET", job_id, "/tasks/worker-0/logs/preview")
+        return answer.json["content"] if answer.status == 200 else ""
+
+    def rows(self, job_id: str) -> list[dict[str, Any]]:
+        """Return the trials of a job, by column."""
+        items = get_trials(self.emulator, job_id)["items"]
+        return [dict(zip(items["header"], row, strict=True)) for row in items["data"]]
+
+    def statuses(self, job_id: str) -> list[str]:
+        """Return the statuses of the trials of a job."""
+        page = get_trials(self.emulator, job_id)
+        return column(page, "status") if page["total"] else []
+
+    def waiting(self, count: int = 1, search_id: str = "") -> list[int]:
+        """Return the processes of so many scripts that wait, and of their children, once they do.
+
+        :param search_id: of the search whose trials they are; the emulator then knows that they run, and guards them.
+        """
+        out = self.emulator.root / "bucket" / "out"
+        found = until(lambda: len(paths := list(out.glob("*.pids"))) >= count and paths)
+        until(lambda: not search_id or "PENDING" not in self.statuses(search_id))
+        return [pid for path in found for pid in (int(path.stem), int(path.read_text()))]
+
+
+def lives(pid: int) -> bool:
+    """Return whether a process runs; one that only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it goes between opening and reading
+        return False
+
+
+def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """Return a body with another value under a dotted path; numbers count entries of lists."""
+    copied = copy.deepcopy(body)
+    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    target: Any = copied
+    for key in way:
+        target = target[key]
+    target[last] = value
+    return copied

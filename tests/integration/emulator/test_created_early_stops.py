@@ -1,0 +1,117 @@
+"""Trials that are stopped early, while the others of their search go on."""
+
+from __future__ import annotations
+
+import pytest
+from integration.emulator.bench import STUBBORN_SCRIPT, lives, until
+
+#: Reports, and once it may go on, reports more.
+PATIENT_SCRIPT = """
+import pathlib, time
+print("acc: 0.5")
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+print("acc: 0.75")
+"""
+
+
+def early_stop(bench, job_id, trial_id):
+    """Ask a trial to end."""
+    return bench.ask("POST", job_id, f"/autosearch-trial-earlystop/{trial_id}")
+
+
+def patient_search(bench, samples):
+    """Return the id of a search two trials of which wait to go on, and these trials."""
+    bench.write(PATIENT_SCRIPT)
+    job_id = bench.create(bench.search_body(samples=samples))
+    return job_id, until(lambda: [row["acc"] for row in bench.rows(job_id)] == ["0.5"] * 2 and bench.rows(job_id))
+
+
+def go_on(bench):
+    """Let trials go on."""
+    (bench.emulator.root / "bucket" / "code" / "go").touch()
+
+
+def test_early_stop_is_answered_with_the_trial(bench):
+    """Status 200, not 202, as documented."""
+    job_id, (first, _) = patient_search(bench, 2)
+    answer = early_stop(bench, job_id, first["trial_id"])
+
+    assert (answer.status, answer.json) == (200, {"earlystop_trial": first["trial_id"]})
+
+
+def test_trial_that_is_stopped_early_is_terminated(bench):
+    """With what it had reported; the others go on, and the job is Completed."""
+    job_id, (first, second) = patient_search(bench, 3)
+    early_stop(bench, job_id, first["trial_id"])
+    until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING", "RUNNING"])
+    go_on(bench)
+    job = bench.ended(job_id)
+    rows = bench.rows(job_id)
+
+    assert job["status"]["phase"] == "Completed"
+    assert [row["trial_id"] for row in rows[:2]] == [first["trial_id"], second["trial_id"]]
+    assert [(row["status"], row["done"], row["acc"], row["best_reward"]) for row in rows] == [
+        ("TERMINATED", "True", "0.5", "0.5"),
+        ("TERMINATED", "True", "0.75", "0.75"),
+        ("TERMINATED", "True", "0.75", "0.75"),
+    ]
+
+
+def test_search_all_of_whose_trials_are_stopped_early_is_completed(bench):
+    """None of them has failed."""
+    job_id, rows = patient_search(bench, 2)
+    for row in rows:
+        early_stop(bench, job_id, row["trial_id"])
+
+    assert bench.ended(job_id)["status"]["phase"] == "Completed"
+    assert bench.ask("GET", job_id, "/events?level=Error").json["total"] == 0
+
+
+def test_trial_that_will_not_end_is_killed(bench):
+    """Only its own processes are dead."""
+    bench.write(STUBBORN_SCRIPT)
+    job_id = bench.create(bench.search_body(samples=2))
+    processes = bench.waiting(2, job_id)
+    row = bench.rows(job_id)[0]
+    early_stop(bench, job_id, row["trial_id"])
+    until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING"])
+
+    until(lambda: sum(map(lives, processes)) == 2)
+    assert not lives(int(row["pid"]))
+
+
+def test_early_stop_of_an_unknown_trial_is_refused(bench):
+    """The platform publishes no code for it; neither has a job without a search a trial."""
+    search_id, _ = patient_search(bench, 2)
+    job_id = bench.create(bench.body())
+
+    assert early_stop(bench, search_id, "00000000").refusal == (400, "ModelArts.2788")
+    assert early_stop(bench, job_id, "worker-0").refusal == (400, "ModelArts.2788")
+    assert early_stop(bench, "no-such-job", "00000000").refusal == (400, "ModelArts.2775")
+
+
+ENDINGS = {"well": ("print('acc: 0.5')", "TERMINATED"), "badly": ("import sys; sys.exit('acc: 0.5')", "ERROR")}
+
+
+@pytest.mark.parametrize(("script", "status"), ENDINGS.values(), ids=ENDINGS)
+def test_early_stop_of_an_ended_trial_changes_nothing(bench, script, status):
+    """It is answered as any other."""
+    bench.write(script)
+    job_id = bench.done(bench.search_body(samples=1))["metadata"]["id"]
+    rows = bench.rows(job_id)
+
+    assert early_stop(bench, job_id, rows[0]["trial_id"]).status == 200
+    assert bench.rows(job_id) == rows
+    assert rows[0]["status"] == status
+
+
+def test_early_stop_twice_is_as_once(bench):
+    """The trial has ended, while others still run."""
+    job_id, (first, _) = patient_search(bench, 2)
+    early_stop(bench, job_id, first["trial_id"])
+    until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING"])
+    ended = bench.rows(job_id)[0]
+
+    assert early_stop(bench, job_id, first["trial_id"]).status == 200
+    assert bench.rows(job_id)[0] == ended

@@ -1,0 +1,218 @@
+"""How jobs that run are ended: stopped, or deleted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+from integration.emulator.bench import STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
+from integration.emulator.wire import get_job
+
+#: The first one reports and ends; all others wait.
+ONE_ENDS_SCRIPT = f"""
+import pathlib, sys
+try:
+    pathlib.Path("first").touch(exist_ok=False)
+    sys.exit(print("acc: 0.75"))
+except FileExistsError:
+    pass
+{WAITING_SCRIPT}
+"""
+
+
+@pytest.fixture(name="waiting")
+def _waiting(bench):
+    """The bench, whose script waits until it is ended."""
+    bench.write(WAITING_SCRIPT)
+    return bench
+
+
+def delete(bench, job_id):
+    """Delete a job."""
+    return bench.ask("DELETE", job_id)
+
+
+def phases(bench, job_id):
+    """Return what the events of a job say, oldest first."""
+    events = bench.ask("GET", job_id, "/events?order=asc").json["events"]
+    return [event["message"].removeprefix("Training job is ").rstrip(".") for event in events]
+
+
+def test_stopped_job_is_terminating_at_once(waiting):
+    """The answer is the job."""
+    job_id = waiting.create(waiting.body())
+    waiting.waiting()
+    answer = waiting.stop(job_id)
+
+    assert answer.status == 202
+    assert answer.json["metadata"]["id"] == job_id
+    assert answer.json["status"]["phase"] == "Terminating"
+
+
+def test_stopped_job_is_terminated_in_the_end(waiting):
+    """By way of Terminating; it has not failed."""
+    job_id = waiting.create(waiting.body())
+    waiting.waiting()
+    waiting.stop(job_id)
+    status = waiting.ended(job_id)["status"]
+
+    assert (status["phase"], status["secondary_phase"]) == ("Terminated", "Terminated")
+    assert "task_statuses" not in status
+    assert phases(waiting, job_id) == ["Creating", "Pending", "Running", "Terminating", "Terminated"]
+
+
+def test_stopped_job_leaves_no_process(waiting):
+    """Neither the script nor what it has started."""
+    job_id = waiting.create(waiting.body())
+    processes = waiting.waiting()
+    assert [lives(process) for process in processes] == [True, True]
+    waiting.stop(job_id)
+    waiting.ended(job_id)
+
+    until(lambda: not any(map(lives, processes)))
+
+
+def test_stopped_job_keeps_its_log(waiting):
+    """What was printed before is there."""
+    job_id = waiting.create(waiting.body())
+    waiting.waiting()
+    waiting.stop(job_id)
+    waiting.ended(job_id)
+
+    assert waiting.log(job_id) == "acc: 0.5\n"
+
+
+def test_job_that_is_being_stopped_cannot_be_stopped(bench):
+    """Once is enough."""
+    bench.write(STUBBORN_SCRIPT)
+    job_id = bench.create(bench.body())
+    bench.waiting()
+    bench.stop(job_id)
+
+    assert bench.stop(job_id).refusal == (409, "ModelArts.2796")
+
+
+def test_job_that_has_ended_cannot_be_stopped(bench):
+    """It stays as it is."""
+    job = bench.done(bench.body(x=3))
+    answer = bench.stop(job["metadata"]["id"])
+
+    assert answer.refusal == (409, "ModelArts.2796")
+    assert "Completed" in answer.json["error_msg"]
+    assert get_job(bench.emulator, job["metadata"]["id"]) == job
+
+
+def test_unknown_action_does_not_stop_a_job(waiting):
+    """It is refused, and the script goes on."""
+    job_id = waiting.create(waiting.body())
+    processes = waiting.waiting()
+
+    assert waiting.ask("POST", job_id, "/actions", {"action_type": "pause"}).refusal == (400, "ModelArts.2812")
+    assert get_job(waiting.emulator, job_id)["status"]["phase"] == "Running"
+    assert all(map(lives, processes))
+
+
+def test_script_that_will_not_end_is_killed(bench):
+    """After a time of grace."""
+    bench.write(STUBBORN_SCRIPT)
+    job_id = bench.create(bench.body())
+    processes = bench.waiting()
+    bench.stop(job_id)
+
+    assert bench.ended(job_id)["status"]["phase"] == "Terminated"
+    until(lambda: not any(map(lives, processes)))
+
+
+def test_script_has_time_to_end_well(bench):
+    """What it prints when it is told to end is in the log."""
+    farewell = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved')))\n"
+    bench.write(farewell + WAITING_SCRIPT)
+    job_id = bench.create(bench.body())
+    bench.waiting()
+    bench.stop(job_id)
+    bench.ended(job_id)
+
+    assert bench.log(job_id) == "acc: 0.5\nsaved\n"
+
+
+def test_stopped_search_starts_no_more_trials(bench):
+    """What had ended stays TERMINATED, and what ran has no end of its own."""
+    bench.write(ONE_ENDS_SCRIPT)
+    job_id = bench.create(bench.search_body(samples=20))
+    processes = bench.waiting(2, job_id)
+    bench.stop(job_id)
+
+    assert bench.ended(job_id)["status"]["phase"] == "Terminated"
+    assert Counter(bench.statuses(job_id)) == {"TERMINATED": 1, "RUNNING": 2}
+    assert {row["acc"] for row in bench.rows(job_id) if row["status"] == "TERMINATED"} == {"0.75"}
+    until(lambda: not any(map(lives, processes)))
+
+
+def test_trials_of_a_stopped_search_grow_no_older(modelarts_emulator_factory, tmp_path):
+    """Their time ends with the job."""
+    late = [0]
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path, clock=lambda: time.time() + late[0]) as emulator:
+        bench = Bench(emulator)
+        bench.write(WAITING_SCRIPT)
+        job_id = bench.create(bench.search_body(samples=2))
+        bench.waiting(2)
+        bench.stop(job_id)
+        bench.ended(job_id)
+        rows = bench.rows(job_id)
+        late[0] = 60
+
+        assert bench.rows(job_id) == rows
+
+
+def test_deleted_job_is_gone_at_once(waiting):
+    """Even while it runs; the body of the answer is an empty text."""
+    job_id = waiting.create(waiting.body())
+    waiting.waiting()
+    answer = delete(waiting, job_id)
+
+    assert (answer.status, answer.body) == (202, b'""')
+    assert waiting.ask("GET", job_id).refusal == (400, "ModelArts.2775")
+    assert delete(waiting, job_id).refusal == (400, "ModelArts.2775")
+
+
+def test_deleted_job_leaves_nothing(waiting, tmp_path):
+    """No process, and nothing that is kept of it."""
+    job_id = waiting.create(waiting.body())
+    processes = waiting.waiting()
+    kept = tmp_path / ".modelarts-emulator" / "jobs" / job_id
+    assert kept.is_dir()
+    delete(waiting, job_id)
+
+    until(lambda: not any(map(lives, processes)) and not kept.exists())
+
+
+def test_job_that_has_ended_can_be_deleted(bench, tmp_path):
+    """What its script wrote into a bucket stays."""
+    bench.write("import sys, pathlib; pathlib.Path(sys.argv[1].split('=')[1], 'model.txt').write_text('trained')")
+    job_id = bench.done(bench.body())["metadata"]["id"]
+
+    assert delete(bench, job_id).status == 202
+    until(lambda: not (tmp_path / ".modelarts-emulator" / "jobs" / job_id).exists())
+    assert (tmp_path / "bucket" / "out" / "model.txt").read_text() == "trained"
+
+
+def test_unknown_job_cannot_be_deleted(bench):
+    """It is refused as everywhere."""
+    assert delete(bench, "no-such-job").refusal == (400, "ModelArts.2775")
+
+
+def test_name_of_a_job_is_taken(bench):
+    """Also once the job has ended."""
+    job_id = bench.create(bench.body("mine", x=3))
+    assert bench.post(bench.search_body("mine")).refusal == (400, "ModelArts.2751")
+    bench.ended(job_id)
+
+    assert bench.post(bench.body("mine", x=3)).refusal == (400, "ModelArts.2751")
+
+
+def test_name_of_a_deleted_job_is_free(waiting):
+    """At once, while the old job still comes to its end."""
+    delete(waiting, waiting.create(waiting.body("mine")))
+
+    assert waiting.post(waiting.body("mine")).status == 201

@@ -1,0 +1,223 @@
+"""Jobs that are created run their script in a process of this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+from integration.emulator.bench import Bench, changed, until
+from integration.emulator.wire import get_job, get_trials, send
+
+# Tells all that a script can see of how it was started.
+TELLING_SCRIPT = """
+import json, os, sys
+print(json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}))
+print("a warning", file=sys.stderr)
+"""
+
+
+def test_new_job_is_answered_as_it_was_sent(bench):
+    """With an id, a time and a status of its own, Creating."""
+    body = bench.body(x=2)
+    answer = bench.post(body)
+    job = answer.json
+
+    assert answer.status == 201
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", job["metadata"]["id"])
+    assert abs(job["metadata"]["create_time"] / 1000 - time.time()) < 60
+    assert job["status"] == {
+        "phase": "Creating", "secondary_phase": "Creating", "duration": 0, "start_time": 0,
+        "node_count_metrics": None, "tasks": ["worker-0"],
+    }  # fmt: skip
+    assert job["kind"] == "job"
+    assert job["metadata"].items() >= body["metadata"].items()
+    assert job["algorithm"].items() >= body["algorithm"].items()
+    assert job["spec"] == body["spec"]
+
+
+def test_job_completes_by_itself(bench):
+    """Nobody needs to look at it; its duration is that of the script."""
+    bench.write("import time; time.sleep(0.2)")
+    job_id = bench.create(bench.body())
+    until(lambda: bench.ask("GET", job_id, "/events").json["total"] == 4)
+    status = get_job(bench.emulator, job_id)["status"]
+
+    assert status["phase"] == "Completed"
+    assert 200 <= status["duration"] < 15_000
+    assert status["start_time"] >= get_job(bench.emulator, job_id)["metadata"]["create_time"]
+    assert "task_statuses" not in status
+
+
+def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypatch):
+    """By name and as text; of the emulator's own environment it sees next to nothing."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nobody else's business")
+    bench.write(TELLING_SCRIPT)
+    data = tmp_path / "data-bucket" / "points"
+    data.mkdir(parents=True)
+    body = bench.body(learning_rate=0.1, note="two words; $HOME --x")
+    body["algorithm"]["inputs"] = [
+        {"name": "data_url", "remote": {"obs": {"obs_url": "/data-bucket/points/"}}},
+        {"name": "more", "access_method": "env", "remote": {"obs": {"obs_url": "obs://data-bucket/"}}},
+    ]
+    body["algorithm"]["environments"] = {"MY_SETTING": "7"}
+    job = bench.done(body)
+    first, second = bench.log(job["metadata"]["id"]).splitlines()
+    told = json.loads(first)
+
+    assert job["status"]["phase"] == "Completed"
+    assert told["argv"] == [
+        "--learning_rate=0.1",
+        "--note=two words; $HOME --x",
+        f"--data_url={data}",
+        f"--train_url={tmp_path / 'bucket' / 'out'}",
+    ]
+    assert told["cwd"] == str(tmp_path / "bucket" / "code")
+    assert told["environment"]["MY_SETTING"] == "7"
+    assert told["environment"]["more"] == str(tmp_path / "data-bucket")
+    assert "AWS_SECRET_ACCESS_KEY" not in told["environment"]
+    assert second == "a warning"
+
+
+def test_output_folder_is_there(bench, tmp_path):
+    """A script need not make it; what it writes is in the bucket."""
+    bench.write("import sys, pathlib; pathlib.Path(sys.argv[1].split('=')[1], 'model.txt').write_text('trained')")
+    bench.done(bench.body())
+
+    assert (tmp_path / "bucket" / "out" / "model.txt").read_text() == "trained"
+
+
+BREAKING = {
+    "exit code": ("import sys; print('out of memory'); print(); sys.exit(3)", 3, "out of memory"),
+    "exception": ("1 / 0", 1, "ZeroDivisionError: division by zero"),
+    "signal": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137, "the script has printed nothing"),
+}
+
+
+@pytest.mark.parametrize(("script", "code", "words"), BREAKING.values(), ids=BREAKING)
+def test_job_whose_script_breaks_has_failed(bench, script, code, words):
+    """With its exit code and the last line that it printed, also as an event."""
+    bench.write(script)
+    job = bench.done(bench.body())
+    errors = bench.ask("GET", job["metadata"]["id"], "/events?level=Error").json["events"]
+
+    assert job["status"]["phase"] == "Failed"
+    assert job["status"]["task_statuses"] == [{"task": "worker-0", "exit_code": code, "message": words}]
+    assert [(event["level"], event["source"]) for event in errors] == [("Error", "Job")]
+    assert words in errors[0]["message"]
+
+
+def test_job_whose_script_cannot_be_started_has_failed(bench):
+    """One argument is longer than the system takes."""
+    job = bench.done(bench.body(x="9" * 200_000))
+
+    assert job["status"]["phase"] == "Failed"
+    assert "cannot be started" in job["status"]["task_statuses"][0]["message"]
+
+
+def test_job_whose_output_cannot_be_made_has_failed(bench):
+    """It would lie below a file."""
+    job = bench.done(changed(bench.body(), "algorithm.outputs.0.remote.obs.obs_url", "/bucket/code/train.py/out/"))
+
+    assert job["status"]["phase"] == "Failed"
+
+
+def test_job_without_a_search_has_no_trials(bench):
+    """Neither rows nor columns."""
+    job = bench.done(bench.body(x=3))
+
+    assert get_trials(bench.emulator, job["metadata"]["id"])["items"] == {"header": [], "data": []}
+
+
+def test_events_tell_what_has_happened(bench):
+    """Newest first unless asked otherwise, in pages."""
+    job_id = bench.done(bench.body(x=3))["metadata"]["id"]
+    all_events = bench.ask("GET", job_id, "/events?order=asc").json
+    page = bench.ask("GET", job_id, "/events?limit=1&offset=1").json
+    found = bench.ask("GET", job_id, "/events?pattern=Pending").json["events"]
+
+    assert [event["message"] for event in all_events["events"]] == [
+        f"Training job is {phase}." for phase in ("Creating", "Pending", "Running", "Completed")
+    ]
+    assert {event["level"] for event in all_events["events"]} == {"Info"}
+    assert (page["total"], page["limit"], page["offset"], page["order"]) == (4, 1, 1, "desc")
+    assert [event["message"] for event in page["events"]] == ["Training job is Running."]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "order=up", "level=Loud", "start_time=noon"])
+def test_events_out_of_range_are_refused(bench, query):
+    """The parameter is named."""
+    answer = bench.ask("GET", bench.create(bench.body(x=3)), f"/events?{query}")
+
+    assert answer.refusal == (400, "ModelArts.50004000")
+    assert query.partition("=")[0] in answer.json["error_msg"]
+
+
+def test_log_preview_is_the_newest_five_megabytes(bench):
+    """It tells how much that is, and how long the log is in all."""
+    bench.write("print('the beginning'); print(('x' * 999 + '\\n') * 6000, end=''); print('the end')")
+    job_id = bench.done(bench.body())["metadata"]["id"]
+    preview = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview").json
+
+    assert preview["current_size"] == len(preview["content"]) == 5 * 1024**2
+    assert preview["full_size"] == 6_000_000 + len("the beginning\nthe end\n")
+    assert preview["content"].endswith("x\nthe end\n")
+
+
+def test_log_preview_without_a_log_has_no_body(bench):
+    """Status 204; of a task that the job does not have, a refusal."""
+    bench.write("")
+    job_id = bench.done(bench.body())["metadata"]["id"]
+    answer = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview")
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert bench.ask("GET", job_id, "/tasks/worker-7/logs/preview").refusal == (400, "ModelArts.2788")
+
+
+def test_bytes_that_are_no_text_do_not_break_the_log(bench):
+    """They are shown as such."""
+    bench.write("import sys; sys.stdout.buffer.write(b'\\xff\\xfe acc\\n')")
+
+    assert bench.log(bench.done(bench.body())["metadata"]["id"]) == "\ufffd\ufffd acc\n"
+
+
+def test_created_jobs_are_found(bench):
+    """By name and by phase, newest first."""
+    ids = [bench.done(bench.body(name, x=3))["metadata"]["id"] for name in ("run-a", "run-b")]
+    bench.write("raise SystemExit(1)")
+    ids.append(bench.done(bench.body("run-c"))["metadata"]["id"])
+
+    assert found(bench) == ids[::-1]
+    assert found(bench, key="name", operator="like", value=["run-b"]) == ids[1:2]
+    assert found(bench, key="phase", operator="in", value=["Completed"]) == ids[1::-1]
+
+
+def found(bench: Bench, **condition: object) -> list[str]:
+    """Return the ids of the jobs that a search finds."""
+    body = {"filters": [condition] if condition else []}
+    answer = send(bench.emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
+    return [job["metadata"]["id"] for job in answer.json["items"]]
+
+
+def test_description_can_be_changed(bench):
+    """To at most 256 characters."""
+    job_id = bench.create(bench.body(x=3))
+    answer = bench.ask("PUT", job_id, body={"description": "another"})
+
+    assert (answer.status, answer.json) == (200, {})
+    assert get_job(bench.emulator, job_id)["metadata"]["description"] == "another"
+    assert bench.ask("PUT", job_id, body={"description": "x" * 257}).refusal == (400, "ModelArts.0104")
+    assert bench.ask("PUT", job_id, body={"description": 7}).refusal == (400, "ModelArts.0104")
+    assert get_job(bench.emulator, job_id)["metadata"]["description"] == "another"
+
+
+def test_emulator_without_a_root_has_one_while_it_serves(modelarts_emulator_factory):
+    """It is a temporary one, and gone afterwards."""
+    with modelarts_emulator_factory(scenarios=[]) as emulator:
+        bench, root = Bench(emulator), emulator.root
+        bench.write("print('hello')")
+
+        assert bench.log(bench.done(bench.body())["metadata"]["id"]) == "hello\n"
+    assert not root.exists()

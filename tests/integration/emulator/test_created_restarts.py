@@ -1,0 +1,233 @@
+"""What becomes of jobs when their emulator ends, and what the next one on the same root knows of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from integration.emulator.bench import SCRIPT, STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
+from integration.emulator.wire import get_job, send
+
+from modelarts_emulator import running
+
+INTERRUPTED = "the emulator ended while the job was running"
+
+LOOKS = [
+    "", "/autosearch-trials", "/autosearch-trials/{trial}", "/autosearch-parameter-analysis", "/events",
+    "/tasks/worker-0/logs/preview",
+]  # fmt: skip
+
+
+@contextmanager
+def serving(root, script=SCRIPT):
+    """Serve the root with a local ModelArts."""
+    with running(scenarios=[], root=root) as emulator:
+        bench = Bench(emulator)
+        bench.write(script)
+        yield bench
+
+
+@contextmanager
+def process_serving(root):
+    """Serve the root with a local ModelArts in a process of its own; yield that too."""
+    ready = root / "ready.json"
+    command = [sys.executable, "-m", "modelarts_emulator", "--scenario", "tie"]
+    with subprocess.Popen(
+        [*command, "--root", str(root), "--ready-file", str(ready)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            process.stdout.readline()
+            known = json.loads(ready.read_text())
+            names = {"access_key": known["connection"]["login"], "secret_key": known["connection"]["password"]}
+            yield process, Bench(SimpleNamespace(**known | names | {"root": root}))
+        finally:
+            process.kill()
+
+
+def answers(bench, job_id):
+    """Return what all operations that look at a job answer."""
+    trial = next((row["trial_id"] for row in bench.rows(job_id)), "none")
+    looked = {path: bench.ask("GET", job_id, path.replace("{trial}", trial)) for path in LOOKS}
+    return {path: (answer.status, answer.body) for path, answer in looked.items()}
+
+
+def stopped(bench, body):
+    """Return the id of a job that was stopped."""
+    bench.write(WAITING_SCRIPT)
+    job_id = bench.create(body)
+    bench.waiting(2)
+    bench.stop(job_id)
+    return bench.ended(job_id)["metadata"]["id"]
+
+
+ENDED = {
+    "job": lambda bench: bench.done(bench.body(x=3))["metadata"]["id"],
+    "job that failed": lambda bench: bench.done(bench.body(x=3, fail=3))["metadata"]["id"],
+    "search": lambda bench: bench.done(bench.search_body(samples=4))["metadata"]["id"],
+    "search that was stopped": lambda bench: stopped(bench, bench.search_body()),
+}
+
+
+@pytest.mark.parametrize("end", ENDED.values(), ids=ENDED)
+def test_ended_job_is_as_it_was(tmp_path, end):
+    """Every operation that looks at it answers the same, word by word."""
+    with serving(tmp_path) as bench:
+        job_id = end(bench)
+        bench.ask("PUT", job_id, body={"description": "changed since"})
+        before = answers(bench, job_id)
+    with serving(tmp_path) as bench:
+        after = answers(bench, job_id)
+
+    assert after == before
+    assert after[""][0] == 200
+    assert b"changed since" in after[""][1]
+
+
+def listed(bench):
+    """Return the names of all jobs, newest first."""
+    page = send(bench.emulator, "POST", "/v2/{p}/training-job-searches").json
+    return [job["metadata"]["name"] for job in page["items"]]
+
+
+def test_all_jobs_are_known_again(tmp_path):
+    """Newest first; one that was deleted stays away."""
+    with serving(tmp_path) as bench:
+        ids = {name: bench.done(bench.body(name, x=3))["metadata"]["id"] for name in ("a", "b", "c", "d")}
+        bench.ask("DELETE", ids["b"])
+    with serving(tmp_path) as bench:
+        assert listed(bench) == ["d", "c", "a"]
+
+
+def test_names_stay_taken(tmp_path):
+    """Others are free."""
+    with serving(tmp_path) as bench:
+        bench.done(bench.body("mine", x=3))
+    with serving(tmp_path) as bench:
+        assert bench.post(bench.body("mine", x=3)).refusal == (400, "ModelArts.2751")
+        assert bench.done(bench.body("another", x=3))["status"]["phase"] == "Completed"
+
+
+def test_running_job_ends_with_the_emulator(tmp_path):
+    """Neither its script is left nor what that has started."""
+    with serving(tmp_path, STUBBORN_SCRIPT) as bench:
+        bench.create(bench.body())
+        processes = bench.waiting()
+        assert all(map(lives, processes))
+
+    until(lambda: not any(map(lives, processes)))
+
+
+def test_job_that_was_running_has_failed(tmp_path):
+    """It says why."""
+    with serving(tmp_path, WAITING_SCRIPT) as bench:
+        job_id = bench.create(bench.body())
+        bench.waiting()
+    with serving(tmp_path) as bench:
+        status = get_job(bench.emulator, job_id)["status"]
+        error = bench.ask("GET", job_id, "/events").json["events"][0]
+
+        assert bench.log(job_id) == "acc: 0.5\n"
+    assert status["phase"] == "Failed"
+    assert status["task_statuses"] == [{"task": "worker-0", "exit_code": 137, "message": INTERRUPTED}]
+    assert (error["level"], error["message"]) == ("Error", f"Training job failed with exit code 137: {INTERRUPTED}")
+
+
+def test_search_that_was_running_has_failed(tmp_path):
+    """Its trials are there, with what they had reported."""
+    with serving(tmp_path, WAITING_SCRIPT) as bench:
+        job_id = bench.create(bench.search_body(samples=20))
+        bench.waiting(2, job_id)
+    with serving(tmp_path) as bench:
+        assert get_job(bench.emulator, job_id)["status"]["phase"] == "Failed"
+        assert [(row["status"], row["acc"]) for row in bench.rows(job_id)] == [("RUNNING", "0.5")] * 2
+
+
+def test_job_that_was_being_stopped_is_terminated(tmp_path):
+    """That is what it was asked for."""
+    with serving(tmp_path, STUBBORN_SCRIPT) as bench:
+        job_id = bench.create(bench.body())
+        processes = bench.waiting()
+        bench.stop(job_id)
+    until(lambda: not any(map(lives, processes)))
+    with serving(tmp_path) as bench:
+        assert get_job(bench.emulator, job_id)["status"]["phase"] == "Terminated"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
+    """Even when that is killed; the next emulator says that they have failed."""
+    with process_serving(tmp_path) as (process, bench):
+        bench.write(WAITING_SCRIPT)
+        job_id = bench.create(bench.search_body(samples=20))
+        processes = bench.waiting(2, job_id)
+        process.send_signal(signal_number)
+        process.wait(timeout=60)
+
+    until(lambda: not any(map(lives, processes)))
+    with serving(tmp_path) as bench:
+        assert get_job(bench.emulator, job_id)["status"]["task_statuses"][0]["message"] == INTERRUPTED
+
+
+def test_job_that_was_being_stopped_when_the_emulator_was_killed_is_terminated(tmp_path):
+    """As if the emulator had ended it."""
+    with process_serving(tmp_path) as (process, bench):
+        bench.write(STUBBORN_SCRIPT)
+        job_id = bench.create(bench.body())
+        bench.waiting()
+        bench.stop(job_id)
+        process.kill()
+    with serving(tmp_path) as bench:
+        assert get_job(bench.emulator, job_id)["status"]["phase"] == "Terminated"
+
+
+def broken(**changes):
+    """Return what changes the state of a job."""
+    return lambda text: json.dumps(json.loads(text) | changes)
+
+
+GARBAGE = {
+    "empty": lambda text: "",
+    "half of it": lambda text: text[: len(text) // 2],
+    "no object": lambda text: "[]",
+    "too deep": lambda text: "[" * 100_000,
+    "no text": lambda text: b"\xff\xfe".decode("latin-1"),
+    "without what this version keeps": lambda text: text.replace('"times"', '"hours"'),
+    "with a time that is none": broken(times={"created": "noon"}),
+    "of a time that never was": broken(saved=1e300),
+    "with what this version does not keep": broken(trials=[{"colour": "green"}]),
+    "in a phase of another version": broken(phase="Dreaming"),
+    "with a failure of another form": broken(failure=7),
+    "of another job": lambda text: text.replace('"id": "', '"id": "f'),
+    "with a search that cannot be": broken(document={"algorithm": {"policies": {"auto_search": {"x": 1}}}}),
+}
+
+
+@pytest.mark.parametrize("change", GARBAGE.values(), ids=GARBAGE)
+def test_state_that_cannot_be_read_is_left_alone(tmp_path, caplog, change):
+    """The emulator warns, and knows the others."""
+    with serving(tmp_path) as bench:
+        job_id = bench.done(bench.body("bad", x=3))["metadata"]["id"]
+        bench.done(bench.body("good", x=3))
+    kept = tmp_path / ".modelarts-emulator" / "jobs" / job_id / "job.json"
+    text = change(kept.read_text().replace('"Completed"', '"Running"'))
+    kept.write_text(text, encoding="latin-1")
+    with serving(tmp_path) as bench:
+        assert listed(bench) == ["good"]
+
+    assert kept.read_text(encoding="latin-1") == text
+    assert [record.levelname for record in caplog.records if job_id in record.getMessage()] == ["WARNING"]
+
+
+def test_root_is_used_by_one_emulator_at_a_time(tmp_path):
+    """The second is told so; once the first has ended, the root is free."""
+    with serving(tmp_path) as bench:
+        with pytest.raises(OSError, match="another emulator uses the root"), running(root=tmp_path):
+            pass
+        assert bench.done(bench.body(x=3))["status"]["phase"] == "Completed"
+    with serving(tmp_path) as bench:
+        assert listed(bench) == ["my-job"]

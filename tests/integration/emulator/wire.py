@@ -1,0 +1,113 @@
+"""Requests signed by the vendor's own signer and sent as they are, and their raw answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from huaweicloudsdkcore.sdk_request import SdkRequest
+from huaweicloudsdkcore.signer.signer import Signer
+
+from modelarts_emulator import Emulator
+
+
+@dataclass
+class Response:
+    """An answer; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """Status and error code."""
+        return self.status, self.json["error_code"]
+
+
+def send(
+    emulator: Emulator,
+    method: str,
+    path: str,
+    query: Iterable[tuple[str, str]] = (),
+    body: str = "",
+    *,
+    headers: Mapping[str, str] | None = None,
+    secret: str | None = None,
+    at: float | None = None,
+    change: Callable[[SdkRequest], object] = lambda request: None,
+) -> Response:
+    """Sign a request, change it on its way, and send it.
+
+    :param path: ``{p}`` in it stands for the project id.
+    :param headers: more headers to sign.
+    :param secret: sign with this instead of the emulator's secret key.
+    :param at: date of the signature, in seconds since the epoch.
+    """
+    signed_headers = {"Host": urlsplit(emulator.endpoint).netloc, "Content-Type": "application/json", **(headers or {})}
+    if at is not None:
+        signed_headers["X-Sdk-Date"] = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
+    request = SdkRequest(
+        method=method,
+        schema="http",
+        host=signed_headers["Host"],
+        resource_path=path.replace("{p}", emulator.project_id),
+        query_params=list(query),
+        header_params=signed_headers,
+        body=body,
+    )
+    Signer(SimpleNamespace(ak=emulator.access_key, sk=secret or emulator.secret_key)).sign(request)
+    change(request)
+    return send_raw(emulator, method, request.uri, request.header_params, request.body)
+
+
+def send_raw(
+    emulator: Emulator, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | str = b""
+) -> Response:
+    """Send a request word by word."""
+    connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=60)
+    try:
+        connection.request(method, target, body=body or None, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return Response(
+            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        )
+    finally:
+        connection.close()
+
+
+def outcome(emulator: Emulator, path: str, method: str = "GET") -> str:
+    """Return the status of an answer and how it is packed, or the name of what came instead."""
+    try:
+        answer = send(emulator, method, path)
+    except (OSError, http.client.HTTPException) as error:
+        return type(error).__name__
+    return f"{answer.status} {answer.headers.get('content-encoding', '')}".strip()
+
+
+def get_job(emulator: Emulator, job_id: str) -> Any:
+    """Look at a job once and return the answer's JSON."""
+    return send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}").json
+
+
+def get_trials(emulator: Emulator, job_id: str, **query: int) -> Any:
+    """Return the JSON of one page of trials."""
+    pairs = [(name, str(value)) for name, value in query.items()]
+    return send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}/autosearch-trials", pairs).json
+
+
+def column(page: Any, name: str) -> list[Any]:
+    """Return one column of a page; a cell that its row is too short for is None."""
+    position = page["items"]["header"].index(name)
+    return [row[position] if position < len(row) else None for row in page["items"]["data"]]

@@ -1,0 +1,53 @@
+"""Both clients, and a server that says whatever a test wants."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from integration.hostile.raw_server import speaking
+
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.exceptions import ModelArtsError
+from modelarts_emulator import running
+
+
+@pytest.fixture(name="platform", scope="module")
+def _platform():
+    """A local ModelArts for all tests of a file: each of them queues just the answers that it takes."""
+    with running(scenarios=["documented"]) as emulator:
+        yield emulator
+
+
+@pytest.fixture(name="settings")
+def _settings(platform):
+    """Settings that lead there. No test here speaks TLS, whose certificates take long to load."""
+    return dataclasses.replace(platform.settings(), verify=False)
+
+
+@pytest.fixture(name="fail")
+def _fail(platform, settings, call):
+    """Calls a method that is answered with a body, and returns the error."""
+
+    def fail(method, *arguments, part="training-jobs", **answer):
+        platform.answer_next(part, **answer)
+        with pytest.raises(ModelArtsError) as raised:
+            call(settings, method, *arguments)
+        return raised.value
+
+    return fail
+
+
+@pytest.fixture(name="hear")
+def _hear(settings, call):
+    """Makes one request to a server with a speech, without trying again; returns the value or the error."""
+
+    def hear(speech):
+        with speaking(speech) as endpoint:
+            there = dataclasses.replace(settings, endpoint=endpoint, retry=RetryPolicy(total=0))
+            try:
+                return call(there, "request", "GET", "/v2/x")
+            except ModelArtsError as error:
+                return error
+
+    return hear

@@ -1,0 +1,59 @@
+"""Run as a program: reads answers with a client, and prints what came of each and how much its memory grew so far."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+
+from airflow_provider_modelarts.async_client import AsyncModelArtsClient
+from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.exceptions import ModelArtsError
+from modelarts_emulator import Emulator
+
+
+def settings(endpoint):
+    """Return settings that lead to a server."""
+    emulator = Emulator(scenarios=[])
+    emulator.endpoint = endpoint
+    return emulator.settings()
+
+
+def read_sync(endpoint):
+    """Read an answer with the synchronous client."""
+    with ModelArtsClient(settings(endpoint)) as client:
+        client.request("GET", "/v2/x")
+
+
+def read_async(endpoint):
+    """Read an answer with the asynchronous client."""
+
+    async def read():
+        async with AsyncModelArtsClient(settings(endpoint)) as client:
+            await client.request("GET", "/v2/x")
+
+    asyncio.run(read())
+
+
+def peak():
+    """Return the most memory that this process has had, in MiB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024 if sys.platform == "linux" else 1024**2)
+
+
+def outcome(read, endpoint):
+    """Return how reading ended."""
+    try:
+        read(endpoint)
+    except ModelArtsError as error:
+        return f"{type(error).__name__}: {error}"
+    return "read"
+
+
+if __name__ == "__main__":
+    read = {"sync": read_sync, "async": read_async}[sys.argv[1]]
+    outcome(read, sys.argv[2])  # loads all that there is to load
+    before = peak()
+    for endpoint in sys.argv[3:]:
+        text = outcome(read, endpoint)
+        sys.stdout.write(f"{peak() - before:.0f} {text}\n")

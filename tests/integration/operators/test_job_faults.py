@@ -1,0 +1,306 @@
+"""What goes wrong while a job is created and waited for. Each test counts the jobs that somebody has to pay for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
+from integration.task_runs import TaskInstance, context_of, fire, prepared, run_task
+
+from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
+from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
+from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
+
+WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+
+#: A worker, as a process of its own that can be killed.
+WORKER = """
+import json, sys
+from integration.task_runs import TaskInstance, context_of
+from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
+body = json.loads(sys.argv[1])
+operator = ModelArtsTrainingJobOperator(task_id="train", body=body, poll_interval=0.05, deferrable=False)
+operator.execute(context_of(TaskInstance()))
+"""
+
+
+def operator(body, **arguments):
+    """Return an operator that looks often."""
+    return ModelArtsTrainingJobOperator(
+        task_id="train", body=body, **{"poll_interval": 0.05, "deferrable": False, **arguments}
+    )
+
+
+def train(body, ti=None, **arguments):
+    """Run the operator as Airflow does."""
+    return run_task(lambda: operator(body, **arguments), ti)
+
+
+def jobs():
+    """Return the jobs that were created, newest first."""
+    return ModelArtsHook().search_training_jobs().jobs
+
+
+def go_on(cloud):
+    """Let jobs end that wait for it."""
+    (cloud.root / "bucket" / "code" / "go").touch()
+
+
+def phases(seconds=60):
+    """Return the phases of all jobs once they have ended, newest first."""
+    deadline = time.monotonic() + seconds
+    while not all(job.phase.is_terminal for job in jobs()):
+        assert time.monotonic() < deadline, "a job does not end"
+        time.sleep(0.02)
+    return [job.phase_text for job in jobs()]
+
+
+LOST = {
+    "500": {"status": 500, "body": b'{"error_code": "ModelArts.2950", "error_msg": "internal error"}'},
+    "502 of a gateway": {"status": 502, "body": b"<html>"},
+    "connection cut": {"drop": True},
+    "timeout": {"delay": 1.5},
+    "no JSON": {"status": 201, "body": b"{"},
+}
+
+
+@WAYS
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+def test_answer_to_a_creation_that_is_lost_costs_no_second_job(cloud, connect, body, lost, deferrable):
+    """The job was created, its answer never came: it is found by its name, and the task goes on with it."""
+    connect(cloud, timeout="1,0.5")
+    cloud.answer_next("/training-jobs", method="POST", acts=True, **lost)
+
+    run = train(body(), deferrable=deferrable)
+
+    assert run.state == "success", run.message
+    assert [job.id for job in jobs()] == [run.value["training_job_id"]]
+
+
+def kill_worker(cloud, body, when):
+    """Run the task on a worker that is killed at a request, and return how that ended.
+
+    Its job may end when the worker has looked at it five times, or is dead.
+
+    :param when: tells from a request, before it is answered, whether to kill.
+    """
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, json.dumps(body)], cwd=Path(__file__).parents[2])
+
+    def watch(request):
+        if when(request):
+            os.kill(worker.pid, signal.SIGKILL)
+        elif looks_at(cloud) == 5:
+            go_on(cloud)
+
+    cloud.on_request = watch
+    try:
+        return worker.wait(timeout=120)
+    finally:
+        cloud.on_request = None
+        worker.kill()
+        go_on(cloud)
+
+
+def looks_at(cloud):
+    """Return how many requests have looked at a job, the present one counted."""
+    return sum(request.method == "GET" and "/training-jobs/" in request.path for request in cloud.requests)
+
+
+def is_completed(cloud):
+    """Return whether the only job is Completed, asked on the emulator's own thread."""
+    return [job.document()["status"]["phase"] for job in cloud.cloud.jobs()] == ["Completed"]
+
+
+KILLS = {
+    "before it learns of the job": lambda cloud, request: request.path.endswith("/training-jobs"),
+    "between creating and waiting": lambda cloud, request: looks_at(cloud) == 1,
+    "in mid-wait": lambda cloud, request: looks_at(cloud) == 4,
+    "after the job's end, before the result": lambda cloud, request: looks_at(cloud) > 0 and is_completed(cloud),
+}
+
+
+@pytest.mark.parametrize("when", KILLS.values(), ids=KILLS)
+def test_worker_that_is_killed_costs_no_second_job(cloud, body, when):
+    """SIGKILL, wherever it hits: the retry goes on with the job of the first try, and returns its result."""
+    cloud.answer_next("/training-jobs", method="POST", acts=True, delay=0.3, status=500)
+
+    assert kill_worker(cloud, body(gate="go"), lambda request: when(cloud, request)) == -signal.SIGKILL
+    run = train(body(gate="go"), TaskInstance(try_number=2))
+
+    assert run.state == "success", run.message
+    assert [job.id for job in jobs()] == [run.value["training_job_id"]]
+
+
+def test_triggerer_that_is_restarted_neither_stops_nor_loses_the_job(cloud, body):
+    """The trigger is cancelled in mid-wait and made anew from what is stored; it sees the end of the same job."""
+    job_id = train(body(gate="go"), wait_for_completion=False).value["training_job_id"]
+    trigger = ModelArtsTrainingJobTrigger(training_job_id=job_id, poll_interval=0.05, stop_on_kill=True)
+
+    async def shut_down_in_mid_wait():
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        loop, third_look = asyncio.get_running_loop(), asyncio.Event()
+        cloud.on_request = lambda _: loop.call_soon_threadsafe(third_look.set) if looks_at(cloud) == 3 else None
+        await third_look.wait()
+        cloud.on_request = None
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(shut_down_in_mid_wait())
+    go_on(cloud)
+    event = fire(trigger)
+
+    assert (event["status"], event["training_job_id"]) == ("done", job_id)
+    assert phases() == ["Completed"]
+
+
+def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
+    """Airflow calls on_kill: nothing goes on that costs money."""
+    task = operator(body(sleep=30), wait_for_completion=False)
+    task.execute(context_of(TaskInstance()))
+
+    task.on_kill()
+
+    assert phases() == ["Terminated"]
+
+
+def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body):
+    """From Airflow 3.3 on, the triggerer calls on_kill of the trigger."""
+    job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
+
+    asyncio.run(ModelArtsTrainingJobTrigger(training_job_id=job_id, stop_on_kill=True).on_kill())
+
+    assert phases() == ["Terminated"]
+
+
+def test_deferred_task_that_runs_past_its_execution_timeout_stops_its_job(cloud, body):
+    """Airflow does not apply it while a task is deferred; the trigger does."""
+    run = train(body(sleep=30), deferrable=True, execution_timeout=timedelta(seconds=0.3))
+
+    assert isinstance(run.error, AirflowTaskTimeout)
+    assert phases() == ["Terminated"]
+
+
+def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body):
+    """So does Airflow 2.11 with a task past its execution_timeout: a new process, and on_kill at once."""
+    first = train(body(sleep=30), wait_for_completion=False)
+
+    resumed = prepared(operator(body(sleep=30)), context_of(first.ti))
+    resumed.on_kill()
+
+    assert phases() == ["Terminated"]
+
+
+def test_failure_is_told_even_if_the_job_cannot_be_stopped(cloud, connect, body, task_log):
+    """Two things went wrong: the task fails with the first, and its log has the second."""
+    connect(cloud, retry_seconds=0)
+    cloud.answer_next("/actions", status=503, body=b"{}")
+
+    run = train(body(fail="gpu0"))
+
+    assert "out of memory: gpu0" in run.message
+    assert "could not be stopped, and may go on: " in task_log()
+
+
+def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
+    """So does Airflow 3 when a task resumes before the scheduler has seen it defer: the number of the try stays."""
+    first = train(body(sleep=0.3), wait_for_completion=False)
+
+    again = train(body(sleep=0.3), replace(first.ti, xcom={}))
+
+    assert [job.id for job in jobs()] == [first.value["training_job_id"]] == [again.value["training_job_id"]]
+
+
+@pytest.mark.parametrize(("before", "since"), [(0, 3), (3, 1), (3, 0)])
+def test_retries_that_were_edited_meanwhile_cost_no_second_job(cloud, body, before, since):
+    """Somebody edits the DAG between two tries: the job of the first is found all the same."""
+    first = train(body(sleep=30), TaskInstance(max_tries=before), retries=before, wait_for_completion=False)
+
+    second = train(body(sleep=30), first.ti.next_try(), retries=since, wait_for_completion=False)
+
+    assert second.value["training_job_id"] == first.value["training_job_id"]
+    assert [job.phase_text for job in jobs()] == ["Running"]
+
+
+def test_retries_that_were_edited_after_a_clear_revive_no_old_job(cloud, body):
+    """The retry of a cleared task goes on with what the clear began, and not with what there was before it."""
+    train(body(), TaskInstance(max_tries=1), retries=1)
+    cleared = TaskInstance(try_number=2, max_tries=2)
+    begun = train(body(sleep=0.5), cleared, retries=1, wait_for_completion=False)
+
+    retried = train(body(sleep=0.5), cleared.next_try(), retries=3)
+
+    assert retried.value["training_job_id"] == begun.value["training_job_id"]
+    assert len(jobs()) == 2
+
+
+def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
+    """Airflow resumes it with an error of its own: nobody would watch the job any more."""
+    context = context_of(train(body(sleep=30), wait_for_completion=False).ti)
+
+    with pytest.raises(AirflowException):
+        prepared(operator(body(sleep=30)), context).resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+
+    assert phases() == ["Terminated"]
+
+
+class Terminated(BaseException):
+    """What Airflow 2.11 breaks a task off with, after on_kill."""
+
+
+@pytest.mark.parametrize("error", [ModelArtsTrainingJobFailedError, Terminated], ids=["goes on", "is broken off"])
+def test_task_that_is_ended_while_it_creates_stops_what_comes_of_it(cloud, body, error):
+    """The answer to the creation is on its way when Airflow calls on_kill; Airflow 3 then lets the task go on."""
+    task = operator(body(sleep=30))
+    cloud.answer_next("/training-jobs", method="POST", acts=True, delay=0.3, status=500)
+    cloud.on_request = lambda request: (
+        signal.raise_signal(signal.SIGUSR1) if request.path.endswith("/training-jobs") else None
+    )
+
+    def end(*_):
+        task.on_kill()
+        if error is Terminated:
+            raise Terminated
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with pytest.raises(error):
+            task.execute(context_of(TaskInstance()))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert phases() == ["Terminated"]
+
+
+@WAYS
+def test_task_that_is_cleared_creates_anew_and_stops_what_it_left(cloud, body, deferrable):
+    """Two jobs, and the first is stopped, even if nobody was there to stop it when the task was cleared."""
+    train(body(sleep=30), wait_for_completion=False)
+
+    run = train(body(), TaskInstance(try_number=2, max_tries=1), deferrable=deferrable)
+
+    assert run.state == "success", run.message
+    assert phases() == ["Completed", "Terminated"]
+
+
+def test_two_deployments_with_the_same_dag_have_a_job_each(cloud, connect, body):
+    """Their connections differ in ``job_name_prefix``: neither adopts the job of the other, nor stops it."""
+    made = {}
+    for prefix in ("prod", "test"):
+        connect(cloud, job_name_prefix=prefix)
+        first = train(body(sleep=0.3), wait_for_completion=False)
+        made[prefix] = train(body(sleep=0.3), first.ti.next_try()).value["training_job_id"]
+
+    assert [job.id for job in jobs()] == [made["test"], made["prod"]]
+    assert phases() == ["Completed", "Completed"]

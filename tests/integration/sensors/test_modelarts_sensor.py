@@ -1,0 +1,288 @@
+"""The search sensor on the local ModelArts, in its three modes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+)
+from integration.task_runs import MODES, run_task
+
+from airflow_provider_modelarts.exceptions import ModelArtsNotFoundError, ModelArtsProtocolError, ModelArtsServerError
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
+from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsSearchFailedError
+from modelarts_emulator.server import running
+
+# What becomes of each scenario of the emulator: how the wait ends, and a word of its message or summary.
+ENDS = {
+    "documented": "success",
+    "growing": "success",
+    "large": "success",
+    "failing-trial": "failed",
+    "failing-job": "failed",
+    "abnormal-job": "failed",
+    "stopped-job": "failed",
+    "tie": "success",
+    "nan": "success",
+    "minimise": "success",
+    "algorithm-search": "success",
+    "no-search": "failed",
+    "two-objectives": "success",
+    "unknown-status": "success",
+    "lagging": "success",
+    "never-settles": "failed",
+    "silent": "success",
+}
+
+
+def wait(job_id, mode="poke", **arguments):
+    """Run the sensor in one of its modes to its end."""
+    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **how, **arguments}
+    return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
+
+
+@pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
+@pytest.mark.parametrize("scenario", ENDS)
+@pytest.mark.parametrize("mode", MODES)
+def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
+    """Every mode comes to the same end of the same search; soft_fail turns a failure into a skip."""
+    run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
+
+    assert run.state == ("skipped" if soft_fail and ENDS[scenario] == "failed" else ENDS[scenario])
+    if run.state == "failed":
+        assert isinstance(run.error, ModelArtsSearchFailedError)
+
+
+@pytest.mark.parametrize("scenario", ENDS)
+def test_modes_leave_the_same_words(connect, scenario):
+    """Summary and message do not depend on the mode."""
+    runs = []
+    for mode in MODES:
+        with running() as emulator:
+            connect(emulator)
+            runs.append(wait(emulator.job_id(scenario), mode))
+
+    first, *others = [(run.state, run.value, run.error and run.message) for run in runs]
+    assert others == [first, first]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_summary_is_left_on_every_path(connected, mode):
+    """The XCom of the sensor is a short account of the search, in each mode."""
+    run = wait(connected.job_id("documented"), mode)
+
+    assert run.value == {
+        "schema_version": 1,
+        "training_job_id": connected.job_id("documented"),
+        "job_phase": "Completed",
+        "trials": 8,
+        "expected_trials": 8,
+        "trial_counts": {"TERMINATED": 8},
+        "message": "all 8 trials of training job 00000000-0000-4000-8000-documented have ended",
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_search_with_trials_to_come_is_not_done(connected, mode):
+    """Three of eight trials are listed and all three are TERMINATED: the search goes on."""
+    job_id = connected.add_running_search(num_samples=8, terminated=3)
+
+    run = wait(job_id, mode, timeout=0.05)
+
+    assert run.state == "failed"
+    assert isinstance(run.error, AirflowSensorTimeout)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_search_with_all_expected_trials_is_done(connected, mode):
+    """The number of expected trials may be given, where the job still runs and the search says more."""
+    job_id = connected.add_running_search(num_samples=8, terminated=3)
+
+    run = wait(job_id, mode, expected_trials="3")
+
+    assert run.state == "success"
+    assert run.value["trial_counts"] == {"TERMINATED": 3}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_failed_trial_ends_the_wait_at_once_with_its_id(connected, mode):
+    """A trial in ERROR never becomes TERMINATED, so that waiting on would be in vain."""
+    run = wait(connected.job_id("failing-trial"), mode)
+
+    assert run.state == "failed"
+    assert "fa110001" in run.message
+    assert "max_failed_trials is 0" in run.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
+    """max_failed_trials lets the search go on to its end."""
+    run = wait(connected.job_id("failing-trial"), mode, max_failed_trials=1)
+
+    assert run.state == "success"
+    assert run.value["trial_counts"]["ERROR"] == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stopped_search_is_taken_when_accepted(connected, mode):
+    """accept_stopped=True is content with the trials that ended before somebody stopped the job."""
+    run = wait(connected.job_id("stopped-job"), mode, accept_stopped="true")
+
+    assert run.state == "success"
+    assert run.value["job_phase"] == "Terminated"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_timeout_is_a_sensor_timeout(connected, mode, soft_fail):
+    """A search that does not end in time fails the sensor in Airflow's own class, or skips."""
+    run = wait(connected.job_id("pending-forever"), mode, timeout=0.05, soft_fail=soft_fail)
+
+    assert run.state == ("skipped" if soft_fail else "failed")
+    assert soft_fail or isinstance(run.error, AirflowSensorTimeout)
+
+
+def test_deferred_wait_says_what_it_saw_last_when_time_is_up(connected):
+    """The message of the timeout names the job and its last progress."""
+    job_id = connected.job_id("pending-forever")
+
+    run = wait(job_id, "deferrable", timeout=0.05)
+
+    assert job_id in run.message
+    assert "PENDING" in run.message
+
+
+def test_execution_timeout_holds_while_deferred(connected):
+    """Airflow itself does not apply it there."""
+    limit = timedelta(seconds=0.05)
+
+    run = wait(connected.job_id("pending-forever"), "deferrable", execution_timeout=limit)
+
+    assert isinstance(run.error, AirflowTaskTimeout)
+
+
+CALLS = {
+    "server error": (500, b'{"error_code":"ModelArts.2950","error_msg":"oops"}', ModelArtsServerError),
+    "not found": (400, b'{"error_code":"ModelArts.2775","error_msg":"gone"}', ModelArtsNotFoundError),
+    "html": (200, b"<html>", ModelArtsProtocolError),
+}
+
+
+@pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
+@pytest.mark.parametrize(("status", "body", "error"), CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("look", [1, 3], ids=["first look", "third look"])
+def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, look):
+    """A call that failed says nothing about the search: the task fails, soft_fail or not, and may be retried."""
+    job_id = connected_once.job_id("pending-forever")
+    connected_once.answer_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=look - 1)
+
+    run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
+
+    assert run.state == "failed"
+    assert type(run.error) is error
+    assert not isinstance(run.error, AirflowException)
+
+
+REFUSED = b'{"error_code": "APIGW.0301", "error_msg": "verify aksk signature fail"}'
+
+
+@pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("look", [1, 3], ids=["first look", "third look"])
+def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, look):
+    """Five bad signatures lock a key: neither the call nor the task is tried again, and soft_fail does not hide it."""
+    job_id = connected.job_id("pending-forever")
+    connected.answer_next(f"/training-jobs/{job_id}", status=401, body=REFUSED, times=100, after=look - 1)
+
+    run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
+
+    assert run.state == "failed"
+    assert isinstance(run.error, ModelArtsCallRefusedError)
+    assert isinstance(run.error, AirflowFailException)
+    assert "verify aksk signature fail" in run.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_never_fail_skips_after_a_failed_call(connected_once, mode):
+    """never_fail hides what went wrong in every mode."""
+    job_id = connected_once.job_id("pending-forever")
+    connected_once.answer_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=100, after=1)
+
+    assert wait(job_id, mode, timeout=5, never_fail=True).state == "skipped"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_silent_fail_goes_on_after_a_failed_call(connected_once, mode):
+    """silent_fail logs a call that failed, and looks again."""
+    job_id = connected_once.job_id("growing")
+    connected_once.answer_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=1, after=1)
+
+    assert wait(job_id, mode, silent_fail=True).state == "success"
+
+
+BAD_ARGUMENTS = {
+    "training_job_id": "../../etc/passwd",
+    "expected_trials": "many",
+    "max_failed_trials": -1,
+    "accept_stopped": "perhaps",
+    "settle_seconds": "soon",
+    "region": "nowhere/else",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS.items())
+@pytest.mark.parametrize("mode", MODES)
+def test_bad_argument_is_named_before_any_request(connected, mode, name, value):
+    """The message names the argument, and nothing is sent."""
+    arguments = {"training_job_id": connected.job_id("growing"), name: value}
+
+    run = wait(arguments.pop("training_job_id"), mode, **arguments)
+
+    assert isinstance(run.error, ModelArtsCallRefusedError)
+    assert name in run.message
+    assert connected.requests == []
+
+
+def test_missing_region_is_named(connected, monkeypatch):
+    """A connection without region says so, and which connection it is."""
+    monkeypatch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", '{"conn_type": "modelarts", "login": "AK", "password": "SK"}')
+
+    run = wait(connected.job_id("growing"))
+
+    assert "connection 'modelarts_default': no region" in run.message
+
+
+def test_search_settings_of_an_algorithm_are_looked_up_once(connected):
+    """A job that holds only an algorithm's id costs one more request, not one per look; and one at the end."""
+    wait(connected.job_id("algorithm-search"), "poke")
+
+    assert sum("/algorithms/" in request.path for request in connected.requests) == 2
+
+
+def test_starting_job_is_not_asked_for_trials(connected):
+    """While a job is Creating or Pending it has none."""
+    wait(connected.job_id("growing"), "poke")
+
+    paths = [request.path for request in connected.requests if "/training-jobs/" in request.path]
+    assert [path.endswith("autosearch-trials") for path in paths[:4]] == [False, False, False, True]
+
+
+def test_log_has_one_line_per_change(connected, task_log):
+    """Looking again at the same state says nothing new."""
+    wait(connected.job_id("pending-forever"), "poke", timeout=0.05)
+
+    assert task_log().count("trials ended (1 PENDING)") == 1
+
+
+def test_log_names_counts_and_best_value(connected, task_log):
+    """A line says how many trials ended and which is best so far."""
+    wait(connected.job_id("documented"), "poke")
+
+    assert "8/8 trials ended (8 TERMINATED), best acc=0.25 by ae5503c0" in task_log()

@@ -1,0 +1,63 @@
+"""The training-job sensor on the local ModelArts, in its three modes."""
+
+from __future__ import annotations
+
+import pytest
+from integration.task_runs import MODES, run_task
+
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsTrainingJobSensor
+from airflow_provider_modelarts.task_exceptions import ModelArtsSearchFailedError
+
+
+def wait(job_id, mode, **arguments):
+    """Run the sensor in one of its modes to its end."""
+    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **how, **arguments}
+    return run_task(lambda: ModelArtsTrainingJobSensor(task_id="wait", training_job_id=job_id, **arguments))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_completed_job_is_done(connected, mode):
+    """A job that goes through all its phases to Completed ends the wait, with a short account of it."""
+    run = wait(connected.job_id("growing"), mode)
+
+    assert run.state == "success"
+    assert run.value["training_job_id"] == connected.job_id("growing")
+    assert run.value["job_phase"] == "Completed"
+
+
+@pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("failing-job", "is Failed: worker-0: CUDA out of memory"),
+        ("abnormal-job", "is Abnormal"),
+        ("stopped-job", "was stopped before it ended"),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_job_that_did_not_end_well_fails_with_the_reason(connected, mode, scenario, words, soft_fail):
+    """No retry helps: the same id gives the same answer. soft_fail skips."""
+    run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
+
+    assert run.state == ("skipped" if soft_fail else "failed")
+    assert soft_fail or isinstance(run.error, ModelArtsSearchFailedError)
+    assert soft_fail or words in run.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stopped_job_is_done_when_accepted(connected, mode):
+    """accept_stopped takes a job that somebody stopped for done."""
+    assert wait(connected.job_id("stopped-job"), mode, accept_stopped="yes").state == "success"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_link_to_the_console_is_there_at_once(connected, mode):
+    """The link works while the task still waits: its address is left with the first look."""
+    job_id = connected.job_id("pending-forever")
+
+    run = wait(job_id, mode, timeout=0.02)
+
+    assert run.ti.xcom["modelarts_training_job_link"] == (
+        f"https://console.huaweicloud.com/modelarts/?region={connected.region}#/training/detail/{job_id}"
+    )

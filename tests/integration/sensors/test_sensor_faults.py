@@ -1,0 +1,164 @@
+"""The search sensor while answers are faulty: it comes to the right end, or says why not; never green on failure."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+from integration.task_runs import MODES, run_task
+
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsProtocolError, ModelArtsTransportError
+from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
+from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsSearchFailedError
+from modelarts_emulator import Search, TrialScript
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Let all connections of this module try again at once: their first delay is no field of a connection."""
+    monkeypatch.setattr("airflow_provider_modelarts.api.settings.RetryPolicy", partial(RetryPolicy, 0.002, 0.01))
+
+
+@pytest.fixture(name="cloud")
+def _cloud(modelarts_emulator, connect):
+    """A local ModelArts, and an Airflow connection to it that does not wait long for an answer."""
+    modelarts_emulator.fault_seconds = 0.1
+    return connect(modelarts_emulator, timeout="5,0.08")
+
+
+def wait(job_id, mode="poke", **arguments):
+    """Run the sensor in one of its modes to its end."""
+    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **how, **arguments}
+    return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
+
+
+def search(*statuses):
+    """Return a search whose trials end one after the other, each at its own look, in these statuses."""
+    trials = [
+        TrialScript(
+            trial_id=f"t{number}", config={"x": number}, listed=number, starts=number, ends=number + 1, status=status
+        )
+        for number, status in enumerate(statuses, 1)
+    ]
+    phases = ((0, "Pending"), (1, "Running"), (len(statuses) + 2, "Completed"))
+    return Search(name="faulty", trials=trials, phases=phases, num_samples=len(statuses))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("mode", MODES)
+def test_search_ends_well_though_three_in_ten_answers_are_faulty(modelarts_emulator_factory, connect, mode, seed):
+    """Whatever passes is passed over: the summary is that of an undisturbed wait."""
+    with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
+        connect(emulator, timeout="5,0.08")
+        run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "TERMINATED")), mode)
+
+    assert run.state == "success", run.message
+    assert run.value["trial_counts"] == {"TERMINATED": 3}
+    assert sum(emulator.fault_counts.values()) >= 2
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("mode", MODES)
+def test_failed_trial_is_told_though_three_in_ten_answers_are_faulty(modelarts_emulator_factory, connect, mode, seed):
+    """No fault that passes hides it."""
+    with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
+        connect(emulator, timeout="5,0.08")
+        run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "ERROR")), mode)
+
+    assert isinstance(run.error, ModelArtsSearchFailedError)
+    assert "1 of 3 trials" in run.message
+    assert "ended in ERROR: t3 (ERROR)" in run.message
+
+
+LASTING = {
+    "no HTTP": (ModelArtsTransportError, "no answer"),
+    "HTML": (ModelArtsProtocolError, "Is the endpoint right?"),
+    "redirect": (ModelArtsApiError, "which is not followed with credentials"),
+    "no such API": (ModelArtsApiError, "it may have been retired"),
+    "clock skew": (ModelArtsCallRefusedError, "signature expired. The clock of this machine"),
+}
+
+
+@pytest.mark.parametrize(("fault", "error", "words"), [(fault, *told) for fault, told in LASTING.items()], ids=LASTING)
+@pytest.mark.parametrize("mode", MODES)
+def test_fault_that_lasts_fails_the_task_with_its_reason(cloud, connect, mode, fault, error, words):
+    """The same in each mode, soft_fail or not; it says nothing about the search."""
+    connect(cloud, retry_seconds=0.02)
+    job_id = cloud.job_id("growing")
+    cloud.answer_next(f"/training-jobs/{job_id}", fault=fault, times=1000, after=2)
+
+    run = wait(job_id, mode, soft_fail=True)
+
+    assert (run.state, type(run.error)) == ("failed", error)
+    assert words in run.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_phase_that_nobody_has_heard_of_is_waited_for(cloud, mode):
+    """It is no end: should it last, time runs out; should it pass, the search goes on."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+    assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
+
+    other = cloud.job_id("tie")
+    cloud.answer_next(other, fault="unknown phase", times=2)
+    assert wait(other, mode).value["job_phase"] == "Completed"
+
+
+def test_phase_that_nobody_has_heard_of_is_named_when_time_is_up(cloud):
+    """The user reads the platform's own word."""
+    job_id = cloud.job_id("documented")
+    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+
+    assert "Hibernating" in wait(job_id, "deferrable", timeout=0.05).message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_status_that_nobody_has_heard_of_is_no_end_of_a_trial(cloud, mode):
+    """Trials that are not done are waited for, whatever they are called; the summary of a timeout has the word."""
+    job_id = cloud.job_id("pending-forever")
+    cloud.answer_next(job_id, fault="unknown status", times=1000)
+
+    assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
+
+
+@pytest.mark.parametrize("fault", ["rows reversed", "rows repeated"])
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
+    """At every look: each trial counts once."""
+    job_id = cloud.job_id("growing")
+    cloud.answer_next(job_id, fault=fault, times=1000)
+
+    assert wait(job_id, mode).value["trial_counts"] == {"TERMINATED": 8}
+
+
+@pytest.mark.parametrize("fault", ["page shrinks", "page grows", "rows reversed", "rows repeated"])
+@pytest.mark.parametrize("look", [1, 3])
+@pytest.mark.parametrize("mode", MODES)
+def test_failure_is_told_though_the_table_changes_meanwhile(cloud, mode, look, fault):
+    """One page of one look is other than the rest; the trial in ERROR is found all the same."""
+    job_id = cloud.add_search(search("TERMINATED", "ERROR", "TERMINATED"))
+    cloud.answer_next(job_id, fault=fault, after=look)
+
+    run = wait(job_id, mode)
+
+    assert isinstance(run.error, ModelArtsSearchFailedError)
+    assert "t2 (ERROR)" in run.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trials_that_go_astray_are_no_success(cloud, mode):
+    """The platform promises three trials and lists two of them, for good: the failure says how many are missing."""
+    table = [["trial_id", "status", "config"], [["t0", "TERMINATED", {}], ["t1", "TERMINATED", {}]]]
+    job_id = cloud.add_table(*table)
+    page = {"total": 3, "count": 2, "limit": 50, "offset": 0, "items": {"header": table[0], "data": table[1]}}
+    cloud.answer_next("autosearch-trials", body=json.dumps(page).encode(), times=1000)
+
+    run = wait(job_id, mode, settle_seconds=0)
+
+    assert isinstance(run.error, ModelArtsSearchFailedError)
+    assert "1 of 3 not listed" in run.message

@@ -1,0 +1,361 @@
+"""Look at the tab *Trials* and at a search's report in a real browser, as a user would. Needs Airflow 3.1 or newer.
+
+Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from operator import eq
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from chromium import TEXTS, Page, chromium, expect
+from local import ROOT, airflow_environment, say
+from selenium.webdriver.common.keys import Keys
+from standalone import PATH, Standalone
+from throwaway import postgresql
+
+from airflow_provider_modelarts.client import ModelArtsClient
+from modelarts_emulator import Emulator, running
+from modelarts_emulator.script import Search, TrialScript
+
+SEARCH, CHOICE, TOP_K = "modelarts_search_and_retrain", "modelarts_best_trial", "modelarts_top_k"
+FRAME = "iframe[title=Trials]"
+COLUMN = """
+return Array.from(document.querySelectorAll(`.leaderboard td:nth-child(${arguments[0]})`)).map(cell => cell.title)
+"""
+COUNT = "return document.querySelectorAll(arguments[0]).length"
+MOST_BYTES = 200_000  # of a picture
+MOST_OF_A_REPORT = 6_000_000
+
+# What a training script may call its parameters and metrics, and choose as values. Any of it would set `ran`.
+NAMES = ["<script>top.ran=1</script>", "\"'><img src=x onerror=top.ran=1>", "constructor"]
+VALUES = ["</td></script><svg onload=top.ran=1>", "javascript:top.ran=1", "${top.ran=1}", "'+(top.ran=1)+'"]
+METRICS = ["<iframe src=javascript:top.ran=1>", "<a href=javascript:top.ran=1>loss</a>", "__proto__"]
+
+
+def main() -> int:
+    """Run everything, and return the exit code."""
+    with tempfile.TemporaryDirectory(prefix="modelarts-browser-") as folder, ExitStack() as stack:
+        home = Path(folder)
+        home.chmod(0o755)
+        say("Starting the local ModelArts, PostgreSQL and airflow standalone")
+        shutil.copytree(ROOT / "example_dags" / "training", home / "obs" / "demo-bucket" / "code")
+        emulator = stack.enter_context(running(root=home / "obs"))
+        database = stack.enter_context(postgresql(home / "postgresql"))
+        environment = airflow_environment(home, database.address, {"connection": emulator.connection()})
+        os.environ |= environment  # the reports are written from here
+        airflow = stack.enter_context(Standalone(home, environment, database))
+        say("Running the example DAGs")
+        begin_all(airflow, emulator)
+        page = stack.enter_context(chromium(home, airflow.server))
+        client = stack.enter_context(ModelArtsClient(emulator.settings()))
+        check_refusals(page)
+        check_order(page)
+        sign_in(page, "vic")
+        check_search(page, airflow, client)
+        check_hostile(page, airflow)
+        check_others(page, airflow)
+        say("Reports, opened without a network")
+        page.go_offline()
+        check_hostile_report(page, emulator.add_search(hostile_search()), home)
+        for job_id in (emulator.add_search(large_search(2000)), airflow.xcom(SEARCH, "search", "training_job_id")):
+            open_report(page, job_id, home)
+            check_table(page, table_of(client, job_id))
+        page.look("scrollTo(0, 0)")
+        page.resize(1280, 1065)  # ends before the heading of the next picture
+        save(page, "report.png")
+        say("Every check passed")
+    return 0
+
+
+def begin_all(airflow: Standalone, emulator: Emulator) -> None:
+    """Start all runs that are looked at."""
+    airflow.begin(SEARCH, "shown")
+    airflow.begin(CHOICE, "hostile", training_job_id=emulator.add_search(hostile_search()))
+    aimless = replace(hostile_search(), name="aimless", job_id="", objectives={})
+    airflow.begin(CHOICE, "aimless", training_job_id=emulator.add_search(aimless))
+    airflow.begin(CHOICE, "goes-on", training_job_id=emulator.add_running_search(num_samples=8, terminated=3))
+    airflow.begin(TOP_K, "mapped", training_job_id=emulator.job_id("large"))
+
+
+def hostile_search() -> Search:
+    """Return a search whose names and values would be scripts, were they not taken for text."""
+    trials = [
+        TrialScript(
+            trial_id=f"bad{number}",
+            config=dict.fromkeys(NAMES, value),
+            cells={METRICS[0]: str(number / 10), **dict.fromkeys(METRICS[1:], "1.5")},
+        )
+        for number, value in enumerate(VALUES)
+    ]
+    return Search(name="hostile", objectives={METRICS[0]: "max"}, num_samples=len(trials), trials=trials)
+
+
+def check_refusals(page: Page) -> None:
+    """Look at the tab as nobody, and as somebody who may read nothing."""
+    address = f"/modelarts/trials.html?dag_id={SEARCH}&run_id=shown&task_id=search&map_index={{MAP_INDEX}}"
+    say("Nobody is signed in: Airflow's refusal is shown")
+    page.open(address)
+    page.expect_words("main", "Airflow says: Not authenticated (401)", "Sign in to Airflow")
+    say("A user without a role: Airflow's refusal is shown")
+    sign_in(page, "nora")
+    page.open(address)
+    page.expect_words("main", "Airflow says: Forbidden (403)", "Your role needs to read")
+    page.forget_user()
+
+
+def check_order(page: Page) -> None:
+    """See how values of all kinds are sorted, on a page that shows nothing else."""
+    say("Numbers are sorted as numbers, before texts, and what is missing stays last")
+    trial = {"rank": None, "tied": False, "value": None, "status": "", "reason": "", "duration": None, "metrics": []}
+    trials = [{**trial, "trial_id": str(value), "parameters": [value]} for value in (10, "b", None, 9, "a", 2.5, True)]
+    board = {"metric": "acc", "mode": "max", "parameters": ["mixed"], "metrics": [], "trials": trials, "omitted": 7}
+    draw(page, board)
+    page.press("mixed")
+    page.expect("ascending", COLUMN, "4", ["2.5", "9", "10", "a", "b", "true", ""])
+    page.press("mixed")
+    page.expect("descending", COLUMN, "4", ["true", "b", "a", "10", "9", "2.5", ""])
+    page.expect_words(".omitted", "There are 7 more trials: trials.csv")
+
+    say("Columns that are left out are told, and there is one for reasons where there are any")
+    columns = ["Rank", "Trial", "acc", "mixed", "Status", "Seconds"]
+    page.expect("no reasons", TEXTS, ".leaderboard th", columns)
+    trials[0]["reason"] = "not finished (ERROR)"
+    draw(page, {**board, "omitted_columns": 3})
+    page.expect("reasons", COUNT, ".leaderboard th", len(columns) + 1)
+    page.expect_words("main", "Reason", "There are 7 more trials and 3 more columns: trials.csv")
+
+
+def draw(page: Page, board: dict[str, Any]) -> None:
+    """Draw the table of a leaderboard on a page that has the tab's scripts."""
+    page.look(f"renderLeaderboard(document.querySelector('main'), {json.dumps(board)})")
+
+
+def check_search(page: Page, airflow: Standalone, client: ModelArtsClient) -> None:
+    """Look at the trials of a search, as a user who may only read."""
+    say("A search: its trials, best first, sorted by a parameter, and plots")
+    airflow.wait_for_task("shown", "search", "success")
+    trials = table_of(client, airflow.xcom(SEARCH, "search", "training_job_id"))
+    page.requested()
+    page.complaints()
+    page.open(f"/dags/{SEARCH}/runs/shown/tasks/search")
+    page.type("//a[contains(., 'Trials')]", Keys.ENTER)
+    page.enter(FRAME)
+    check_table(page, trials)
+    page.expect("plots", COUNT, ".plots figure svg", 3)
+    page.expect("points", COUNT, ".plots circle", 3 * len(trials))
+    check_hosts(page, airflow)
+    check_console(page)
+    take_pictures(page)
+
+
+def check_hostile(page: Page, airflow: Standalone) -> None:
+    """Look at a search whose names and values would be scripts."""
+    say("Names and values that would be scripts: they are text")
+    airflow.wait_for_task("hostile", "best_trial", "success")
+    open_tab(page, CHOICE, "hostile", "best_trial")
+    page.expect_words("main", *NAMES, *VALUES, *METRICS)
+    page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
+    page.expect("plots", COUNT, ".plots figure svg", 1 + len(NAMES))
+    page.expect("elements made of text", COUNT, "main :is(script, img, iframe, a, svg svg, [onload], [onerror])", 0)
+    page.expect("scripts that ran", "return top.ran", "", None)
+    check_console(page)
+
+
+def check_others(page: Page, airflow: Standalone) -> None:
+    """Look at tasks that have no trials to show, or none yet."""
+    say("A task of another operator: kind words")
+    airflow.wait_for_task("hostile", "retrain", "success")
+    open_tab(page, CHOICE, "hostile", "retrain")
+    page.expect_words("main", "No trials here", "The task retrain", "has left no trials of a search")
+
+    say("XComs of other kinds: a link that is none, a path in place of the trials, the trials as text")
+    leave(airflow, "modelarts_training_job_link", "javascript:top.ran=1")
+    open_tab(page, CHOICE, "hostile", "retrain")
+    page.expect_words("main", "A job on ModelArts")
+    page.expect("a link that is none", "return document.body.innerText.includes(arguments[0])", "javascript:", False)
+    leave(airflow, "leaderboard", "s3://bucket/xcom/leaderboard.json")
+    open_tab(page, CHOICE, "hostile", "retrain")
+    page.expect_words("main", "kept elsewhere", "s3://bucket/xcom/leaderboard.json")
+    leave(airflow, "leaderboard", json.dumps(airflow.xcom(CHOICE, "best_trial", "leaderboard")))
+    open_tab(page, CHOICE, "hostile", "retrain")
+    page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
+
+    say("A sensor that cannot tell which trial is best: its summary")
+    airflow.wait_for_task("aimless", "wait_for_search", "success")
+    open_tab(page, CHOICE, "aimless", "wait_for_search")
+    page.expect_words("main", "Completed", "4 TERMINATED", "The task that chooses the best trial")
+
+    say("A search that goes on: what is known of it, looked up again and again")
+    airflow.wait_for_task("goes-on", "wait_for_search", "deferred")
+    open_tab(page, CHOICE, "goes-on", "wait_for_search")
+    page.expect_words("main", "added-1", "deferred", "https://console.", "the tab Logs", "every 15 seconds")
+    page.requested()
+    expect("a second look", True, lambda: any("/taskInstances/" in url for url in page.requested()), eq, seconds=25)
+
+    say("Mapped tasks: each has its own job")
+    done = "select count(*) from task_instance where run_id = 'mapped' and task_id = 'retrain' and state = 'success'"
+    airflow.wait_for(done, "3")
+    job_of = "select value from xcom where key = 'training_job_id' and run_id = 'mapped' and map_index = "
+    for index in (0, 2):
+        open_tab(page, TOP_K, "mapped", f"retrain/mapped/{index}")
+        page.expect_words("main", json.loads(airflow.ask(f"{job_of} {index}")), "has left no table of trials")
+    check_hosts(page, airflow)
+
+
+def check_console(page: Page) -> None:
+    """See that no script went wrong; what Airflow does not have (404) is no mistake."""
+    if complaints := [text for text in page.complaints() if " 404 " not in text]:
+        sys.exit(f"the console has errors: {complaints}")
+
+
+def leave(airflow: Standalone, key: str, value: str) -> None:
+    """Leave an XCom of a task that has nothing to do with ModelArts, in place of one that is there."""
+    entries = f"dags/{CHOICE}/dagRuns/hostile/taskInstances/retrain/xcomEntries"
+    if any(entry["key"] == key for entry in airflow.call("GET", entries)["xcom_entries"]):
+        airflow.call("PATCH", f"{entries}/{key}", {"value": value})
+    else:
+        airflow.call("POST", entries, {"key": key, "value": value})
+
+
+def sign_in(page: Page, name: str) -> None:
+    """Sign in to Airflow."""
+    page.open("/auth/login")
+    page.fill({"username": name, "password": name})
+    page.press("Sign in")
+    page.expect_words("body", "Dags")
+
+
+def open_tab(page: Page, dag_id: str, run_id: str, task: str) -> None:
+    """Open the tab of a task instance, and look into it."""
+    page.open(f"/dags/{dag_id}/runs/{run_id}/tasks/{task}/plugin/modelarts_trials")
+    page.enter(FRAME)
+
+
+def table_of(client: ModelArtsClient, job_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a search's trial table as the platform answers it, read by nothing of this package."""
+    rows: list[dict[str, Any]] = []
+    while True:
+        query = {"limit": 50, "offset": len(rows) // 50}
+        answer: Any = client.request("GET", f"/v2/{{project_id}}/training-jobs/{job_id}/autosearch-trials", query)
+        table = answer["items"]
+        rows += [dict(zip(table["header"], row, strict=True)) for row in table["data"]]
+        if len(rows) >= answer["total"]:
+            return rows
+
+
+def check_table(page: Page, trials: list[dict[str, Any]]) -> None:
+    """See that the table begins with the winner, and sorts by a parameter in both directions."""
+    winner = max(trials, key=lambda trial: float(trial["best_reward"]))["trial_id"]
+    rates = sorted(trial["config"]["learning_rate"] for trial in trials)
+    expect("winner", winner, lambda: [*page.look(COLUMN, "2"), ""][0], eq)
+    headers = page.look(TEXTS, ".leaderboard th")
+    column = str(1 + headers.index("learning_rate"))
+    for key, direction, wanted in ((Keys.ENTER, "ascending", rates), (Keys.SPACE, "descending", rates[::-1])):
+        page.type("//th/button[.='learning_rate']", key)
+        page.expect(direction, TEXTS, f"th[aria-sort={direction}]", ["learning_rate"])
+        expect(direction, wanted, lambda: [float(text) for text in page.look(COLUMN, column)], eq)
+    page.type("//th/button[.='Rank']", Keys.ENTER)
+
+
+def check_hosts(page: Page, airflow: Standalone) -> None:
+    """See that nothing was requested from elsewhere."""
+    requested = page.requested()
+    if not any("modelarts/trials.js" in url for url in requested):
+        sys.exit("the log of requests is not complete")
+    origin = airflow.server.removesuffix(PATH)
+    own = (f"{origin}/", f"blob:{origin}/", "data:")
+    if strangers := [url for url in requested if not url.startswith(own)]:
+        sys.exit(f"requested elsewhere: {strangers}")
+
+
+def take_pictures(page: Page) -> None:
+    """Save pictures of the tab and of the graph of the DAG."""
+    page.resize(1280, 920)
+    open_tab(page, SEARCH, "shown", "search")
+    page.expect("plots", COUNT, ".plots figure svg", 3)
+    page.leave()
+    save(page, "trials-tab.png", left=330, top=66)
+    page.resize(1280, 420)
+    page.look("localStorage.setItem('default_dag_view', JSON.stringify('graph'))")
+    page.open(f"/dags/{SEARCH}/runs/shown")
+    page.expect("tasks", COUNT, ".react-flow__node-task", 2)
+    time.sleep(2)  # while the graph moves to its place
+    page.look("document.querySelector('.react-flow__minimap').remove()")
+    save(page, "dag.png", left=64, right=395)
+    page.look("localStorage.clear()")
+    page.resize(1280, 900)
+
+
+def save(page: Page, name: str, **cut: int) -> None:
+    """Save a picture into the documentation."""
+    path = ROOT / "docs" / name
+    page.save_picture(path, **cut)
+    if path.stat().st_size > MOST_BYTES:
+        sys.exit(f"{path} is too large")
+
+
+def open_report(page: Page, job_id: str, folder: Path) -> None:
+    """Write a report into a folder, open it from there, and see that it is whole and asks for nothing."""
+    write_report(job_id, folder)
+    report = folder / "report.html"
+    trials = json.loads((folder / "trials.json").read_text())["trials"]
+    page.requested()
+    page.complaints()
+    page.open(report.as_uri())
+    pictures = page.look(COUNT, ".picture")
+    for number in range(pictures):
+        page.look("document.querySelectorAll('.picture')[arguments[0]].scrollIntoView()", str(number))
+    page.expect("pictures", COUNT, ".picture:has(svg, canvas)", pictures)
+    check_console(page)
+    if strangers := [url for url in page.requested() if not url.startswith(("file:", "data:", "blob:"))]:
+        sys.exit(f"requested elsewhere: {strangers}")
+    if report.stat().st_size > MOST_OF_A_REPORT:
+        sys.exit(f"the report is of {report.stat().st_size} bytes")
+    milliseconds = page.look("return performance.getEntriesByType('navigation')[0].loadEventEnd")
+    size = f"{report.stat().st_size / 1e6:.1f} MB"
+    say(f"{len(trials)} trials, {pictures} pictures, {size}: loaded after {milliseconds:.0f} ms")
+
+
+def write_report(job_id: str, folder: Path) -> None:
+    """Write a report as a task does, but for its XComs."""
+    from airflow_provider_modelarts.operators.modelarts import ModelArtsSearchReportOperator
+
+    operator = ModelArtsSearchReportOperator(task_id="report", training_job_id=job_id, output_path=str(folder))
+    operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
+
+
+def check_hostile_report(page: Page, job_id: str, folder: Path) -> None:
+    """Look at the report of a search whose names and values would be scripts."""
+    open_report(page, job_id, folder)
+    page.expect_words("body", *NAMES, *VALUES, *METRICS)
+    page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
+    page.expect("elements made of text", COUNT, "body :is(img, iframe, [onload], [onerror], a[href^=java])", 0)
+    page.expect("scripts that ran", "return top.ran", "", None)
+
+
+def large_search(count: int) -> Search:
+    """Return a search of many trials."""
+    trials = [
+        TrialScript(
+            trial_id=f"t{number:05}",
+            config={"learning_rate": (number * 37 % count + 1) / count, "batch_size": 2 ** (number % 8)},
+            cells={"acc": str((number * 91 % count) / count)},
+        )
+        for number in range(count)
+    ]
+    return Search(name="large", objectives={"acc": "max"}, num_samples=count, trials=trials)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""Hundreds of searches, created and waited for, while many answers are faulty and the triggerer is killed.
+
+The searches really run, on a local ModelArts. Each is a task with retries, as Airflow would run it: a worker creates
+the search and defers, a triggerer in a process of its own waits, a worker chooses the best trial. The triggerer is
+killed and started anew three times. The exit code is 0 only if every search ended with its right best trial, and none
+was lost or paid for twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")  # before Airflow is imported
+
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_modelarts.exceptions import ModelArtsError
+from airflow_provider_modelarts.operators.modelarts import ModelArtsHyperparameterSearchOperator
+from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
+from modelarts_emulator import Emulator, running
+from modelarts_emulator.table import TableStyle
+
+BEGAN = datetime.now(UTC)
+TRIALS = 2
+KILLS = (0.2, 0.4, 0.6)  # of all searches are told to have ended when the triggerer is killed
+MOST_TRIES = 6
+
+SCRIPT = """
+import argparse, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--best", type=float)
+given, _ = parser.parse_known_args()
+time.sleep(2)
+print("acc:", 1 - abs(given.x - given.best))
+"""
+
+#: What a triggerer does: it takes up the triggers that it finds, and leaves their events.
+TRIGGERER = """
+import asyncio, importlib, json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+
+async def wait(path):
+    module, name, arguments = json.loads(path.read_text())
+    trigger = getattr(importlib.import_module(module), name)(**arguments)
+    event = await anext(trigger.run())
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(event.payload))
+    draft.rename(path.with_suffix(".event"))
+
+async def main():
+    waits = {}
+    while True:
+        for path in folder.glob("*.trigger"):
+            if path not in waits and not path.with_suffix(".event").exists():
+                waits[path] = asyncio.create_task(wait(path))
+        await asyncio.sleep(0.1)
+
+asyncio.run(main())
+"""
+
+
+@dataclass
+class TaskInstance:
+    """Stands in for Airflow's task instance; the metadata database is its memory."""
+
+    task_id: str
+    try_number: int = 1
+    max_tries: int = MOST_TRIES - 1
+    dag_id: str = "chaos"
+    run_id: str = "run"
+    map_index: int = -1
+    xcom: dict[str, Any] = field(default_factory=dict)
+    task: Any = None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self.xcom[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Return what was pushed."""
+        return self.xcom.get(key)
+
+
+class Triggerer:
+    """A process that waits for all triggers in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.kills = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", TRIGGERER, str(self._folder)])
+
+    def restart(self) -> None:
+        """Kill it, and start another."""
+        self.kill()
+        self.kills += 1
+        self._start()
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, name: str, trigger: Any) -> dict[str, Any]:
+        """Hand over a trigger as the metadata database would, and return its event."""
+        path, arguments = trigger.serialize()
+        module, _, cls = path.rpartition(".")
+        draft = self._folder / f"{name}.new"
+        draft.write_text(json.dumps([module, cls, arguments]))
+        draft.rename(draft.with_suffix(".trigger"))
+        event = draft.with_suffix(".event")
+        while not event.exists():
+            time.sleep(0.05)
+        payload: dict[str, Any] = json.loads(event.read_text())
+        return payload
+
+    def told(self) -> int:
+        """Return how many waits have ended."""
+        return len(list(self._folder.glob("*.event")))
+
+
+@dataclass
+class Outcome:
+    """How one search ended."""
+
+    job_id: str
+    config: Mapping[str, object]
+    tries: int
+    told_at: float
+
+
+def main() -> int:
+    """Run it, print the figures, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--searches", type=int, default=300)
+    parser.add_argument("--fault-share", type=float, default=0.3)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells of clients that did not wait
+    with tempfile.TemporaryDirectory(prefix="modelarts-chaos-") as folder:
+        home = Path(folder)
+        with cloud(home, options.fault_share, options.seed) as emulator:
+            began = time.monotonic()
+            outcomes, kills = run_all(home, options.searches)
+            return report(emulator, outcomes, kills, time.monotonic() - began, options)
+
+
+@contextmanager
+def cloud(home: Path, fault_share: float, seed: int) -> Iterator[Emulator]:
+    """Serve a local ModelArts that answers faultily, and lead the Airflow connection to it."""
+    code = home / "obs" / "bucket" / "code"
+    code.mkdir(parents=True)
+    (code / "train.py").write_text(SCRIPT)
+    with running(scenarios=[], root=home / "obs", fault_share=fault_share, fault_seed=seed) as emulator:
+        connection = emulator.connection()
+        extra = {**dict(connection["extra"]), "timeout": "2,1", "retry_seconds": 30}  # type: ignore[call-overload]
+        os.environ["AIRFLOW_CONN_MODELARTS_DEFAULT"] = json.dumps({**connection, "extra": extra})
+        yield emulator
+
+
+def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
+    """Run all tasks to their ends, and kill the triggerer in between."""
+    folder = home / "triggers"
+    folder.mkdir()
+    triggerer = Triggerer(folder)
+    try:
+        with ThreadPoolExecutor(max_workers=searches) as tasks:
+            running_tasks = [tasks.submit(run_task, number, triggerer) for number in range(searches)]
+            while not all(task.done() for task in running_tasks):
+                if triggerer.kills < len(KILLS) and triggerer.told() >= KILLS[triggerer.kills] * searches:
+                    triggerer.restart()
+                time.sleep(0.1)
+            for lost in filter(None, (task.exception() for task in running_tasks)):
+                print(f"lost: {lost!r}")
+            return [task.result() for task in running_tasks if task.exception() is None], triggerer.kills
+    finally:
+        triggerer.kill()
+
+
+def run_task(number: int, triggerer: Triggerer) -> Outcome:
+    """Run one task as Airflow does, with its retries."""
+    ti = TaskInstance(f"search-{number}")
+    time.sleep(number * 0.05)  # the scheduler does not start all at once either
+    while True:
+        try:
+            return try_once(number, ti, triggerer)
+        except (ModelArtsError, ModelArtsTrainingJobFailedError):
+            if ti.try_number == MOST_TRIES:
+                raise
+            ti = TaskInstance(ti.task_id, try_number=ti.try_number + 1)
+
+
+def try_once(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
+    """Run one try of a task: create or adopt, wait, choose."""
+    context = {"ti": ti, "outlet_events": {}, "dag_run": SimpleNamespace(start_date=BEGAN)}
+    try:
+        config = operator(number, context).execute(context)
+        told_at = time.time()
+    except TaskDeferred as deferred:
+        event = triggerer.wait(f"{number}-{ti.try_number}", deferred.trigger)
+        told_at = time.time()
+        config = operator(number, context).execute_complete(context, event)
+    return Outcome(ti.xcom["training_job_id"], config, ti.try_number, told_at)
+
+
+def operator(number: int, context: Any) -> Any:
+    """Return the operator of a task, in a process of its own as far as it can tell."""
+    made = ModelArtsHyperparameterSearchOperator(
+        task_id=f"search-{number}",
+        body={
+            "algorithm": {
+                "code_dir": "/bucket/code/",
+                "boot_file": "/bucket/code/train.py",
+                "parameters": [{"name": "x", "value": "0"}, {"name": "best", "value": str(best_of(number))}],
+            }
+        },
+        search_space={"x": {"min": 0.0, "max": 1.0}},
+        objective={"metric": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"},
+        algorithm={"name": "tpe_search", "num_samples": TRIALS, "seed": number},
+        poll_interval=0.5,
+        retries=MOST_TRIES - 1,
+        deferrable=True,
+    )
+    context["ti"].task = made
+    made.pre_execute(context)
+    return made
+
+
+def best_of(number: int) -> float:
+    """Return where the script of a search is best."""
+    return random.Random(number).random()
+
+
+def report(emulator: Emulator, outcomes: list[Outcome], kills: int, seconds: float, options: argparse.Namespace) -> int:
+    """Print the figures, and return the exit code. The truth comes from the emulator itself, not over HTTP."""
+    faults, requests = dict(emulator.fault_counts), len(emulator.requests)
+    faulty, jobs = sum(faults.values()), {job.id: job for job in emulator.cloud.jobs()}
+    wrong = [outcome for outcome in outcomes if dict(outcome.config) != right_config(jobs[outcome.job_id])]
+    stalls = [outcome.told_at - ended_at(jobs[outcome.job_id]) for outcome in outcomes]
+    for name, value in {
+        "seed": options.seed,
+        "searches": options.searches,
+        "kills of the triggerer": kills,
+        "faulty answers": f"{faulty} of {requests} ({faulty / requests:.0%})",
+        **{f"- {name}": count for name, count in sorted(faults.items())},
+        "tries of tasks": sum(outcome.tries for outcome in outcomes),
+        "wrong results": len(wrong),
+        "lost searches": options.searches - len(outcomes),
+        "jobs created": len(jobs),
+        "duplicate jobs": len(jobs) - options.searches,
+        "longest stall": f"{max(stalls):.1f} s from the end of a search to its wait being told",
+        "median stall": f"{statistics.median(stalls):.1f} s",
+        "requests made per request needed": f"{requests / (requests - faulty):.2f}",
+        "duration": f"{seconds:.0f} s",
+    }.items():
+        print(f"{name:36}{value}")
+    return 1 if wrong or len(jobs) != options.searches or len(outcomes) != options.searches else 0
+
+
+def right_config(job: Any) -> dict[str, object]:
+    """Return the config of the trial with the highest accuracy, found without this package's own choosing."""
+    page = job.trials(slice(None), TableStyle())
+    rows = [dict(zip(page.header, row, strict=True)) for row in page.data]
+    best = max(rows, key=lambda row: float(row["best_reward"]))
+    return {"x": best["config"]["x"]}
+
+
+def ended_at(job: Any) -> float:
+    """Return when a job ended, in seconds since the epoch."""
+    document = job.document()
+    return float(document["status"]["start_time"] + document["status"]["duration"]) / 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())

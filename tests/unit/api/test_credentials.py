@@ -1,0 +1,167 @@
+"""What proves who calls, without any I/O."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_modelarts.api.credentials import (
+    Issued,
+    MetadataLogin,
+    PasswordLogin,
+    Token,
+    describe,
+    read_agency_key,
+    read_token,
+    secrets_of,
+    token_body,
+)
+from airflow_provider_modelarts.api.session import fresh, keep, valid
+from airflow_provider_modelarts.api.settings import Settings
+from airflow_provider_modelarts.api.signing import AccessKey
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+LOGIN = PasswordLogin("IAMUser", "hidden-password", "IAMDomain")
+KEY = AccessKey("AK", "hidden-secret", "hidden-token")
+
+
+def test_token_request_is_the_documented_one():
+    """KeystoneCreateUserTokenByPassword, with a project as its scope: a token of an account is refused by ModelArts."""
+    assert json.loads(token_body(LOGIN, project_id=None, region="cn-north-4")) == {
+        "auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {
+                    "user": {"name": "IAMUser", "password": "hidden-password", "domain": {"name": "IAMDomain"}}
+                },
+            },
+            "scope": {"project": {"name": "cn-north-4"}},
+        }
+    }
+
+
+def test_token_request_names_the_project_that_is_set():
+    """Sub-projects are not named after the region."""
+    scope = json.loads(token_body(LOGIN, project_id="p-1", region="cn-north-4"))["auth"]["scope"]
+
+    assert scope == {"project": {"id": "p-1"}}
+
+
+DOCUMENTED = {
+    "token": {"expires_at": "2019-02-13T06:52:13.855000Z", "issued_at": "2019-02-12T06:52:13.855000Z", "methods": []}
+}
+
+
+def test_token_is_good_for_as_long_as_iam_says():
+    """A day, counted by our own clock, however wrong that is; due for renewal after three quarters of it."""
+    issued = read_token("the-token", DOCUMENTED, now=1000.0)
+
+    assert issued == Issued(Token("the-token"), renew_at=1000.0 + 64_800, expires_at=1000.0 + 86_400)
+
+
+def test_agency_key_is_good_until_the_metadata_service_says():
+    """Its answer says when it ends, not when it began."""
+    names = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "1970-01-01T01:00:00.000000Z"}
+
+    assert read_agency_key({"credential": names}, now=2600.0) == Issued(AccessKey("AK", "SK", "ST"), 3350.0, 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        (None, DOCUMENTED),
+        ("", DOCUMENTED),
+        ("token", None),
+        ("token", {"token": {}}),
+        ("token", {"token": {"expires_at": "tomorrow"}}),
+        ("token", {"token": {"expires_at": "2019-02-13T06:52:13.855000Z", "issued_at": ["today"]}}),
+    ],
+)
+def test_answer_without_a_token_is_no_answer(value, body):
+    """Neither a token nor its end is guessed."""
+    with pytest.raises(ModelArtsProtocolError):
+        read_token(value, body, now=0.0)
+
+
+@pytest.mark.parametrize("missing", ["access", "secret", "securitytoken", "expires_at"])
+def test_answer_without_a_whole_key_is_no_answer(missing):
+    """A temporary key has four parts."""
+    names = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "2026-01-01T00:00:00.000000Z"}
+
+    with pytest.raises(ModelArtsProtocolError):
+        read_agency_key({"credential": {name: names[name] for name in names if name != missing}}, now=0.0)
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "words"),
+    [(KEY, "AK"), (LOGIN, "IAMUser of IAMDomain"), (MetadataLogin(), "the agency of this server")],
+)
+def test_description_tells_who_and_no_secret(sign_in, words):
+    """It is for the connection test."""
+    assert describe(sign_in) == words
+
+
+@pytest.mark.parametrize("proof", [KEY, Token("hidden-token"), LOGIN, Issued(Token("hidden-token"), 0, 0)])
+def test_repr_shows_no_secret(proof):
+    """A debugger or a traceback may show it."""
+    assert "hidden" not in repr(proof)
+
+
+@pytest.mark.parametrize(
+    ("proof", "secrets"),
+    [
+        (KEY, ["hidden-secret", "hidden-token"]),
+        (AccessKey("AK", "hidden-secret"), ["hidden-secret"]),
+        (Token("hidden-token"), ["hidden-token"]),
+        (LOGIN, ["hidden-password"]),
+        (MetadataLogin(), []),
+    ],
+)
+def test_secrets_are_all_that_must_not_be_shown(proof, secrets):
+    """Ids and names are no secrets."""
+    assert list(secrets_of(proof)) == secrets
+
+
+def settings(**fields):
+    """Return settings with a password."""
+    return Settings(**{"sign_in": LOGIN, "region": "cn-north-4", **fields})
+
+
+@pytest.mark.parametrize(
+    ("now", "is_fresh", "is_valid"), [(0, True, True), (74, True, True), (75, False, True), (100, False, False)]
+)
+def test_wallet_hands_out_what_is_still_good(now, is_fresh, is_valid):
+    """Fresh until it is due for renewal, valid until it ends."""
+    token = Token("t")
+    keep(settings(), Issued.of(token, lifetime=100, now=0))
+
+    assert fresh(settings(), None, now) == (token if is_fresh else None)
+    assert valid(settings(), None, now) == (token if is_valid else None)
+
+
+def test_wallet_does_not_hand_out_what_was_refused():
+    """Somebody else may have a new one by then, which is handed out."""
+    old, new = Token("old"), Token("new")
+    keep(settings(), Issued.of(old, 100, 0))
+    refused = fresh(settings(), old, 1), valid(settings(), old, 1)
+    keep(settings(), Issued.of(new, 100, 0))
+
+    assert refused == (None, None)
+    assert fresh(settings(), old, 1) == new
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"region": "cn-east-3"},
+        {"project_id": "p-1"},
+        {"iam_endpoint": "https://iam.example.com"},
+        {"sign_in": PasswordLogin("IAMUser", "other", "IAMDomain")},
+    ],
+)
+def test_wallet_keeps_apart_who_signs_in_otherwise(other):
+    """A token is for one user, one IAM and one project."""
+    keep(settings(), Issued.of(Token("ours"), 100, 0))
+
+    assert fresh(settings(**other), None, 1) is None

@@ -1,0 +1,332 @@
+"""From an HTTP answer to a value or to the error that it means."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.builders import quick
+
+from airflow_provider_modelarts.api.responses import Response, read_json, retry_after
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsApiError,
+    ModelArtsAuthenticationError,
+    ModelArtsError,
+    ModelArtsNotFoundError,
+    ModelArtsPermissionError,
+    ModelArtsProtocolError,
+    ModelArtsQuotaError,
+    ModelArtsServerError,
+    ModelArtsThrottledError,
+    ModelArtsTransportError,
+)
+
+REQUEST = "GET /v2/p1/training-jobs/job-1"
+
+
+def refused(status, body=b"", **headers):
+    """Return the error that an answer means; headers as ``x_request_id="1"``."""
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(ModelArtsApiError) as caught:
+        read_json(Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), REQUEST)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b"[]", []),
+        (b'""', ""),
+        (b"null", None),
+        (b"", None),
+        ('{"a": "一"}'.encode(), {"a": "一"}),
+        ("\ufeff{}".encode(), {}),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_answer_that_is_good(status, body, value):
+    """A good answer is its JSON, and nothing where it is empty."""
+    assert read_json(Response(status, {}, body), REQUEST) == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><body>Welcome</body></html>",
+        b"OK",
+        b'{"a": 1} {"b": 2}',
+        b"{} // and more",
+        b" ",
+        b"\xff\xfe\xfd",
+        b"\x00\x01\x02",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"a": ' + b"9" * 10_000 + b"}",
+    ],
+    ids=["HTML", "text", "two", "comment", "blank", "no text", "zeros", "deep list", "deep object", "10,000 digits"],
+)
+def test_answer_that_is_no_json(body):
+    """A good status with a body that cannot be read is a protocol error that shows where it began, and no more."""
+    with pytest.raises(ModelArtsProtocolError) as caught:
+        read_json(Response(200, {"content-type": "text/html"}, body), REQUEST)
+
+    assert str(caught.value).startswith(f"{REQUEST}: the answer is no JSON (text/html): ")
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("body", [b"{", b' {"a": 1,', b'{"a": [1', b'[{"a": "long'])
+def test_answer_that_breaks_off_shows_its_end(body):
+    """JSON that has begun and not ended is no whole answer: it may be whole next time."""
+    with pytest.raises(ModelArtsTransportError) as caught:
+        read_json(Response(200, {}, body), REQUEST)
+
+    end = body.decode().strip()
+    assert (
+        str(caught.value) == f"{REQUEST}: the answer breaks off after {end!r}. Are network, endpoint and proxy right?"
+    )
+    assert caught.value.temporary
+
+
+def test_answer_that_is_html_shows_its_beginning():
+    """What a proxy or a portal says instead of ModelArts is quoted in one line."""
+    with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Is the endpoint right"):
+        read_json(Response(200, {}, b"<html>\n  Please log in\n</html>"), REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error_code": "ModelArts.0104", "error_msg": "bad"}, "ModelArts.0104", "bad"),
+        ({"errorCode": "ModelArts.0104", "errorMsg": "bad"}, "ModelArts.0104", "bad"),
+        ({"code": "ModelArts.0104", "message": "bad"}, "ModelArts.0104", "bad"),
+        ({"code": 40010, "message": "bad"}, "40010", "bad"),
+        ({"error": {"code": 400, "message": "bad", "title": "Bad Request"}}, "400", "bad"),
+        ({"error": {"error_code": "IAM.0011", "error_msg": "bad"}}, "IAM.0011", "bad"),
+        ({"a": {"b": {"errorCode": "X.1", "errorMsg": "bad"}}}, "X.1", "bad"),
+        ({"status": 1, "error": {"code": "X.1", "message": "bad"}}, "X.1", "bad"),
+        ({"code": "X.2", "message": "other", "error_code": "X.1", "error_msg": "bad"}, "X.1", "bad"),
+        ({"error_code": "X.1", "error_msg": "", "code": "X.2", "message": "bad"}, "X.2", "bad"),
+        ({"error_code": "X.1"}, "400", """'{"error_code": "X.1"}'"""),
+        ({"error_msg": "bad"}, "400", """'{"error_msg": "bad"}'"""),
+        ({}, "400", "'{}'"),
+        ([], "400", "'[]'"),
+        ([{"code": "X.1", "message": "bad"}], "400", """'[{"code": "X.1", "message": "bad"}]'"""),
+        (None, "400", "'null'"),
+        ("bad", "400", """'"bad"'"""),
+        (b"", "400", "no message"),
+        (b" \n", "400", "no message"),
+        (b"<html>\nBad Request\n</html>", "400", "'<html> Bad Request </html>'"),
+        (b"\xff\xfe", "400", "'\ufffd\ufffd'"),
+        (b'{"error_code": "X.1", "error_msg": "bad"', "400", """'{"error_code": "X.1", "error_msg": "bad"'"""),
+    ],
+)
+def test_error_by_the_shape_of_its_body(body, code, message):
+    """All shapes of error bodies give code and message; any other body stands for its own message."""
+    error = refused(400, body)
+
+    assert (type(error), error.code, error.message) == (ModelArtsApiError, code, message)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cls"),
+    [
+        (400, "ModelArts.0104", ModelArtsApiError),
+        (400, "ModelArts.2775", ModelArtsNotFoundError),
+        (400, "ModelArts.2815", ModelArtsQuotaError),
+        (400, "ModelArts.2816", ModelArtsQuotaError),
+        (400, "ModelArts.2833", ModelArtsQuotaError),
+        (401, "APIGW.0301", ModelArtsAuthenticationError),
+        (401, "APIG.0301", ModelArtsAuthenticationError),
+        (401, "APIGW.0307", ModelArtsAuthenticationError),
+        (401, "ModelArts.0202", ModelArtsAuthenticationError),
+        (401, "IAM.0062", ModelArtsAuthenticationError),
+        (403, "ModelArts.0206", ModelArtsAuthenticationError),
+        (403, "ModelArts.2784", ModelArtsAuthenticationError),
+        (403, "ModelArts.0108", ModelArtsPermissionError),
+        (403, "ModelArts.2785", ModelArtsPermissionError),
+        (403, "APIGW.0302", ModelArtsPermissionError),
+        (404, "ModelArts.2786", ModelArtsNotFoundError),
+        (404, "IAM.0004", ModelArtsNotFoundError),
+        (404, "APIGW.0101", ModelArtsApiError),
+        (404, "APIG.0101", ModelArtsApiError),
+        (404, "APIGW.0103", ModelArtsApiError),
+        (405, "ModelArts.2803", ModelArtsApiError),
+        (409, "ModelArts.2796", ModelArtsApiError),
+        (413, "APIGW.0201", ModelArtsApiError),
+        (429, "APIGW.0308", ModelArtsThrottledError),
+        (429, "ModelArts.2799", ModelArtsThrottledError),
+        (429, "IAM.0012", ModelArtsThrottledError),
+        (500, "ModelArts.2950", ModelArtsServerError),
+        (502, "APIGW.0201", ModelArtsServerError),
+        (503, "ModelArts.4302", ModelArtsServerError),
+        (504, "ModelArts.4503", ModelArtsServerError),
+        (599, "X.1", ModelArtsServerError),
+        (300, "X.1", ModelArtsApiError),
+        (400, "ModelArts.2755", ModelArtsNotFoundError),
+    ],
+)
+def test_error_by_status_and_code(status, code, cls):
+    """Status and code decide the class."""
+    error = refused(status, {"error_code": code, "error_msg": "no"})
+
+    assert type(error) is cls
+    assert (error.status, error.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (400, ModelArtsApiError),
+        (401, ModelArtsAuthenticationError),
+        (403, ModelArtsPermissionError),
+        (404, ModelArtsNotFoundError),
+        (429, ModelArtsThrottledError),
+        (500, ModelArtsServerError),
+        (503, ModelArtsServerError),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}", b"[" * 100_000, b"9" * 10_000])
+def test_error_by_status_alone(status, cls, body):
+    """Where the body tells nothing, the status decides the class and is the code."""
+    error = refused(status, body)
+
+    assert (type(error), error.code) == (cls, str(status))
+
+
+def test_error_with_all_that_the_platform_says():
+    """Everything that helps is kept, and all of it is in the message."""
+    body = {
+        "error_msg": "Training job not found.",
+        "error_code": "ModelArts.2775",
+        "error_solution": "Check the id.",
+    }
+
+    error = refused(400, body, x_request_id="r-1")
+
+    assert (error.solution, error.request_id, error.request) == ("Check the id.", "r-1", REQUEST)
+    assert str(error) == (f"{REQUEST}: HTTP 400 ModelArts.2775: Training job not found. Check the id. (request id r-1)")
+
+
+@pytest.mark.parametrize(
+    ("headers", "request_id"),
+    [
+        ({"x_request_id": "r-1"}, "r-1"),
+        ({"x_iam_trace_id": "t-1"}, "t-1"),
+        ({"x_request_id": "r-1", "x_iam_trace_id": "t-1"}, "r-1"),
+        ({}, None),
+    ],
+)
+def test_error_request_id(headers, request_id):
+    """The id that the platform's support asks for comes from the headers of ModelArts or of IAM."""
+    assert refused(500, **headers).request_id == request_id
+
+
+def test_error_without_solution():
+    """A blank solution is none."""
+    assert refused(400, {"error_code": "X.1", "error_msg": "no", "error_solution": ""}).solution is None
+
+
+@pytest.mark.parametrize("code", ["APIGW.0101", "APIG.0103"])
+def test_error_of_an_operation_that_is_gone(code):
+    """An operation that a region does not offer is told as such, not as a missing job."""
+    error = refused(404, {"error_code": code, "error_msg": "API not found"})
+
+    assert error.message.startswith("API not found. This region's ModelArts does not offer the operation")
+
+
+def test_error_of_a_redirect():
+    """A redirect is an error that names its target."""
+    error = refused(302, b"<html>moved</html>", location="https://elsewhere.example.com/")
+
+    assert error.message == ("redirect to 'https://elsewhere.example.com/', which is not followed with credentials")
+
+
+def test_error_of_a_redirect_to_nowhere():
+    """A redirect without a target is an error as well."""
+    assert "'nowhere'" in refused(307).message
+
+
+@pytest.mark.parametrize("key", ["error_msg", "error_solution"])
+def test_error_message_is_cut(key):
+    """A message of a megabyte is cut."""
+    body = {"error_code": "X.1", "error_msg": "no", key: "x" * 1_000_000}
+
+    assert len(str(refused(500, body))) < 2_500
+
+
+def test_error_code_is_cut():
+    """A code of a megabyte is cut."""
+    assert len(str(refused(500, {"error_code": "x" * 1_000_000, "error_msg": "no"}))) < 2_500
+
+
+def test_error_with_a_deep_body():
+    """An error body that is nested too deeply to search is still an error of the platform."""
+    assert type(refused(500, b'{"a":' * 600 + b"1" + b"}" * 600)) is ModelArtsServerError
+
+
+@quick
+@given(
+    st.integers(200, 599),
+    st.binary(max_size=40)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["code", "message", "error", "x"]), inner),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode()),
+)
+def test_answer_of_any_kind(status, body):
+    """Whatever is answered, it is a value or one of our errors."""
+    try:
+        value = read_json(Response(status, {}, body), REQUEST)
+    except ModelArtsError as error:
+        assert str(error).startswith(REQUEST)  # noqa: PT017 - both outcomes are right
+    else:
+        assert status < 300
+        assert (value is None) or body
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        ("999999", 999_999.0),
+        ("9999999", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+        ("soon", None),
+        ("\u0663", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_of_an_answer(value, seconds):
+    """A number of seconds is understood; what else a server may write is as good as nothing."""
+    assert retry_after(Response(503, {"retry-after": value})) == seconds
+
+
+@pytest.mark.parametrize("answer", [None, Response(503)])
+def test_retry_after_of_nothing(answer):
+    """Without an answer, or without the header, nothing was asked for."""
+    assert retry_after(answer) is None
+
+
+def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
+    """Wherever it is cut, also behind a closed bracket: it can be whole next time, and is asked for again."""
+    whole = json.dumps({"a": [{}, {"b": [1.5, -2e-7, True, None, "x\u00e9\\"]}], "c": {"d": []}, "e": ""}).encode()
+
+    for end in range(1, len(whole)):
+        with pytest.raises(ModelArtsTransportError, match="breaks off"):
+            read_json(Response(200, {}, whole[:end]), REQUEST)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": 1 "b": 2, "c": [1, 2, 3]}', b"{'a': 1, 'b': [1, 2, 3, 4, 5]}", b'{"a": 1}{"b": 2}']
+)
+def test_answer_that_is_wrong_before_its_end_did_not_break_off(body):
+    """It will be as wrong next time."""
+    with pytest.raises(ModelArtsProtocolError, match="is no JSON"):
+        read_json(Response(200, {}, body), REQUEST)

@@ -1,0 +1,302 @@
+"""Whether a search is over: a table for every rule of the design, in its order of precedence."""
+
+from __future__ import annotations
+
+import pytest
+from unit.builders import job, search, trial, trials
+
+from airflow_provider_modelarts.core.progress import Listing, State, WaitPolicy, assess, count_by_status
+
+NOW = 1_700_000_000.0
+DONE, FAILED, WAITING = State.DONE, State.FAILED, State.WAITING
+
+EIGHT = ["TERMINATED"] * 8
+THREE = ["TERMINATED"] * 3
+ONE_BROKEN = ["TERMINATED"] * 7 + ["ERROR"]
+
+
+def look(phase, statuses=(), num_samples=8, *, total=None, ended_at=None, message="", now=NOW, **policy):
+    """Return what assess says of a job and its trials."""
+    listed = trials(*statuses)
+    return assess(
+        job(phase, num_samples, ended_at=ended_at, message=message),
+        Listing(listed, len(listed) if total is None else total),
+        WaitPolicy(**policy),
+        now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "policy"),
+    [
+        ("Failed", [], {}),
+        ("Abnormal", [], {}),
+        ("Failed", EIGHT, {}),
+        ("Abnormal", EIGHT, {}),
+        ("Failed", ONE_BROKEN, {}),
+        ("Failed", ONE_BROKEN, {"max_failed_trials": 1}),
+        ("Failed", EIGHT, {"accept_stopped": True}),
+        ("Failed", EIGHT, {"expected_trials": 1}),
+        ("failed", EIGHT, {}),
+    ],
+)
+def test_rule_1_job_that_broke(phase, statuses, policy):
+    """A job that is Failed or Abnormal has failed, even if all of its trials are TERMINATED."""
+    assert look(phase, statuses, **policy).state is FAILED
+
+
+def test_rule_1_message():
+    """A job that broke is told with the platform's reason."""
+    progress = look("Failed", EIGHT, message="worker-0: OOM (exit code 137)")
+
+    assert progress.message == "training job job-1 is Failed: worker-0: OOM (exit code 137)"
+
+
+def test_rule_1_message_without_a_reason():
+    """Where the platform gives no reason, the message says so."""
+    assert look("Abnormal").message == "training job job-1 is Abnormal, and the platform gives no reason"
+
+
+def test_rule_1_goes_before_rule_2():
+    """Of a broken job with broken trials, the job's own reason is told."""
+    assert look("Failed", ["ERROR"], message="disk full").message == "training job job-1 is Failed: disk full"
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "max_failed", "state"),
+    [
+        ("Running", ["ERROR", "RUNNING"], 0, FAILED),
+        ("Running", ["RUNNING", "RUNNING", "ERROR"], 0, FAILED),
+        ("Running", ["ERROR", "RUNNING"], 1, WAITING),
+        ("Running", ["ERROR", "ERROR", "RUNNING"], 1, FAILED),
+        ("Running", ONE_BROKEN, 0, FAILED),
+        ("Running", ONE_BROKEN, 1, DONE),
+        ("Running", ["error", *EIGHT], 0, FAILED),
+        ("Completed", ONE_BROKEN, 0, FAILED),
+        ("Completed", ONE_BROKEN, 1, DONE),
+        ("Completed", ["ERROR"] * 8, 8, DONE),
+        ("Terminating", ["ERROR"], 0, FAILED),
+        ("Hibernating", ["ERROR"], 0, FAILED),
+    ],
+)
+def test_rule_2_trials_in_error(phase, statuses, max_failed, state):
+    """More trials in ERROR than allowed fail the search at once; up to that number they count as ended."""
+    assert look(phase, statuses, max_failed_trials=max_failed).state is state
+
+
+def test_rule_2_message():
+    """The trials in ERROR are named, with the number that was allowed."""
+    message = look("Running", ["RUNNING", "ERROR", "ERROR"], max_failed_trials=1).message
+
+    assert message == (
+        "2 of 3 trials of training job job-1 ended in ERROR: t1 (ERROR), t2 (ERROR); max_failed_trials is 1"
+    )
+
+
+def test_rule_2_message_of_many():
+    """Only some of many trials are named, and the others counted."""
+    message = look("Running", ["ERROR"] * 7).message
+
+    assert "t4 (ERROR) and 2 more;" in message
+    assert "t5" not in message
+
+
+def test_rule_2_goes_before_rule_3():
+    """A stopped job with too many trials in ERROR fails for these, also where stopping is accepted."""
+    progress = look("Terminated", ["TERMINATED", "ERROR"], accept_stopped=True)
+
+    assert progress.state is FAILED
+    assert "ended in ERROR: t1" in progress.message
+
+
+@pytest.mark.parametrize(
+    ("statuses", "policy", "state"),
+    [
+        (EIGHT, {}, FAILED),
+        (THREE, {}, FAILED),
+        ([], {}, FAILED),
+        (EIGHT, {"accept_stopped": True}, DONE),
+        (["TERMINATED", "RUNNING", "PENDING"], {"accept_stopped": True}, DONE),
+        (["RUNNING", "PENDING"], {"accept_stopped": True}, FAILED),
+        ([], {"accept_stopped": True}, FAILED),
+        (["STOPPED"], {"accept_stopped": True}, FAILED),
+        (["ERROR"], {"accept_stopped": True, "max_failed_trials": 1}, FAILED),
+        (["TERMINATED", "ERROR"], {"accept_stopped": True, "max_failed_trials": 1}, DONE),
+    ],
+)
+def test_rule_3_stopped_job(statuses, policy, state):
+    """A stopped job has failed, unless that is accepted and one of its trials is TERMINATED."""
+    assert look("Terminated", statuses, **policy).state is state
+
+
+def test_rule_3_message_names_the_way_out():
+    """Who waits for a stopped job reads how to take what it has."""
+    message = look("Terminated", EIGHT).message
+
+    assert "a sensor with accept_stopped=True, or ModelArtsBestTrialOperator, takes the trials" in message
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "num_samples", "expected_trials", "state"),
+    [
+        ("Running", EIGHT, 8, None, DONE),
+        ("Running", THREE, 8, None, WAITING),
+        ("Running", THREE, 3, None, DONE),
+        ("Running", EIGHT, None, None, WAITING),
+        ("Running", THREE, None, None, WAITING),
+        ("Running", THREE, 8, 3, DONE),
+        ("Running", EIGHT, 8, 9, WAITING),
+        ("Running", THREE, None, 3, DONE),
+        ("Running", [*EIGHT, "TERMINATED"], 8, None, DONE),
+        ("Running", ["TERMINATED"] * 7 + ["RUNNING"], 8, None, WAITING),
+        ("Running", ["TERMINATED"] * 7 + ["PENDING"], 8, None, WAITING),
+        ("Running", ["TERMINATED"] * 7 + ["PAUSED"], 8, None, WAITING),
+        ("Running", ["PENDING"] + ["TERMINATED"] * 8, 8, None, WAITING),
+        ("Running", [], 8, None, WAITING),
+        ("Running", [], None, None, WAITING),
+        ("Running", ["terminated"] * 8, 8, None, DONE),
+        ("Terminating", EIGHT, 8, None, DONE),
+        ("Terminating", THREE, 8, None, WAITING),
+        ("Completed", EIGHT, 8, None, DONE),
+        ("Completed", THREE, 8, None, DONE),
+        ("Completed", EIGHT, None, None, DONE),
+        ("Completed", THREE, 8, 8, DONE),
+    ],
+)
+def test_rule_4_trials_that_have_ended(phase, statuses, num_samples, expected_trials, state):
+    """Done means: every listed trial has ended, and the job is Completed or as many are listed as will run."""
+    assert look(phase, statuses, num_samples, expected_trials=expected_trials).state is state
+
+
+def test_rule_4_job_without_search_settings():
+    """Where nobody knows the settings of a search, only the end of its job ends it."""
+    listing = Listing(trials(*EIGHT), 8)
+
+    states = [assess(job(phase, search=None), listing, WaitPolicy(), NOW).state for phase in ("Running", "Completed")]
+
+    assert states == [WAITING, DONE]
+
+
+def test_rule_4_trials_that_are_promised_but_not_listed():
+    """While the platform promises more trials than it lists, some are still to come."""
+    assert look("Running", EIGHT, num_samples=8, total=10).state is WAITING
+
+
+@pytest.mark.parametrize("policy", [{}, {"settle_seconds": 0}, {"settle_seconds": 10**9}])
+def test_rule_5_completed_job_without_trials(policy):
+    """A job that completed without any trial has no search, and waiting will not give it one."""
+    progress = look("Completed", [], None, ended_at=NOW, **policy)
+
+    assert progress.state is FAILED
+    assert "no hyperparameter search" in progress.message
+
+
+@pytest.mark.parametrize(
+    ("since_end", "settle_seconds", "state"),
+    [
+        (-5, 120, WAITING),
+        (0, 120, WAITING),
+        (119.9, 120, WAITING),
+        (120, 120, FAILED),
+        (10_000, 120, FAILED),
+        (0, 0, FAILED),
+        (10, 5, FAILED),
+        (10, 20, WAITING),
+    ],
+)
+@pytest.mark.parametrize(
+    ("statuses", "total"),
+    [(["TERMINATED", "RUNNING"], 2), (["PENDING"], 1), (["STOPPED"], 1), (["TERMINATED"], 2), ([], 2)],
+)
+def test_rule_5_trials_that_lag_behind_their_job(statuses, total, since_end, settle_seconds, state):
+    """After the end of its job the table may lag for some seconds, and not one longer."""
+    progress = look("Completed", statuses, total=total, ended_at=NOW - since_end, settle_seconds=settle_seconds)
+
+    assert progress.state is state
+
+
+@pytest.mark.parametrize(
+    ("since_end", "state"),
+    [(119, WAITING), (120, FAILED)],
+)
+def test_rule_5_settles_for_two_minutes(since_end, state):
+    """Unless told otherwise, the table has two minutes to settle."""
+    assert look("Completed", ["RUNNING"], ended_at=NOW - since_end).state is state
+
+
+def test_rule_5_job_whose_end_is_unknown():
+    """Without a time to count from there is no time to settle."""
+    assert look("Completed", ["RUNNING"], ended_at=None).state is FAILED
+
+
+def test_rule_5_names_the_trials():
+    """The trials that never ended are named."""
+    message = look("Completed", ["TERMINATED", "RUNNING"], ended_at=NOW - 500).message
+
+    assert message == "training job job-1 is Completed, but its trials never ended: t1 (RUNNING)"
+
+
+def test_rule_5_counts_what_is_not_listed():
+    """Trials that were promised and never listed are counted."""
+    message = look("Completed", THREE, total=8, ended_at=NOW - 500).message
+
+    assert message == "training job job-1 is Completed, but its trials never ended: 5 of 8 not listed"
+
+
+@pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Terminating", "Hibernating"])
+def test_rule_6_search_without_trials_yet(phase):
+    """A job that has not ended and lists no trials is waited for."""
+    assert look(phase, []).state is WAITING
+
+
+@pytest.mark.parametrize(("statuses", "num_samples"), [(THREE, 8), (EIGHT, None), (["RUNNING"] * 8, 8)])
+def test_rule_6_unknown_phase(statuses, num_samples):
+    """A phase that nobody knows is never taken for the end of a job."""
+    progress = look("Hibernating", statuses, num_samples)
+
+    assert (progress.state, progress.message) == (WAITING, "training job job-1 is Hibernating")
+
+
+@pytest.mark.parametrize(
+    ("phase", "done", "state"),
+    [
+        ("Running", True, DONE),
+        ("Running", False, WAITING),
+        ("Running", None, WAITING),
+        ("Completed", True, DONE),
+        ("Completed", False, FAILED),
+    ],
+)
+def test_rule_6_unknown_status(phase, done, state):
+    """A trial whose status nobody knows has ended when it says that it is done, and only then."""
+    listing = Listing([*trials("TERMINATED"), trial("t1", "STOPPED", done=done)], 2)
+
+    assert assess(job(phase, 2), listing, WaitPolicy(), NOW).state is state
+
+
+def test_progress_counts():
+    """A look tells how many trials are in each status, have ended, are listed and will run."""
+    progress = look("Running", ["TERMINATED", "TERMINATED", "RUNNING", "ERROR", "STOPPED"], 8, max_failed_trials=1)
+
+    assert progress.counts == {"ERROR": 1, "RUNNING": 1, "STOPPED": 1, "TERMINATED": 2}
+    assert (progress.ended, progress.listed, progress.expected) == (3, 5, 8)
+
+
+@pytest.mark.parametrize(("num_samples", "expected_trials", "expected"), [(8, None, 8), (8, 3, 3), (None, None, None)])
+def test_progress_expected(num_samples, expected_trials, expected):
+    """The number of trials is the caller's, else the search's own, else unknown."""
+    assert look("Running", [], num_samples, expected_trials=expected_trials).expected == expected
+
+
+def test_assess_needs_no_memory():
+    """The same answers at the same time give the same outcome, however often they are judged."""
+    listing = Listing(trials("TERMINATED", "RUNNING"), 2)
+    same = [assess(job("Completed", search=search(2), ended_at=NOW), listing, WaitPolicy(), NOW + 60) for _ in range(3)]
+
+    assert same[0] == same[1] == same[2]
+    assert same[0].state is WAITING
+
+
+def test_count_by_status_of_nothing():
+    """Without trials there is nothing to count."""
+    assert count_by_status([]) == {}

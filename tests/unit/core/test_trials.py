@@ -1,0 +1,307 @@
+"""Trials, read from the table that ModelArts answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from unit.builders import documented
+
+from airflow_provider_modelarts.core.trials import TrialStatus, read_page, read_table
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+HEADER = ["trial_id", "status", "config"]
+
+
+def test_page_of_the_documented_answer():
+    """The documented sample has eight trials in the order of its rows."""
+    page = read_page(documented("list_trials"))
+
+    assert (page.total, page.limit) == (8, 50)
+    assert [trial.trial_id for trial in page.trials] == (
+        "ae544174 ae548666 ae54c0ea ae5503c0 bef46590 bef578f4 bef5c584 bef60684".split()
+    )
+
+
+def test_trial_of_the_documented_answer():
+    """Every column of the documented sample lands where it belongs, with its type."""
+    trial = read_page(documented("list_trials")).trials[3]
+
+    assert trial.trial_id == "ae5503c0"
+    assert trial.status is TrialStatus.TERMINATED
+    assert trial.done is True
+    assert trial.index == 3
+    assert trial.training_iteration == 2
+    assert trial.duration == 3.641200304031372
+    assert (trial.reward, trial.best_reward) == (0.25, 0.25)
+    assert trial.metrics == {"acc": 0.25, "loss": 0.0716}
+    assert trial.raw["pid"] == "313"
+
+
+def test_config_of_the_documented_answer():
+    """The configuration has the hyperparameters with their JSON types, without the platform's own keys."""
+    config = read_page(documented("list_trials")).trials[3].config
+
+    assert config == {"batch_size": 32, "learning_rate": 0.0340820322164706}
+    assert [type(value) for value in config.values()] == [int, float]
+
+
+def test_table_of_the_documented_answer_for_one_trial():
+    """The answer for one trial has other columns in another order, no status, and a row per report."""
+    answer = documented("show_trial")
+
+    first, last = read_table(answer["header"], answer["data"])
+
+    assert (first.done, last.done) == (False, True)
+    assert last.status is TrialStatus.UNKNOWN
+    assert (last.trial_id, last.index, last.best_reward) == ("ae544174", 0, 0.0625)
+    assert last.config == {"batch_size": 32, "learning_rate": 0.05512301741232006}
+    assert last.metrics == {"acc": 0.0625, "loss": 0.0754}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]],
+)
+def test_table_with_its_columns_in_any_order(order):
+    """Cells are found by the name of their column, wherever it stands."""
+    header, row = ["trial_id", "status", "config", "acc"], ["a", "RUNNING", {"lr": 0.1}, "0.5"]
+
+    (trial,) = read_table([header[place] for place in order], [[row[place] for place in order]])
+
+    assert (trial.trial_id, trial.status, trial.config, trial.metrics) == (
+        "a",
+        TrialStatus.RUNNING,
+        {"lr": 0.1},
+        {"acc": 0.5},
+    )
+
+
+def test_table_with_columns_that_share_a_name():
+    """Of columns that share a name the first one counts."""
+    (trial,) = read_table([*HEADER, "acc", "acc", "trial_id"], [["a", "RUNNING", {}, "0.5", "0.75", "b"]])
+
+    assert (trial.trial_id, trial.metrics) == ("a", {"acc": 0.5})
+
+
+def test_table_with_short_rows():
+    """A row that has its id, status and config is padded: metrics appear late."""
+    first, second = read_table([*HEADER, "acc", "loss"], [["a", "RUNNING", {}], ["b", "RUNNING", {}, "0.5"]])
+
+    assert (first.metrics, first.best_reward, first.duration) == ({}, None, None)
+    assert second.metrics == {"acc": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        (HEADER, ["b", "RUNNING", {}, "more"], "4 cells where the header has 3 columns"),
+        (HEADER, ["b", "RUNNING"], "2 cells where the header has 3 columns"),
+        (HEADER, [], "0 cells"),
+        (HEADER, ["", "RUNNING", {}], "no trial_id"),
+        (HEADER, [" ", "RUNNING", {}], "no trial_id"),
+        (HEADER, [None, "RUNNING", {}], "no trial_id"),
+        (HEADER, [True, "RUNNING", {}], "no trial_id"),
+        (HEADER, [{}, "RUNNING", {}], "no trial_id"),
+        (HEADER, {"trial_id": "b"}, "a JSON list, but is an object"),
+        (HEADER, "b", "a JSON list, but is 'b'"),
+        (HEADER, None, "a JSON list, but is None"),
+        (["status", "config", "acc", "trial_id"], ["RUNNING", {}, "0.5"], "3 cells where the header has 4 columns"),
+    ],
+)
+def test_table_with_a_broken_row(header, row, said):
+    """A row that cannot be a trial is an error that names the row."""
+    good = ["a", "RUNNING", {}] if header is HEADER else ["RUNNING", {}, "0.5", "a"]
+
+    with pytest.raises(ModelArtsProtocolError, match=f"^row 1 of the trial table .*{said}"):
+        read_table(header, [good, row])
+
+
+def test_table_without_the_column_for_ids():
+    """A table that names no trials is an error that lists its columns."""
+    with pytest.raises(ModelArtsProtocolError, match="no column trial_id, only status, acc"):
+        read_table(["status", "acc"], [["RUNNING", "0.5"]])
+
+
+def test_table_with_unknown_columns():
+    """Unknown columns are metrics where they hold numbers, and stay in raw in any case."""
+    (trial,) = read_table([*HEADER, "f1", "note"], [["a", "RUNNING", {}, "0.5", "hello"]])
+
+    assert trial.metrics == {"f1": 0.5}
+    assert trial.raw == {"trial_id": "a", "status": "RUNNING", "config": {}, "f1": "0.5", "note": "hello"}
+
+
+def test_table_with_metrics_that_are_not_finite():
+    """NaN and infinities stay among the metrics, blanks and words do not."""
+    (trial,) = read_table([*HEADER, "a", "b", "c", "d"], [["x", "RUNNING", {}, "nan", "inf", "", "True"]])
+
+    assert list(trial.metrics) == ["a", "b"]
+    assert math.isnan(trial.metrics["a"])
+    assert trial.metrics["b"] == math.inf
+
+
+def test_table_with_an_index_column_without_name():
+    """The column with the empty name is the platform's row number, no metric."""
+    (trial,) = read_table(["", *HEADER], [["0", "a", "RUNNING", {}]])
+
+    assert trial.metrics == {}
+
+
+@pytest.mark.parametrize("column", ["pid", "worker_index", "done", "time_total_s", "training_iteration", "best_reward"])
+def test_table_with_the_columns_of_the_platform(column):
+    """The platform's own columns are no metrics, though they hold numbers."""
+    (trial,) = read_table([*HEADER, column], [["a", "RUNNING", {}, "1"]])
+
+    assert trial.metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("cell", "config", "index"),
+    [
+        ({"lr": 0.1, "trial_index": 4, "param/lr": 0.1}, {"lr": 0.1}, 4),
+        ("{'lr': Decimal('0.1'), 'trial_index': 4, 'param/lr': Decimal('0.1')}", {"lr": 0.1}, 4),
+        ({"lr": 0.1, "trial_index": "4"}, {"lr": 0.1}, 4),
+        ({"lr": 0.1}, {"lr": 0.1}, None),
+        ({"trial_index": 0}, {}, 0),
+        ({}, {}, None),
+        ("", None, None),
+        (None, None, None),
+        ("not a config", None, None),
+    ],
+)
+def test_table_with_configs(cell, config, index):
+    """The platform's own keys are taken out of a config; one that cannot be read is missing, not empty."""
+    (trial,) = read_table(HEADER, [["a", "RUNNING", cell]])
+
+    assert (trial.config, trial.index) == (config, index)
+
+
+def test_config_that_is_text_is_parsed_once():
+    """Of thousands of trials, to parse it takes longer than all the rest; who changes a config changes a copy."""
+    (trial,) = read_table(HEADER, [["a", "TERMINATED", "{'layers': [64, 32]}"]])
+
+    trial.config["lr"] = 1
+
+    assert trial.config == {"layers": [64, 32]}
+    assert trial.config["layers"] is trial.config["layers"]
+
+
+def test_table_with_an_id_that_is_a_number():
+    """An id that the platform answers as a JSON number is its digits."""
+    (trial,) = read_table(HEADER, [[12345678, "RUNNING", {}]])
+
+    assert trial.trial_id == "12345678"
+
+
+@pytest.mark.parametrize(("header", "data"), [(None, None), ([], []), (HEADER, []), (HEADER, None), ([], None)])
+def test_table_without_rows(header, data):
+    """A search that has not started has no trials, which is no error."""
+    assert read_table(header, data) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "said"),
+    [
+        ("trial_id", [], "header of the trial table should be a JSON list, but is 'trial_id'"),
+        ({"trial_id": 0}, [], "header of the trial table"),
+        (HEADER, {"a": []}, "data of the trial table should be a JSON list, but is an object with 1 keys"),
+        (HEADER, "rows", "data of the trial table"),
+    ],
+)
+def test_table_of_another_shape(header, data, said):
+    """A table that is none is an error that says which part of it is wrong."""
+    with pytest.raises(ModelArtsProtocolError, match=said):
+        read_table(header, data)
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "ended"),
+    [
+        ("PENDING", TrialStatus.PENDING, False),
+        ("RUNNING", TrialStatus.RUNNING, False),
+        ("PAUSED", TrialStatus.PAUSED, False),
+        ("TERMINATED", TrialStatus.TERMINATED, True),
+        ("ERROR", TrialStatus.ERROR, True),
+        ("terminated", TrialStatus.TERMINATED, True),
+        (" Running ", TrialStatus.RUNNING, False),
+        ("STOPPED", TrialStatus.UNKNOWN, False),
+        ("COMPLETED", TrialStatus.UNKNOWN, False),
+        ("", TrialStatus.UNKNOWN, False),
+        (None, TrialStatus.UNKNOWN, False),
+        (5, TrialStatus.UNKNOWN, False),
+    ],
+)
+def test_status_of_a_word(word, status, ended):
+    """A status is read in any case; a word that nobody knows is no end and no success."""
+    (trial,) = read_table(HEADER, [["a", word, {}]])
+
+    assert (trial.status, trial.ended) == (status, ended)
+
+
+@pytest.mark.parametrize(
+    ("status", "done", "ended"),
+    [
+        ("STOPPED", "True", True),
+        ("STOPPED", "False", False),
+        ("STOPPED", "", False),
+        ("RUNNING", "True", False),
+        ("TERMINATED", "False", True),
+    ],
+)
+def test_trial_ended_by_status_and_flag(status, done, ended):
+    """The done flag decides only where nobody knows the status."""
+    (trial,) = read_table([*HEADER, "done"], [["a", status, {}, done]])
+
+    assert trial.ended is ended
+
+
+def test_status_text_of_an_unknown_word():
+    """People read the platform's own word, not ours."""
+    (trial,) = read_table(HEADER, [["a", "STOPPED", {}]])
+
+    assert trial.status_text == "STOPPED"
+
+
+def test_status_text_without_a_word():
+    """Where the platform says nothing, people read that the status is unknown."""
+    (trial,) = read_table(HEADER, [["a", "", {}]])
+
+    assert trial.status_text == "UNKNOWN"
+
+
+@pytest.mark.parametrize(("total", "read"), [(8, 8), ("8", 8), (" 8 ", 8), (8.0, 8), (0, 0)])
+def test_page_with_its_total(total, read):
+    """The total is a number in some editions of the documents and text in others."""
+    assert read_page({"total": total, "items": None}).total == read
+
+
+@pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}])
+def test_page_without_a_total(total):
+    """Without a total nobody can tell whether all trials were read, so its absence is an error."""
+    with pytest.raises(ModelArtsProtocolError, match="should say its total"):
+        read_page({"total": total, "items": None})
+
+
+@pytest.mark.parametrize("items", [None, {}, [], {"header": None, "data": None}])
+def test_page_without_items(items):
+    """A page of nothing has no trials; its total may still promise some."""
+    page = read_page({"total": 3, "items": items})
+
+    assert (page.trials, page.total, page.limit) == ([], 3, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "list of trials should be a JSON object, but is None"),
+        ([], "list of trials should be a JSON object, but is a list of 0"),
+        ("<html>", "list of trials should be a JSON object, but is '<html>'"),
+        (7, "list of trials should be a JSON object, but is 7"),
+        ({"total": 1, "items": [{"trial_id": "a"}]}, "items in the list of trials should be a JSON object"),
+        ({"total": 1, "items": "text"}, "items in the list of trials should be a JSON object"),
+    ],
+)
+def test_page_of_another_shape(answer, said):
+    """An answer of another shape is an error that says what it is."""
+    with pytest.raises(ModelArtsProtocolError, match=said):
+        read_page(answer)

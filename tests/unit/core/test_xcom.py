@@ -1,0 +1,298 @@
+"""What later tasks receive."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.builders import job, quick, trial
+
+from airflow_provider_modelarts.core.jobs import Mode
+from airflow_provider_modelarts.core.progress import Listing, WaitPolicy, assess
+from airflow_provider_modelarts.core.selection import Criterion, Ranked, Scope
+from airflow_provider_modelarts.core.xcom import checked_config, job_summary, search_summary, trial_record
+from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+
+ACC = Criterion("acc", Mode.MAX)
+
+
+def record_of(winner, criterion=ACC, counts=None):
+    """Return the record of a trial that came first with 0.9."""
+    return trial_record(job("Completed"), Ranked(1, winner, 0.9), criterion, counts or {})
+
+
+def nested(depth, inner):
+    """Return lists within lists, so many deep."""
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def refusal(config):
+    """Return what is said on refusing a config."""
+    with pytest.raises(ModelArtsProtocolError) as caught:
+        checked_config("t7", config)
+    return str(caught.value)
+
+
+def test_record_of_a_trial():
+    """A record holds all there is to know about the choice, under names that do not change."""
+    winner = trial("t7", index=3, config={"lr": 0.02, "batch": 64}, metrics={"acc": 0.9, "loss": 0.1}, duration=12.5)
+    criterion = Criterion("acc", Mode.MAX, Scope.LAST, is_objective=True)
+
+    record = trial_record(job("Failed"), Ranked(2, winner, 0.9, tied=True), criterion, {"ERROR": 1, "TERMINATED": 7})
+
+    assert record == {
+        "schema_version": 1,
+        "training_job_id": "job-1",
+        "job_phase": "Failed",
+        "trial_id": "t7",
+        "trial_index": 3,
+        "rank": 2,
+        "config": {"lr": 0.02, "batch": 64},
+        "metric": "acc",
+        "mode": "max",
+        "scope": "last",
+        "value": 0.9,
+        "metrics": {"acc": 0.9, "loss": 0.1},
+        "duration": 12.5,
+        "trial_counts": {"ERROR": 1, "TERMINATED": 7},
+    }
+
+
+def test_record_words_are_plain_text():
+    """Mode and scope are of type str itself: Airflow would store an enum as an object."""
+    record = record_of(trial(config={}))
+
+    assert (type(record["mode"]), type(record["scope"])) == (str, str)
+
+
+def test_record_of_a_trial_that_says_little():
+    """What a trial does not tell is None in its record, or empty."""
+    record = record_of(trial("t7", config={}))
+
+    assert (record["trial_index"], record["duration"], record["metrics"], record["config"]) == (None, None, {}, {})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_record_of_a_metric_that_is_no_number(value):
+    """NaN and infinities are no JSON: the metric stays, as None."""
+    record = record_of(trial(config={}, metrics={"acc": 0.9, "loss": value}, duration=value))
+
+    assert (record["metrics"], record["duration"]) == ({"acc": 0.9, "loss": None}, None)
+
+
+def test_record_of_very_many_metrics():
+    """The first 200 metrics go into the record: it stays small."""
+    many = {f"m{number}": float(number) for number in range(201)}
+
+    assert list(record_of(trial(config={}, metrics=many))["metrics"]) == [f"m{number}" for number in range(200)]
+
+
+def test_record_of_a_config_that_cannot_be_handed_on():
+    """A trial whose config would change on its way is refused, naming it."""
+    with pytest.raises(ModelArtsProtocolError, match="trial t7 cannot be handed on: 'lr' is nan"):
+        record_of(trial("t7", config={"lr": math.nan}))
+
+
+def test_record_keeps_nothing_of_the_caller():
+    """A change to the record is no change to the trial."""
+    winner = trial(config={"layers": [64]}, metrics={"acc": 0.9})
+    counts = {"TERMINATED": 1}
+
+    record = record_of(winner, counts=counts)
+    record["config"]["layers"].append(32)
+    record["metrics"]["acc"] = record["trial_counts"]["TERMINATED"] = 0
+
+    assert (winner.config, winner.metrics, counts) == ({"layers": [64]}, {"acc": 0.9}, {"TERMINATED": 1})
+
+
+@pytest.mark.parametrize("name", ["__classname__", "__var", "a\0b", "\ud800"])
+def test_record_of_a_metric_that_cannot_be_handed_on(name):
+    """A metric whose name Airflow takes for the mark of an object, or a database refuses, is left out."""
+    record = record_of(trial(config={}, metrics={"acc": 0.9, name: 0.5}))
+
+    assert record["metrics"] == {"acc": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("index", "told"), [(0, 0), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), (2**63, None), (-(2**63) - 1, None)]
+)
+def test_record_of_an_index_up_to_64_bits(index, told):
+    """An integer that a later reader cannot take does not come into the record."""
+    assert record_of(trial(config={}, index=index))["trial_index"] == told
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"lr": 0.02, "batch": 64, "name": "adam", "nesterov": True, "decay": None},
+        {"layers": [64, [32.0, None]], "optimizer": {"name": "adam", "betas": [0.9, 0.999]}},
+        {"lowest": -(2**63), "highest": 2**63 - 1},
+        {"text": "\ud7ff\ue000 😀 \x01\n"},
+        {"text": "NaN", "chinese": "学习率", "zero": 0, "no": False, "blank": ""},
+        {"_private": 1, "a__b": 2, "end__": 3, "": 4},
+        {"classname": 1, "data": 2, "var": 3, "type": 4},
+        {"deep": nested(20, 1)},
+    ],
+)
+def test_config_that_is_handed_on(config):
+    """Flat or nested, a config of plain JSON comes through with its types and its order."""
+    handed_on = checked_config("t7", config)
+
+    assert json.dumps(handed_on) == json.dumps(config)
+
+
+def test_config_is_copied():
+    """A change to what is handed on is no change to the trial's config, however deep."""
+    config = {"optimizer": {"betas": [0.9]}}
+
+    checked_config("t7", config)["optimizer"]["betas"].append(0.999)
+
+    assert config == {"optimizer": {"betas": [0.9]}}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"lr": math.nan}, "'lr' is nan, which is no JSON"),
+        ({"lr": math.inf}, "'lr' is inf, which is no JSON"),
+        ({"lr": -math.inf}, "'lr' is -inf, which is no JSON"),
+        ({"ok": 1, "layers": [1, math.nan]}, "'layers' is nan, which is no JSON"),
+        ({"a": {"b": {"c": math.nan}}}, "'a.b.c' is nan, which is no JSON"),
+        ({"seed": 2**63}, "'seed' is an integer beyond 64 bits"),
+        ({"seed": -(2**63) - 1}, "'seed' is an integer beyond 64 bits"),
+        ({"seeds": [10**5000]}, "'seeds' is an integer beyond 64 bits"),
+        ({"__classname__": "os.system"}, "'__classname__' begins with two underscores"),
+        ({"__data__": 1}, "'__data__' begins with two underscores"),
+        ({"__var": 1, "__type": "dict"}, "'__var' begins with two underscores"),
+        ({"a": {"__type": "set"}}, "'__type' begins with two underscores"),
+        ({"a": [{"__version__": 1}]}, "'__version__' begins with two underscores"),
+        ({"deep": nested(21, 1)}, "'deep' is nested too deeply"),
+        ({"deep": nested(5000, 1)}, "'deep' is nested too deeply"),
+    ],
+)
+def test_config_that_is_refused(config, said):
+    """What XCom would change, drop or act upon is refused, naming the trial and the key."""
+    assert refusal(config).startswith(f"the config of trial t7 cannot be handed on: {said}")
+
+
+@pytest.mark.parametrize(
+    "config", [{"name": "a\0b"}, {"name": "\ud800"}, {"name": ["\udfff"]}, {"a\0b": 1}, {"a": {"\udfff": 1}}]
+)
+def test_config_with_text_that_a_database_refuses(config):
+    """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
+    assert refusal(config).startswith("the config of trial t7 cannot be handed on: ")
+
+
+def test_config_that_is_missing():
+    """A trial without a config that can be read has nothing to hand on."""
+    assert refusal(None) == "the config of trial t7 is missing or cannot be read"
+
+
+def test_config_of_the_largest_size():
+    """32,768 characters of JSON are handed on, with the quotes and braces counted."""
+    config = {"x": "a" * (32_768 - len('{"x": ""}'))}
+
+    assert checked_config("t7", config) == config
+
+
+def test_config_beyond_the_largest_size():
+    """One character more is refused, saying how much it is."""
+    config = {"x": "a" * (32_769 - len('{"x": ""}'))}
+
+    assert refusal(config) == "the config of trial t7 is 32769 characters of JSON, more than the 32768 allowed"
+
+
+def test_refusal_of_a_long_key_is_short():
+    """However long a key is, the message is not."""
+    assert len(refusal({"__" + "x" * 10_000: 1})) < 250
+
+
+plain_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("_ab", max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@quick
+@given(st.dictionaries(st.text("_ab", max_size=4), plain_json, max_size=4))
+def test_config_comes_through_json_unchanged_or_is_refused(config):
+    """There is no third way: what is handed on is strict JSON and means the same after it."""
+    try:
+        handed_on = checked_config("t7", config)
+    except ModelArtsProtocolError:
+        return
+
+    assert json.loads(json.dumps(handed_on, allow_nan=False)) == config
+    assert "__" not in {key[:2] for key in _keys(handed_on)}
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        return [*value, *(key for item in value.values() for key in _keys(item))]
+    return [key for item in value for key in _keys(item)] if isinstance(value, list) else []
+
+
+def test_summary_of_a_search():
+    """The sensor leaves phase, counts and message under names that do not change."""
+    some_job = job("Running", 8)
+    listing = Listing([trial("a"), trial("b"), trial("c", "RUNNING")], 3)
+
+    summary = search_summary(some_job, assess(some_job, listing, WaitPolicy(), 0))
+
+    assert summary == {
+        "schema_version": 1,
+        "training_job_id": "job-1",
+        "job_phase": "Running",
+        "trials": 3,
+        "expected_trials": 8,
+        "trial_counts": {"RUNNING": 1, "TERMINATED": 2},
+        "message": "training job job-1 is Running",
+    }
+
+
+def test_summary_of_a_search_of_unknown_size():
+    """Where nobody knows how many trials will run, None says so."""
+    summary = search_summary(job(), assess(job(), Listing(), WaitPolicy(), 0))
+
+    assert (summary["trials"], summary["expected_trials"], summary["trial_counts"]) == (0, None, {})
+
+
+def test_summary_of_a_phase_that_nobody_has_heard_of():
+    """The phase is told in the platform's own word."""
+    summary = search_summary(job("Hibernating"), assess(job("Hibernating"), Listing(), WaitPolicy(), 0))
+
+    assert summary["job_phase"] == "Hibernating"
+
+
+def test_summary_of_a_job():
+    """A training job is summed up with its name, how long it ran and where its outputs are."""
+    outputs = [
+        {"name": "train_url", "remote": {"obs": {"obs_url": "/bucket/output/"}}},
+        {"name": "logs", "remote": {"obs": {"obs_url": "/bucket/logs/"}}},
+    ]
+
+    summary = job_summary(job("Completed", duration=90.5, raw={"algorithm": {"outputs": outputs}}))
+
+    assert summary == {
+        "schema_version": 1,
+        "training_job_id": "job-1",
+        "name": "a-search",
+        "job_phase": "Completed",
+        "duration": 90.5,
+        "outputs": {"train_url": "/bucket/output/", "logs": "/bucket/logs/"},
+    }
+
+
+@pytest.mark.parametrize("raw", [{}, {"algorithm": None}, {"algorithm": {"outputs": None}}, {"algorithm": {}}])
+def test_summary_of_a_job_without_outputs(raw):
+    """A job that writes nothing has no outputs, and no error."""
+    summary = job_summary(job("Running", raw=raw))
+
+    assert (summary["outputs"], summary["duration"]) == ({}, None)
