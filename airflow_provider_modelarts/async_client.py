@@ -254,8 +254,8 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
 
     async def _credential(self, refused: Credential | None) -> Credential | None:
         """Return the credential that all share who sign in alike; obtain one if there is none that is fresh."""
-        if isinstance(self.settings.sign_in, AccessKey):
-            return None if refused == self.settings.sign_in else self.settings.sign_in
+        if isinstance(self.settings.credentials, AccessKey):
+            return None if refused == self.settings.credentials else self.settings.credentials
         fresh = session.fresh(self.settings, refused, time.time())
         if fresh is not None:
             return fresh
@@ -275,7 +275,7 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         if self._reload is None:
             return False
         before, self.settings = self.settings, await self._reload()
-        return self.settings.sign_in != before.sign_in
+        return self.settings.credentials != before.credentials
 
 
 async def _renew(settings: Settings, on_secret: Callable[[str], Awaitable[None]] | None) -> Credential:

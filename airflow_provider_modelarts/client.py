@@ -214,7 +214,7 @@ class ModelArtsClient(ModelArtsOperations):
         try:
             total = self.search_training_jobs(limit=1).total
             return True, (
-                f"Signed in to {self.settings.base_url('modelarts')} as {describe(self.settings.sign_in)}: "
+                f"Signed in to {self.settings.base_url('modelarts')} as {describe(self.settings.credentials)}: "
                 f"project {self.project_id}, region {self.settings.region or 'not set'}, {total} training jobs"
             )
         except ModelArtsError as error:
@@ -263,8 +263,8 @@ class ModelArtsClient(ModelArtsOperations):
 
     def _credential(self, refused: Credential | None) -> Credential | None:
         """Return the credential that all share who sign in alike; obtain one if there is none that is fresh."""
-        if isinstance(self.settings.sign_in, AccessKey):
-            return None if refused == self.settings.sign_in else self.settings.sign_in
+        if isinstance(self.settings.credentials, AccessKey):
+            return None if refused == self.settings.credentials else self.settings.credentials
         with _signing_in:
             fresh = session.fresh(self.settings, refused, time.time())
             if fresh is not None:
@@ -286,7 +286,7 @@ class ModelArtsClient(ModelArtsOperations):
         if self._reload is None:
             return False
         before, self.settings = self.settings, self._reload()
-        return self.settings.sign_in != before.sign_in
+        return self.settings.credentials != before.credentials
 
     @cached_property
     def _session(self) -> requests.Session:

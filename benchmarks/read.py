@@ -118,7 +118,7 @@ def _settings(url: str) -> Settings:
     from airflow_provider_modelarts.api.settings import Settings
     from airflow_provider_modelarts.api.signing import AccessKey
 
-    return Settings(sign_in=AccessKey("key", "secret"), project_id=PROJECT, endpoint=url)
+    return Settings(credentials=AccessKey("key", "secret"), project_id=PROJECT, endpoint=url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class Emulator:
     def settings(self) -> Settings:
         """Return the settings with which a client calls here. It tries again soon, and not for long."""
         return Settings(
-            sign_in=self._key, region=self.region, endpoint=self.endpoint, iam_endpoint=self.endpoint, retry=_RETRY
+            credentials=self._key, region=self.region, endpoint=self.endpoint, iam_endpoint=self.endpoint, retry=_RETRY
         )
 
     def add_search(self, search: Search) -> str:

@@ -117,7 +117,7 @@ class Pool:
     def join(cls, settings: Settings) -> Pool:
         """Return the pool of this event loop for those who call alike; leave it in the end."""
         proxies = frozenset(settings.proxies.items())
-        identity = settings.sign_in, settings.base_url("modelarts"), settings.verify, proxies
+        identity = settings.credentials, settings.base_url("modelarts"), settings.verify, proxies
         key = asyncio.get_running_loop(), identity
         pool = _pools.get(key) or _pools.setdefault(key, cls(key, settings))
         pool._members += 1
@@ -174,7 +174,7 @@ class Pool:
         As long as nobody knows whether the key or password of the settings is good, one is sent at a time; and none for
         a while after it was refused, whose answer all get.
         """
-        if send.proof == settings.sign_in and not (standing := standing_of(settings)).is_good:
+        if send.proof == settings.credentials and not (standing := standing_of(settings)).is_good:
             async with self._alone(settings.connect_timeout):
                 if not standing.is_good:
                     reply = standing.refusal(time.time()) or await self._send(send, settings)

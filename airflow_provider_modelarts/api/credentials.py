@@ -63,9 +63,9 @@ class Issued:
         return cls(credential, now + _RENEWED_AFTER * lifetime, now + lifetime)
 
 
-def describe(sign_in: CredentialProvider) -> str:
+def describe(credentials: CredentialProvider) -> str:
     """Return who signs in, without secrets."""
-    match sign_in:
+    match credentials:
         case AccessKey(access_key=access_key):
             return access_key
         case PasswordLogin(user=user, domain_name=domain):
@@ -158,7 +158,7 @@ NO_ENVIRONMENT = Environment()
 class FoundCredentials:
     """How to sign in, and what else was said in the same place."""
 
-    sign_in: CredentialProvider
+    credentials: CredentialProvider
     project_id: str | None = None
     iam_endpoint: str | None = None
 

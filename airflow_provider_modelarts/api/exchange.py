@@ -112,7 +112,7 @@ def known_project_id(settings: Settings) -> str | None:
 
 
 def _who_asks(settings: Settings) -> tuple[str, CredentialProvider, str]:
-    return settings.base_url("iam"), settings.sign_in, settings.known_region()
+    return settings.base_url("iam"), settings.credentials, settings.known_region()
 
 
 def _attempts(request: Request[T], settings: Settings, project_id: str, outside: Outside) -> Exchange[T]:

@@ -30,7 +30,7 @@ def obtain(settings: Settings, outside: Outside) -> Exchange[Issued]:
 
     :raises ModelArtsError: as IAM or the metadata service refuses; a wrong password is not tried again.
     """
-    match settings.sign_in:
+    match settings.credentials:
         case PasswordLogin() as login:
             return (yield from _create_token(login, settings, outside))
         case MetadataLogin() as login:
@@ -81,7 +81,7 @@ def _answered(
             if answer.status not in may_say:
                 check(answer, name)
         except ModelArtsError as raw:
-            error = without_secrets(raw, secrets_of(settings.sign_in))
+            error = without_secrets(raw, secrets_of(settings.credentials))
             pause = tries.pause_after(error, reply)
             if pause is None:
                 raise error from None

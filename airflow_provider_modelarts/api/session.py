@@ -20,7 +20,7 @@ _held: dict[Identity, Issued] = {}
 def identity(settings: Settings) -> Identity:
     """Return under what is kept what is known of a sign-in."""
     iam = settings.base_url("iam") if settings.region or settings.iam_endpoint else ""
-    return settings.sign_in, iam, settings.base_url("modelarts"), settings.project_id or settings.region or ""
+    return settings.credentials, iam, settings.base_url("modelarts"), settings.project_id or settings.region or ""
 
 
 def keep(settings: Settings, issued: Issued) -> None:
@@ -80,5 +80,5 @@ def standing_of(settings: Settings) -> Standing:
     """Return what is known of a sign-in."""
     known = identity(settings)
     if known not in _standings:
-        _standings[known] = Standing(may_change=not isinstance(settings.sign_in, AccessKey))
+        _standings[known] = Standing(may_change=not isinstance(settings.credentials, AccessKey))
     return _standings[known]

@@ -61,7 +61,7 @@ _READ_TIMEOUT = 60.0
 class Settings:
     """Where and as whom a client calls ModelArts.
 
-    :param sign_in: the access key that signs, or how to get a token or keys.
+    :param credentials: the access key that signs, or how to get a token or keys.
     :param region: such as ``cn-north-4``; needed where the endpoint or the project id is not given.
     :param project_id: looked up in IAM by the region's name where it is not given.
     :param endpoint: base URL of ModelArts, instead of the region's.
@@ -75,7 +75,7 @@ class Settings:
     :param retry: how long and how often one call is tried.
     """
 
-    sign_in: CredentialProvider
+    credentials: CredentialProvider
     region: str | None = None
     project_id: str | None = None
     endpoint: str | None = None
@@ -90,7 +90,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any request."""
-        _check_sign_in(self.sign_in)
+        _check_credentials(self.credentials)
         if not self.region and not (self.endpoint and self.project_id):
             raise ModelArtsConfigurationError(
                 "no region: set it in the connection (extra field region) or give region="
@@ -161,9 +161,9 @@ def read_connection(
     project_id = coerce.optional(coerce.identifier, "project_id", project_id)
     own_region, own_project = _text(given, "region"), _text(given, "project_id")
     elsewhere = region if region != own_region else None
-    found = _read_sign_in((login or "").strip(), (password or "").strip(), given, environment)
+    found = _read_credentials((login or "").strip(), (password or "").strip(), given, environment)
     return Settings(
-        sign_in=found.sign_in,
+        credentials=found.credentials,
         region=region or own_region,
         project_id=project_id or (None if elsewhere else own_project or found.project_id),
         endpoint=_unless_elsewhere(_text(given, "endpoint") or _endpoint_of_host(host, port), elsewhere),
@@ -178,7 +178,9 @@ def read_connection(
     )
 
 
-def _read_sign_in(login: str, password: str, given: Mapping[str, object], environment: Environment) -> FoundCredentials:
+def _read_credentials(
+    login: str, password: str, given: Mapping[str, object], environment: Environment
+) -> FoundCredentials:
     match coerce.choice("auth", given.get("auth", AuthMethod.AKSK.value), AuthMethod):
         case AuthMethod.AKSK:
             return FoundCredentials(AccessKey(login, password, _text(given, "security_token")))
@@ -190,8 +192,8 @@ def _read_sign_in(login: str, password: str, given: Mapping[str, object], enviro
             return find_credentials(environment)
 
 
-def _check_sign_in(sign_in: CredentialProvider) -> None:
-    match sign_in:
+def _check_credentials(credentials: CredentialProvider) -> None:
+    match credentials:
         case AccessKey(access_key, secret_key) if not access_key or not secret_key:
             raise ModelArtsConfigurationError(
                 "the access key id (login) and the secret access key (password) are both needed"

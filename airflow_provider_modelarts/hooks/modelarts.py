@@ -184,7 +184,7 @@ def with_connection_hint(error: ModelArtsError, settings: Settings, conn_id: str
 
 
 def _hint(error: ModelArtsApiError, settings: Settings, connection: str) -> str | None:
-    match error, settings.sign_in:
+    match error, settings.credentials:
         case ModelArtsNotFoundError(), _:
             return f"Looked in {_place(settings)} ({connection})"
         case ModelArtsAuthenticationError(), AccessKey():
@@ -244,7 +244,7 @@ async def settings_of(
     if known and asyncio.get_running_loop().time() < known[0] + _FRESH and known[1] != refused:
         return known[1]
     # a reading that began before the refusal may be older than what is wanted now
-    return await single_flight((source, refused and refused.sign_in), lambda: _read_and_keep(source, read))
+    return await single_flight((source, refused and refused.credentials), lambda: _read_and_keep(source, read))
 
 
 async def _read_and_keep(source: Source, read: Callable[[], Awaitable[Settings]]) -> Settings:

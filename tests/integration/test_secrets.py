@@ -94,13 +94,13 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("sign_in", [with_key, with_password, with_variables])
+@pytest.mark.parametrize("credentials", [with_key, with_password, with_variables])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("action", ACTIONS.items(), ids=ACTIONS)
-def test_no_secret_is_seen(modelarts_emulator, monkeypatch, capfd, action, end, sign_in):
+def test_no_secret_is_seen(modelarts_emulator, monkeypatch, capfd, action, end, credentials):
     """Not in logs at DEBUG, errors with their causes, XCom, the link, or on the task's output."""
     connection = modelarts_emulator.connection()
-    sign_in(connection)
+    credentials(connection)
     connection["extra"]["retry_seconds"] = 0
     monkeypatch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", json.dumps(connection))
     monkeypatch.setenv("HUAWEICLOUD_SDK_AK", DEMO_KEY.access_key)

@@ -201,8 +201,8 @@ def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, ca
 
 def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
     """The libraries quote the header they refuse, and it holds the signature."""
-    key = dataclasses.replace(modelarts_emulator.settings().sign_in, access_key="line\nbreak")
-    settings = dataclasses.replace(modelarts_emulator.settings(), sign_in=key, project_id="p")
+    key = dataclasses.replace(modelarts_emulator.settings().credentials, access_key="line\nbreak")
+    settings = dataclasses.replace(modelarts_emulator.settings(), credentials=key, project_id="p")
 
     with pytest.raises(ModelArtsConfigurationError) as raised:
         call(settings, "get_training_job", "x")

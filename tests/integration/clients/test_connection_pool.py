@@ -20,7 +20,7 @@ from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 
 def settings(server, key="AK", **options):
     """Return settings that lead to a server, with a key that is known to be good."""
-    known = Settings(sign_in=AccessKey(key, "SK"), endpoint=server.url, project_id="project", **options)
+    known = Settings(credentials=AccessKey(key, "SK"), endpoint=server.url, project_id="project", **options)
     standing_of(known).learn(Response(200), now=0)
     return known
 
@@ -220,7 +220,7 @@ def test_call_that_hangs_holds_up_others_for_a_while():
 
     async def measure():
         async with counting() as server, AsyncExitStack() as stack:
-            unknown = dataclasses.replace(settings(server), sign_in=AccessKey("unknown", "SK"), connect_timeout=1.0)
+            unknown = dataclasses.replace(settings(server), credentials=AccessKey("unknown", "SK"), connect_timeout=1.0)
             some = [await stack.enter_async_context(AsyncModelArtsClient(unknown)) for _ in range(10)]
             server.may_answer.clear()
             calls = asyncio.create_task(all_call(some))

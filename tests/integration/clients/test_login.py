@@ -65,10 +65,10 @@ def _client_for(request, modelarts_emulator):
     """Returns a function that makes a client for a way to sign in."""
 
     def client_for(
-        sign_in, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
+        credentials, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
     ):
         settings = modelarts_emulator.settings()
-        settings = dataclasses.replace(settings, sign_in=sign_in, iam_endpoint=iam_endpoint, retry=retry)
+        settings = dataclasses.replace(settings, credentials=credentials, iam_endpoint=iam_endpoint, retry=retry)
         return request.param(settings, **options)
 
     return client_for
@@ -212,7 +212,7 @@ def test_wrong_key_fails_at_once(modelarts_emulator, client_for, job_id):
 SIGN_INS = pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        (lambda emulator: emulator.settings().sign_in, AccessKey("OLD", "old")),
+        (lambda emulator: emulator.settings().credentials, AccessKey("OLD", "old")),
         (lambda emulator: DEMO_USER, dataclasses.replace(DEMO_USER, password="old")),
     ],
     ids=["key", "password"],
@@ -222,7 +222,7 @@ SIGN_INS = pytest.mark.parametrize(
 @SIGN_INS
 def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client_for, job_id, right, wrong):
     """A wait of days outlives a key: the connection is read again, and the call succeeds."""
-    good = dataclasses.replace(modelarts_emulator.settings(), sign_in=right(modelarts_emulator))
+    good = dataclasses.replace(modelarts_emulator.settings(), credentials=right(modelarts_emulator))
     asked = []
     client = client_for(wrong, reload=lambda: asked.append(1) or good)
 
@@ -233,7 +233,7 @@ def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client
 @SIGN_INS
 def test_key_that_was_not_changed_fails_at_once(modelarts_emulator, client_for, job_id, right, wrong):
     """The connection says the same as before: nothing is sent a second time."""
-    same = dataclasses.replace(modelarts_emulator.settings(), sign_in=wrong)
+    same = dataclasses.replace(modelarts_emulator.settings(), credentials=wrong)
 
     with pytest.raises(ModelArtsAuthenticationError):
         client_for(wrong, reload=lambda: same).get(job_id)
@@ -274,7 +274,7 @@ def test_missing_metadata_service_is_told(client_for, job_id):
 def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
     """They begin together, each with a client of its own; when their token is revoked, one more serves them all."""
     settings = dataclasses.replace(
-        modelarts_emulator.settings(), sign_in=DEMO_USER, project_id=modelarts_emulator.project_id, verify=False
+        modelarts_emulator.settings(), credentials=DEMO_USER, project_id=modelarts_emulator.project_id, verify=False
     )
 
     async def look(client):
@@ -299,8 +299,8 @@ def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wro
     """Five times would lock it for everybody, also for those who have the right one."""
     right = dataclasses.replace(modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False)
     if isinstance(wrong, AccessKey):
-        wrong = dataclasses.replace(wrong, access_key=right.sign_in.access_key)
-    settings = dataclasses.replace(right, sign_in=wrong)
+        wrong = dataclasses.replace(wrong, access_key=right.credentials.access_key)
+    settings = dataclasses.replace(right, credentials=wrong)
 
     async def look(reload=None):
         async with AsyncModelArtsClient(settings, reload=reload) as client:

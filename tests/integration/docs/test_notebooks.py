@@ -87,12 +87,11 @@ def test_example_of_the_readme_finds_the_best_trial(account, capsys):
     (block,) = [
         block for block in re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if "frame" in block
     ]
-    settings = (
-        f'Settings(sign_in=key, region="cn-north-4", endpoint="{account.endpoint}", project_id="{account.project_id}")'
-    )
+    there = f'endpoint="{account.endpoint}", project_id="{account.project_id}"'
+    settings = f'Settings(credentials=key, region="cn-north-4", {there})'
     names = {}
 
-    exec(block.replace('Settings(sign_in=key, region="cn-north-4")', settings), names)  # noqa: S102 - our own page
+    exec(block.replace('Settings(credentials=key, region="cn-north-4")', settings), names)  # noqa: S102 - our own page
 
     best = TRUTH["large"].best
     assert capsys.readouterr().out == f"{best.config} {best.value}\n"

@@ -144,7 +144,7 @@ def test_command_serves_as_its_options_say(tmp_path):
         process.terminate()
 
     assert process.returncode == 0
-    assert settings.sign_in == AccessKey("MINE", "mine")
+    assert settings.credentials == AccessKey("MINE", "mine")
     assert set(known["jobs"]) == {"tie", "large"}
     assert page["items"]["data"][0][4] == "1a490077"
     assert isinstance(page["items"]["data"][0][3], str)

@@ -21,7 +21,7 @@ from airflow_provider_modelarts.exceptions import (
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook, with_connection_hint
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
 
-KEY = Settings(sign_in=AccessKey("AK", "SK"), region="cn-north-4", project_id="p1")
+KEY = Settings(credentials=AccessKey("AK", "SK"), region="cn-north-4", project_id="p1")
 
 
 def answered(cls):
@@ -39,12 +39,12 @@ def answered(cls):
         ),
         (
             ModelArtsAuthenticationError,
-            {"sign_in": PasswordLogin("user", "password", "account")},
+            {"credentials": PasswordLogin("user", "password", "account")},
             "Check login, password and domain_name of connection 'mine'.",
         ),
         (
             ModelArtsAuthenticationError,
-            {"sign_in": MetadataLogin()},
+            {"credentials": MetadataLogin()},
             "Check the agency of this server, as which connection 'mine' signs in.",
         ),
         (ModelArtsNotFoundError, {}, "Looked in region cn-north-4, project p1 (connection 'mine')."),

@@ -28,7 +28,7 @@ class Connection:
         await asyncio.sleep(0)
         if self.is_wrong:
             raise ModelArtsConfigurationError("no region")
-        return Settings(sign_in=AccessKey(self.key, "SK"), region="cn-north-4")
+        return Settings(credentials=AccessKey(self.key, "SK"), region="cn-north-4")
 
 
 @pytest.fixture(name="connection")
@@ -38,7 +38,7 @@ def _connection():
 
 def keys(some):
     """Return the keys in some settings."""
-    return {settings.sign_in.access_key for settings in some}
+    return {settings.credentials.access_key for settings in some}
 
 
 def test_waits_that_start_together_read_the_connection_once(connection):

@@ -94,12 +94,12 @@ def test_answer_without_a_whole_key_is_no_answer(missing):
 
 
 @pytest.mark.parametrize(
-    ("sign_in", "words"),
+    ("credentials", "words"),
     [(KEY, "AK"), (LOGIN, "IAMUser of IAMDomain"), (MetadataLogin(), "the agency of this server")],
 )
-def test_description_tells_who_and_no_secret(sign_in, words):
+def test_description_tells_who_and_no_secret(credentials, words):
     """It is for the connection test."""
-    assert describe(sign_in) == words
+    assert describe(credentials) == words
 
 
 @pytest.mark.parametrize("proof", [KEY, Token("hidden-token"), LOGIN, Issued(Token("hidden-token"), 0, 0)])
@@ -125,7 +125,7 @@ def test_secrets_are_all_that_must_not_be_shown(proof, secrets):
 
 def settings(**fields):
     """Return settings with a password."""
-    return Settings(**{"sign_in": LOGIN, "region": "cn-north-4", **fields})
+    return Settings(**{"credentials": LOGIN, "region": "cn-north-4", **fields})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_wallet_does_not_hand_out_what_was_refused():
         {"region": "cn-east-3"},
         {"project_id": "p-1"},
         {"iam_endpoint": "https://iam.example.com"},
-        {"sign_in": PasswordLogin("IAMUser", "other", "IAMDomain")},
+        {"credentials": PasswordLogin("IAMUser", "other", "IAMDomain")},
     ],
 )
 def test_wallet_keeps_apart_who_signs_in_otherwise(other):

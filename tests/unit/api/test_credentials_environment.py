@@ -37,7 +37,7 @@ def test_variables_are_those_of_the_vendors_sdk(monkeypatch):
     theirs = EnvCredentialProvider.get_basic().get_credentials()
     ours = find(VARIABLES)
 
-    assert ours.sign_in == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
+    assert ours.credentials == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
     assert ours.project_id == theirs.project_id
 
 
@@ -68,7 +68,7 @@ def test_profile_file_is_that_of_the_vendors_sdk(monkeypatch, tmp_path):
     theirs = ProfileCredentialProvider.get_basic().get_credentials()
     ours = find(default=profile)
 
-    assert ours.sign_in == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
+    assert ours.credentials == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
     assert ours.project_id == theirs.project_id
 
 

@@ -61,7 +61,7 @@ class Clock:
 def settings(**fields):
     """Return settings with a key that no other test has, so that no project id is remembered for it."""
     key = AccessKey(f"AK{uuid4().hex}", SECRET, TOKEN)
-    return Settings(**{"sign_in": key, "region": "cn-north-4", "project_id": "p1", **fields})
+    return Settings(**{"credentials": key, "region": "cn-north-4", "project_id": "p1", **fields})
 
 
 def answer(status, body=None, **headers):
@@ -75,7 +75,7 @@ def refusal(status, code, **headers):
     return answer(status, {"error_code": code, "error_msg": "no"}, **headers)
 
 
-def drive(flow, replies, clock, steps, sign_in):
+def drive(flow, replies, clock, steps, credentials):
     """Drive an exchange as a client with an access key does; its clock runs through the pauses.
 
     A reply may be a function of what was sent.
@@ -85,7 +85,7 @@ def drive(flow, replies, clock, steps, sign_in):
         step = next(flow)
         while True:
             if isinstance(step, Authenticate):
-                step = flow.send(None if step.refused else sign_in)
+                step = flow.send(None if step.refused else credentials)
                 continue
             steps.append(step)
             if isinstance(step, Pause):
@@ -103,14 +103,14 @@ def call(request, *replies, steps=None, **fields):
     """Return the value of a call; what it did is noted in ``steps``."""
     clock, ours = Clock(), settings(**fields)
     steps = [] if steps is None else steps
-    return drive(exchange(request, ours, Outside(clock, lambda: 0.5)), replies, clock, steps, ours.sign_in)
+    return drive(exchange(request, ours, Outside(clock, lambda: 0.5)), replies, clock, steps, ours.credentials)
 
 
 def find_project(ours, *replies, steps=None):
     """Return the project id of settings."""
     clock = Clock()
     flow = find_project_id(ours, Outside(clock, lambda: 0.5))
-    return drive(flow, replies, clock, [] if steps is None else steps, ours.sign_in)
+    return drive(flow, replies, clock, [] if steps is None else steps, ours.credentials)
 
 
 def sent(steps):
@@ -367,14 +367,14 @@ def test_project_is_looked_up_once():
 
 
 @pytest.mark.parametrize(
-    "other", [{"region": "cn-east-3"}, {"iam_endpoint": "http://127.0.0.1:9000"}, {"sign_in": None}]
+    "other", [{"region": "cn-east-3"}, {"iam_endpoint": "http://127.0.0.1:9000"}, {"credentials": None}]
 )
 def test_project_is_looked_up_for_each_key_region_and_endpoint(other):
     """A project id that was found is not used for another key, another region or another IAM."""
     ours = settings(project_id=None)
     find_project(ours, answer(200, PROJECTS))
-    fields = {"sign_in": ours.sign_in, "project_id": None, **other}
-    theirs = settings(**{name: value for name, value in fields.items() if name != "sign_in" or value})
+    fields = {"credentials": ours.credentials, "project_id": None, **other}
+    theirs = settings(**{name: value for name, value in fields.items() if name != "credentials" or value})
     projects = {"projects": [{"id": "p-other", "name": theirs.region}]}
 
     assert find_project(theirs, answer(200, projects)) == "p-other"
@@ -475,7 +475,7 @@ def test_error_of_a_server_that_echoes_in_escapes_shows_no_secret():
     echo = rb'{"error_code": "X.1", "error_msg": "refused: hidden\/security\/token=="}'
 
     with pytest.raises(ModelArtsApiError) as caught:
-        call(POST, answer(401, echo), sign_in=key)
+        call(POST, answer(401, echo), credentials=key)
 
     assert "hidden/security/token" not in str(caught.value)
 
@@ -484,7 +484,7 @@ def test_value_with_a_text_that_is_also_a_secret():
     """What a good answer says is left as it is, even where a short secret of a test server stands in it."""
     value = {"learning_rate": 0.1, "optimizer": "adam"}
 
-    assert call(GET, answer(200, value), sign_in=AccessKey("AK", "adam", "rate")) == value
+    assert call(GET, answer(200, value), credentials=AccessKey("AK", "adam", "rate")) == value
 
 
 def test_send_repr_shows_no_secret():

@@ -13,7 +13,7 @@ from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsTransportError
 
-KEY = Settings(sign_in=AccessKey("AK", "SK"), region="cn-north-4", project_id="p")
+KEY = Settings(credentials=AccessKey("AK", "SK"), region="cn-north-4", project_id="p")
 REFUSAL = Response(401, body=b"no")
 
 
@@ -69,8 +69,8 @@ def test_refusal_of_what_was_good(may_change, is_remembered):
 @pytest.mark.parametrize(
     "other",
     [
-        {"sign_in": AccessKey("AK", "corrected")},
-        {"sign_in": PasswordLogin("user", "SK", "account")},
+        {"credentials": AccessKey("AK", "corrected")},
+        {"credentials": PasswordLogin("user", "SK", "account")},
         {"endpoint": "https://host.example.com"},
         {"iam_endpoint": "https://iam.example.com"},
         {"project_id": "q"},

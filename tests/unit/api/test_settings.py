@@ -24,7 +24,7 @@ def test_connection_with_the_least():
     """Key and region are enough: everything else follows or has a default."""
     settings = read_connection(login="AK", password=SECRET, host=None, port=None, extra={"region": "cn-north-4"})
 
-    assert settings == Settings(sign_in=AccessKey("AK", SECRET), region="cn-north-4")
+    assert settings == Settings(credentials=AccessKey("AK", SECRET), region="cn-north-4")
     assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
     assert settings.base_url("iam") == "https://iam.cn-north-4.myhuaweicloud.com"
     assert (settings.verify, settings.proxies, settings.project_id) == (True, {}, None)
@@ -41,26 +41,26 @@ def test_connection_of_the_other_provider():
         extra={"region": "cn-north-4", "project_id": "p1", "obs_bucket": "bucket", "enterprise_project_id": "0"},
     )
 
-    assert settings == Settings(sign_in=AccessKey("AK", SECRET), region="cn-north-4", project_id="p1")
+    assert settings == Settings(credentials=AccessKey("AK", SECRET), region="cn-north-4", project_id="p1")
 
 
 @pytest.mark.parametrize("auth", [None, "", "aksk", "AKSK"])
 def test_connection_with_an_access_key(auth):
     """It signs, unless the connection says otherwise."""
-    assert connection({"auth": auth}).sign_in == AccessKey("AK", SECRET, TOKEN)
+    assert connection({"auth": auth}).credentials == AccessKey("AK", SECRET, TOKEN)
 
 
 def test_connection_with_a_password():
     """Login and password are those of an IAM user of an account."""
     settings = connection({"auth": "password", "domain_name": " my-account "}, login="me", password="mine")
 
-    assert settings.sign_in == PasswordLogin("me", "mine", "my-account")
+    assert settings.credentials == PasswordLogin("me", "mine", "my-account")
 
 
 @pytest.mark.parametrize("login", ["AK", None])
 def test_connection_with_an_agency(login):
     """Its keys come from the metadata service; nothing in the connection is needed, nor used."""
-    assert connection({"auth": "ecs_metadata"}, login=login, password=None).sign_in == MetadataLogin()
+    assert connection({"auth": "ecs_metadata"}, login=login, password=None).credentials == MetadataLogin()
 
 
 def test_connection_with_the_environment():
@@ -76,7 +76,7 @@ def test_connection_with_the_environment():
     own = {"auth": "environment", "project_id": "p-own", "iam_endpoint": "https://iam.own.com"}
     settings = connection(own, environment=environment)
 
-    assert found.sign_in == settings.sign_in == AccessKey("theirs", "secret")
+    assert found.credentials == settings.credentials == AccessKey("theirs", "secret")
     assert (found.project_id, found.iam_endpoint) == ("p-env", "https://iam.env.com")
     assert (settings.project_id, settings.iam_endpoint) == ("p-own", "https://iam.own.com")
 
@@ -113,7 +113,7 @@ def test_connection_with_everything():
         }
     )
 
-    assert settings.sign_in == AccessKey("AK", SECRET, TOKEN)
+    assert settings.credentials == AccessKey("AK", SECRET, TOKEN)
     assert settings.project_id == "p1"
     assert settings.base_url("modelarts") == "https://modelarts.example.com"
     assert settings.base_url("iam") == "http://127.0.0.1:8080"
@@ -137,7 +137,7 @@ def test_connection_from_text_only():
         password=f"{SECRET}\n",
     )
 
-    assert settings.sign_in == AccessKey("AK", SECRET, TOKEN)
+    assert settings.credentials == AccessKey("AK", SECRET, TOKEN)
     assert settings.project_id == "p1"
     assert settings.base_url("modelarts") == "https://modelarts.cn-north-4.myhuaweicloud.com"
     assert settings.verify is False
@@ -373,7 +373,7 @@ def test_settings_repr_shows_no_secret():
     """The repr has neither secret key, nor token, nor a proxy's password."""
     settings = connection({"proxies": {"https": PROXY}})
 
-    assert (settings.sign_in.secret_key, settings.sign_in.security_token, settings.proxies["https"]) == (
+    assert (settings.credentials.secret_key, settings.credentials.security_token, settings.proxies["https"]) == (
         SECRET,
         TOKEN,
         PROXY,
