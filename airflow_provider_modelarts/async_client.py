@@ -1,4 +1,4 @@
-"""The asynchronous client: aiohttp drives the API layer. Works without Airflow."""
+"""Asynchronous client of ModelArts: ``aiohttp`` drives the exchanges. Works without Airflow."""
 
 from __future__ import annotations
 
@@ -8,46 +8,70 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_modelarts.api import flows, operations, pagination, session
-from airflow_provider_modelarts.api.connection_pool import Pool, single_flight
-from airflow_provider_modelarts.api.credentials import secrets_of
+from airflow_provider_modelarts.api import flows, operations, pagination
+from airflow_provider_modelarts.api.connection_pool import ConnectionPool, single_flight
 from airflow_provider_modelarts.api.exchange import (
-    Authenticate,
+    Caller,
     Exchange,
-    Outside,
+    Login,
+    Mask,
     Pause,
+    Reload,
+    Runtime,
     Send,
+    Step,
     exchange,
     find_project_id,
 )
 from airflow_provider_modelarts.api.flows import Sleep
-from airflow_provider_modelarts.api.login import obtain
-from airflow_provider_modelarts.api.retry import PASSING_ERRORS
+from airflow_provider_modelarts.api.login import login
+from airflow_provider_modelarts.api.responses import (
+    CHUNK_BYTES,
+    MAX_BODY_BYTES,
+    Response,
+    declared_length,
+    no_response,
+    unreadable_ca_bundle,
+)
+from airflow_provider_modelarts.api.session import session_of
+from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
-from airflow_provider_modelarts.exceptions import ModelArtsAuthenticationError, ModelArtsError, ModelArtsThrottledError
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsThrottledError,
+    ModelArtsTransportError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import ssl
+    from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
+
+    import aiohttp
 
     from airflow_provider_modelarts.api.credentials import Credential
     from airflow_provider_modelarts.api.flows import Flow
     from airflow_provider_modelarts.api.operations import Filter, Request
-    from airflow_provider_modelarts.api.settings import Settings
     from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, JobPage, ParameterImportance, TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.trials import Trial
 
+__all__ = ["AccessKey", "AsyncModelArtsClient", "AsyncModelArtsOperations", "Settings"]
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+_MAX_READS = 10  # read timeouts that one attempt may last: its body may arrive drop by drop
 
 
 class AsyncModelArtsOperations(ABC):
-    """The operations of the API, for whoever can make a call without blocking an event loop.
+    """Operations of the API, as coroutines over :meth:`call`.
 
-    Every method may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
+    Each of them may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
     """
 
     @abstractmethod
@@ -56,22 +80,13 @@ class AsyncModelArtsOperations(ABC):
 
     async def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
-        try:
-            step = next(flow)
-            while True:
-                if isinstance(step, Sleep):
-                    await asyncio.sleep(step.seconds)
-                    step = next(flow)
-                    continue
-                try:
-                    value = await self.call(step)
-                except ModelArtsError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(value)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return await _drive(flow, self._carry_out)
+
+    async def _carry_out(self, step: Request[Any] | Sleep) -> object:
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+            return None
+        return await self.call(step)
 
     async def iter_trials(self, training_job_id: str, *, page_size: int = 50) -> AsyncIterator[Trial]:
         """Yield the trials of a search, page by page, as the pages arrive.
@@ -166,14 +181,14 @@ class AsyncModelArtsOperations(ABC):
 class AsyncModelArtsClient(AsyncModelArtsOperations):
     """ModelArts over keep-alive connections, for an event loop. Use it in an ``async with`` statement.
 
-    Clients of one event loop that call as the same one share their connections and their pace: see
-    :class:`~airflow_provider_modelarts.api.connection_pool.Pool`. Its methods are those of
+    The clients of one caller and one event loop share connections and a rate: see
+    :class:`~airflow_provider_modelarts.api.connection_pool.ConnectionPool`. The methods are those of
     :class:`~airflow_provider_modelarts.client.ModelArtsClient`, to be awaited.
 
-    :param settings: where and as whom to call.
-    :param reload: returns the settings as they are now; asked once when the platform refuses the key or password.
-    :param on_secret: is told each token and key that is obtained at run time, to mask it in logs.
-    :param is_urgent: call past the queue and the pace of the pool, and keep to no long ``Retry-After``.
+    :param settings: endpoints, credentials, timeouts.
+    :param reload: returns the settings as they are now; called once after the platform refuses the credential.
+    :param on_secret: masks a token or temporary key in logs; called with each that is obtained at run time.
+    :param is_urgent: call past the queue and the rate of the pool, and cut a long ``Retry-After`` short.
     """
 
     def __init__(
@@ -184,24 +199,29 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         on_secret: Callable[[str], Awaitable[None]] | None = None,
         is_urgent: bool = False,
     ) -> None:
-        self.settings = settings
+        self._caller = Caller(settings)
         self._is_urgent = is_urgent
         self._reload = reload
         self._on_secret = on_secret
-        self._outside = Outside(time.time, random.random)
-        self._joined: Pool | None = None
+        self._runtime = Runtime(time.time, random.random)
+        self._joined: ConnectionPool | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, as they were last read."""
+        return self._caller.settings
 
     async def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
+        """Make one call and return the value that its request reads from the response."""
         if self._is_urgent:
-            hurried = replace(self.settings, retry=self.settings.retry.urgent())
-            return await self._drive(exchange(request, hurried, self._outside))
+            urgent = replace(self.settings, retry=self.settings.retry.urgent())
+            return await self._drive(exchange(request, Caller(urgent), self._runtime))
         async with self._pool.turn():
-            return await self._drive(exchange(request, self.settings, self._outside))
+            return await self._drive(exchange(request, self._caller, self._runtime))
 
     async def project_id(self) -> str:
-        """Return the project id, looked up by the region's name if it is not set."""
-        return await self._drive(find_project_id(self.settings, self._outside))
+        """Return the project id, looked up by the region's name unless it is set."""
+        return await self._drive(find_project_id(self._caller, self._runtime))
 
     async def close(self) -> None:
         """Close the connections, unless other clients share them."""
@@ -218,72 +238,185 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
         await self.close()
 
     @property
-    def _pool(self) -> Pool:
-        self._joined = self._joined or Pool.join(self.settings)
+    def _pool(self) -> ConnectionPool:
+        self._joined = self._joined or ConnectionPool.join(self.settings, _Transport)
         return self._joined
 
     async def _drive(self, exchange: Exchange[T]) -> T:
+        return await _drive(exchange, self._take)
+
+    async def _take(self, step: Step) -> object:
+        """Carry out one step of an exchange."""
+        match step:
+            case Send():
+                return await self._send(step)
+            case Pause(seconds=seconds, error=error):
+                if isinstance(error, ModelArtsThrottledError):
+                    self._pool.slow_down(seconds)
+                await asyncio.sleep(seconds)
+            case Login(settings=settings, refused=refused):
+                return await single_flight(
+                    session_of(settings), lambda: _log_in(settings, refused, self._runtime, self._on_secret)
+                )
+            case Reload():
+                return await self._reload() if self._reload else None
+            case Mask(secret=secret):
+                if self._on_secret is not None:
+                    await self._on_secret(secret)
+        return None
+
+    async def _send(self, send: Send) -> Response | ModelArtsTransportError:
+        """Send. While the platform has not accepted the caller's own credential, one request is sent at a time.
+
+        After a refusal none is sent for a while, and all get its response.
+        """
+        pool, settings = self._pool, self.settings
+        if send.proof == settings.credentials and not (session := session_of(settings)).is_proven:
+            async with pool.one_at_a_time(settings.connect_timeout):
+                if not session.is_proven:
+                    reply = session.refusal(time.time()) or await pool.transport.send(send, settings)
+                    session.learn(reply, time.time())
+                    return reply
+        return await pool.transport.send(send, settings)
+
+
+async def _log_in(
+    settings: Settings,
+    refused: Credential | None,
+    runtime: Runtime,
+    on_secret: Callable[[str], Awaitable[None]] | None,
+) -> Credential:
+    """Log in over a connection of its own: the client that began may be closed before the end."""
+    async with AsyncModelArtsClient(settings, on_secret=on_secret) as client:
+        return await client._drive(login(settings, refused, runtime))
+
+
+async def _drive(flow: Generator[S, Any, T], carry_out: Callable[[S], Awaitable[object]]) -> T:
+    """Run a generator to its end: send back the result of each step, or throw in its error."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                result = await carry_out(step)
+            except ModelArtsError as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+class _Transport:
+    """Connections of ``aiohttp``, with the trust and the proxies of some settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._verify = settings.verify
+        self._proxies = settings.proxies
+        self._opening = asyncio.Lock()
+        self._opened: aiohttp.ClientSession | None = None
+        self._proxy_of = cache(self._find_proxy)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def send(self, send: Send, settings: Settings) -> Response | ModelArtsTransportError:
+        """Send over HTTP, and return the response or the transport error."""
+        import aiohttp
+        from yarl import URL
+
+        session = await self._session()
+        url = URL(send.url, encoded=True)
         try:
-            step = next(exchange)
-            while True:
-                match step:
-                    case Send():
-                        step = exchange.send(await self._pool.send(step, self.settings))
-                    case Authenticate(refused=refused):
-                        step = exchange.send(await self._authenticate(refused))
-                    case Pause(seconds=seconds, error=error):
-                        if isinstance(error, ModelArtsThrottledError):
-                            self._pool.slow_down(seconds)
-                        await asyncio.sleep(seconds)
-                        step = next(exchange)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+            async with session.request(
+                send.method,
+                url,
+                headers=send.headers,
+                data=send.body or None,
+                allow_redirects=False,
+                proxy=None if send.direct else self._proxy_of(url.scheme, url.authority),
+                timeout=_timeout(send.timeout or settings.connect_timeout, send.timeout or settings.read_timeout),
+            ) as response:
+                return await _read(response)
+        except aiohttp.ClientResponseError as error:
+            # not its own text: that has the URL of a proxy in it, which may hold a password
+            shown = aiohttp.ClientError(f"{error.status} {error.message}")
+            return no_response(f"{send.method} {send.url}", shown, temporary=True)
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            temporary = not isinstance(error, aiohttp.ClientSSLError)
+            return no_response(f"{send.method} {send.url}", error, temporary=temporary)
+        except (aiohttp.ClientError, ValueError) as error:
+            # its text may quote a header, and headers hold the key's id and the signature
+            raise ModelArtsConfigurationError(
+                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
+            ) from None
 
-    async def _authenticate(self, refused: Credential | None) -> Credential | None:
-        """Return what proves who calls; None when there is nothing else than what was refused."""
-        try:
-            credential = await self._credential(refused)
-        except ModelArtsAuthenticationError:
-            if not await self._is_changed():
-                raise
-            return await self._credential(None)
-        if credential is None and await self._is_changed():
-            return await self._credential(None)
-        return credential
+    async def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            async with self._opening:
+                if self._opened is None:
+                    self._opened = await _open(self._verify)
+        return self._opened
 
-    async def _credential(self, refused: Credential | None) -> Credential | None:
-        """Return the credential that all share who sign in alike; obtain one if there is none that is fresh."""
-        if isinstance(self.settings.credentials, AccessKey):
-            return None if refused == self.settings.credentials else self.settings.credentials
-        fresh = session.fresh(self.settings, refused, time.time())
-        if fresh is not None:
-            return fresh
-        try:
-            credential = await single_flight(
-                session.identity(self.settings), lambda: _renew(self.settings, self._on_secret)
-            )
-        except PASSING_ERRORS:
-            valid = session.valid(self.settings, refused, time.time())
-            if valid is None:
-                raise
-            return valid
-        return None if credential == refused else credential
+    def _find_proxy(self, scheme: str, authority: str) -> str | None:
+        """Return the proxy that ``requests`` uses too. The way of aiohttp would also read a password in ~/.netrc."""
+        from urllib.request import getproxies, proxy_bypass
 
-    async def _is_changed(self) -> bool:
-        """Read the settings again, and return whether they say to sign in otherwise than before."""
-        if self._reload is None:
-            return False
-        before, self.settings = self.settings, await self._reload()
-        return self.settings.credentials != before.credentials
+        if scheme in self._proxies:
+            return self._proxies[scheme]
+        return None if proxy_bypass(authority) else getproxies().get(scheme)
 
 
-async def _renew(settings: Settings, on_secret: Callable[[str], Awaitable[None]] | None) -> Credential:
-    """Sign in over a connection of its own: whoever asked first may be gone before it is done."""
-    async with AsyncModelArtsClient(settings) as client:
-        issued = await client._drive(obtain(settings, client._outside))
-    session.keep(settings, issued)
-    if on_secret is not None:
-        for secret in secrets_of(issued.credential):
-            await on_secret(secret)
-    return issued.credential
+async def _open(verify: bool | str) -> aiohttp.ClientSession:
+    import aiohttp
+
+    context = await asyncio.to_thread(_tls_context, verify)
+    connector = aiohttp.TCPConnector(ssl=context, limit=0)  # the pool limits the calls, and with them the connections
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    # the exchange decides on retries; aiohttp has no public switch for its own
+    session._retry_connection = False
+    return session
+
+
+async def _read(response: aiohttp.ClientResponse) -> Response:
+    """Return a response with its body, unless that is too long."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body = bytearray()
+    if declared_length(headers) > MAX_BODY_BYTES:
+        return Response(response.status, headers, is_too_long=True)
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return Response(response.status, headers, is_too_long=True)
+    return Response(response.status, headers, bytes(body))
+
+
+@cache
+def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(
+        total=_MAX_READS * read,
+        connect=connect + read,  # a proxy may have to respond first
+        sock_connect=connect,
+        sock_read=read,
+    )
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the trust that ``requests`` has too: its bundle, unless a path or the environment names one."""
+    import os
+    import ssl
+
+    import certifi
+
+    if verify is False:
+        return False
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = verify if isinstance(verify, str) else named or certifi.where()
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise unreadable_ca_bundle(bundle) from error

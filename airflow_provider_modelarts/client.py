@@ -1,4 +1,4 @@
-"""The synchronous client: requests drives the API layer. Works without Airflow, in a notebook or a script."""
+"""Synchronous client of ModelArts: ``requests`` drives the exchanges. Works without Airflow."""
 
 from __future__ import annotations
 
@@ -10,58 +10,64 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_modelarts.api import flows, operations, pagination, session
-from airflow_provider_modelarts.api.credentials import describe, secrets_of
+from airflow_provider_modelarts.api import flows, operations, pagination
+from airflow_provider_modelarts.api.credentials import describe
 from airflow_provider_modelarts.api.exchange import (
-    Authenticate,
+    Caller,
     Exchange,
-    Outside,
+    Login,
+    Mask,
     Pause,
-    Reply,
+    Reload,
+    Runtime,
     Send,
+    Step,
     exchange,
     find_project_id,
 )
 from airflow_provider_modelarts.api.flows import Sleep
-from airflow_provider_modelarts.api.login import obtain
+from airflow_provider_modelarts.api.login import login
 from airflow_provider_modelarts.api.responses import (
+    CHUNK_BYTES,
     MAX_BODY_BYTES,
-    PART,
     Response,
-    bad_bundle,
     declared_length,
-    no_answer,
+    no_response,
+    unreadable_ca_bundle,
 )
-from airflow_provider_modelarts.api.retry import PASSING_ERRORS
+from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
-    ModelArtsAuthenticationError,
     ModelArtsConfigurationError,
     ModelArtsError,
+    ModelArtsTransportError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
     import requests
 
-    from airflow_provider_modelarts.api.credentials import Credential
     from airflow_provider_modelarts.api.flows import Flow
     from airflow_provider_modelarts.api.operations import Filter, Request
-    from airflow_provider_modelarts.api.settings import Settings
     from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, JobPage, ParameterImportance, TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.trials import Trial
 
+__all__ = ["AccessKey", "ModelArtsClient", "ModelArtsOperations", "Settings"]
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+# one thread logs in while the others wait; a signal handler that interrupts it may log in too
+_login_lock = threading.RLock()
 
 
 class ModelArtsOperations(ABC):
-    """The operations of the API, for whoever can make a call.
+    """Operations of the API, as methods over :meth:`call`.
 
-    Every method may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
+    Each of them may raise the errors of :mod:`airflow_provider_modelarts.exceptions`.
     """
 
     @abstractmethod
@@ -70,22 +76,13 @@ class ModelArtsOperations(ABC):
 
     def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
-        try:
-            step = next(flow)
-            while True:
-                if isinstance(step, Sleep):
-                    time.sleep(step.seconds)
-                    step = next(flow)
-                    continue
-                try:
-                    value = self.call(step)
-                except ModelArtsError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(value)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return _drive(flow, self._carry_out)
+
+    def _carry_out(self, step: Request[Any] | Sleep) -> object:
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return None
+        return self.call(step)
 
     def iter_trials(self, training_job_id: str, *, page_size: int = 50) -> Iterator[Trial]:
         """Yield the trials of a search, page by page, as the pages arrive.
@@ -176,16 +173,12 @@ class ModelArtsOperations(ABC):
         return self.call(operations.any_request(method, path, query, body))
 
 
-# one thread signs in, others wait for it; a signal handler may interrupt and sign in too
-_signing_in = threading.RLock()
-
-
 class ModelArtsClient(ModelArtsOperations):
     """ModelArts over keep-alive connections. Close it, or use it in a ``with`` statement.
 
-    :param settings: where and as whom to call.
-    :param reload: returns the settings as they are now; asked once when the platform refuses the key or password.
-    :param on_secret: is told each token and key that is obtained at run time, to mask it in logs.
+    :param settings: endpoints, credentials, timeouts.
+    :param reload: returns the settings as they are now; called once after the platform refuses the credential.
+    :param on_secret: masks a token or temporary key in logs; called with each that is obtained at run time.
     """
 
     def __init__(
@@ -195,22 +188,27 @@ class ModelArtsClient(ModelArtsOperations):
         reload: Callable[[], Settings] | None = None,
         on_secret: Callable[[str], object] = lambda secret: None,
     ) -> None:
-        self.settings = settings
+        self._caller = Caller(settings)
         self._reload = reload
         self._on_secret = on_secret
-        self._outside = Outside(time.time, random.random)
+        self._runtime = Runtime(time.time, random.random)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, as they were last read."""
+        return self._caller.settings
 
     def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
-        return self._drive(exchange(request, self.settings, self._outside))
+        """Make one call and return the value that its request reads from the response."""
+        return self._drive(exchange(request, self._caller, self._runtime))
 
     @property
     def project_id(self) -> str:
-        """The project id, looked up by the region's name if it is not set."""
-        return self._drive(find_project_id(self.settings, self._outside))
+        """The project id, looked up by the region's name unless it is set."""
+        return self._drive(find_project_id(self._caller, self._runtime))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the platform lets this key read training jobs, and where; or its reason why not."""
+        """Return whether the credential may read training jobs, and where; or the reason why not."""
         try:
             total = self.search_training_jobs(limit=1).total
             return True, (
@@ -222,8 +220,8 @@ class ModelArtsClient(ModelArtsOperations):
 
     def close(self) -> None:
         """Close the connections."""
-        if "_session" in vars(self):
-            self._session.close()
+        if "_transport" in vars(self):
+            self._transport.close()
 
     def __enter__(self) -> ModelArtsClient:
         return self
@@ -233,83 +231,74 @@ class ModelArtsClient(ModelArtsOperations):
     ) -> None:
         self.close()
 
-    def _drive(self, exchange: Exchange[T]) -> T:
-        try:
-            step = next(exchange)
-            while True:
-                match step:
-                    case Send():
-                        step = exchange.send(self._send(step))
-                    case Authenticate(refused=refused):
-                        step = exchange.send(self._authenticate(refused))
-                    case Pause(seconds=seconds):
-                        time.sleep(seconds)
-                        step = next(exchange)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    def _authenticate(self, refused: Credential | None) -> Credential | None:
-        """Return what proves who calls; None when there is nothing else than what was refused."""
-        try:
-            credential = self._credential(refused)
-        except ModelArtsAuthenticationError:
-            if not self._is_changed():
-                raise
-            return self._credential(None)
-        if credential is None and self._is_changed():
-            return self._credential(None)
-        return credential
-
-    def _credential(self, refused: Credential | None) -> Credential | None:
-        """Return the credential that all share who sign in alike; obtain one if there is none that is fresh."""
-        if isinstance(self.settings.credentials, AccessKey):
-            return None if refused == self.settings.credentials else self.settings.credentials
-        with _signing_in:
-            fresh = session.fresh(self.settings, refused, time.time())
-            if fresh is not None:
-                return fresh
-            try:
-                issued = self._drive(obtain(self.settings, self._outside))
-            except PASSING_ERRORS:
-                valid = session.valid(self.settings, refused, time.time())
-                if valid is None:
-                    raise
-                return valid
-            session.keep(self.settings, issued)
-        for secret in secrets_of(issued.credential):
-            self._on_secret(secret)
-        return None if issued.credential == refused else issued.credential
-
-    def _is_changed(self) -> bool:
-        """Read the settings again, and return whether they say to sign in otherwise than before."""
-        if self._reload is None:
-            return False
-        before, self.settings = self.settings, self._reload()
-        return self.settings.credentials != before.credentials
-
     @cached_property
-    def _session(self) -> requests.Session:
+    def _transport(self) -> _Transport:
+        return _Transport(self.settings)
+
+    def _drive(self, exchange: Exchange[T]) -> T:
+        return _drive(exchange, self._take)
+
+    def _take(self, step: Step) -> object:
+        """Carry out one step of an exchange."""
+        match step:
+            case Send():
+                return self._transport.send(step, self.settings)
+            case Pause(seconds=seconds):
+                time.sleep(seconds)
+            case Login(settings=settings, refused=refused):
+                with _login_lock:
+                    return self._drive(login(settings, refused, self._runtime))
+            case Reload():
+                return self._reload() if self._reload else None
+            case Mask(secret=secret):
+                self._on_secret(secret)
+        return None
+
+
+def _drive(flow: Generator[S, Any, T], carry_out: Callable[[S], object]) -> T:
+    """Run a generator to its end: send back the result of each step, or throw in its error."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                result = carry_out(step)
+            except ModelArtsError as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+class _Transport:
+    """Connections of ``requests``, with the trust and the proxies of some settings."""
+
+    def __init__(self, settings: Settings) -> None:
         import requests
 
-        session = requests.Session()
-        session.verify = self.settings.verify
-        session.proxies.update(self.settings.proxies)
-        return session
+        self._session = requests.Session()
+        self._session.verify = settings.verify
+        self._session.proxies.update(settings.proxies)
+        self._route = cache(self._find_route)
 
-    def _send(self, send: Send) -> Reply:
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(self, send: Send, settings: Settings) -> Response | ModelArtsTransportError:
+        """Send over HTTP, and return the response or the transport error."""
         from requests import exceptions
 
-        settings = self.settings
         timeout = (send.timeout or settings.connect_timeout, send.timeout or settings.read_timeout)
         try:
-            prepared, way = _prepared(send), self._way(_host_of(send.url), send.direct)
+            prepared, route = _prepared(send), self._route(_host_of(send.url), send.direct)
         except exceptions.RequestException as error:
             raise _not_sendable(send, error) from None
         try:
             # not session.send(): that reads the whole body of a redirect, even of one that is not followed
-            with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **way) as response:
-                return _answer(response)
+            with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **route) as response:
+                return _read(response)
         except (
             exceptions.ConnectionError,
             exceptions.Timeout,
@@ -318,26 +307,21 @@ class ModelArtsClient(ModelArtsOperations):
             exceptions.InvalidHeader,
         ) as error:
             temporary = not isinstance(error, exceptions.SSLError)
-            return no_answer(f"{send.method} {send.url}", error, temporary=temporary)
+            return no_response(f"{send.method} {send.url}", error, temporary=temporary)
         except exceptions.RequestException as error:
             raise _not_sendable(send, error) from None
         except OSError as error:  # all others are wrapped
-            raise bad_bundle(way["verify"]) from error
+            raise unreadable_ca_bundle(route["verify"]) from error
 
-    @cached_property
-    def _way(self) -> Callable[[str, bool], Any]:
-        """Returns past which proxies and with which trust to reach a host; looked up in the environment once."""
-
-        def way(host: str, is_direct: bool) -> Any:
-            proxies = {"http": "", "https": ""} if is_direct else {}
-            verify = None if self.settings.verify is True else self.settings.verify  # None: the environment may say
-            return self._session.merge_environment_settings(host, proxies, stream=True, verify=verify, cert=None)
-
-        return cache(way)
+    def _find_route(self, host: str, is_direct: bool) -> Any:
+        """Return proxies and trust for a host. The environment is read once per host."""
+        proxies = {"http": "", "https": ""} if is_direct else {}
+        verify = None if self._session.verify is True else self._session.verify  # None: the environment may set it
+        return self._session.merge_environment_settings(host, proxies, stream=True, verify=verify, cert=None)
 
 
 def _prepared(send: Send) -> requests.PreparedRequest:
-    """Return a request as it is: a session would replace what signs it by a password from ~/.netrc."""
+    """Return a request as it is: a session would replace its signature by a password from ~/.netrc."""
     from requests import PreparedRequest
     from requests.utils import default_headers
 
@@ -352,18 +336,18 @@ def _host_of(url: str) -> str:
 
 
 def _not_sendable(send: Send, error: Exception) -> ModelArtsConfigurationError:
-    """Return an error without the text of another: that may quote a header, and headers hold what signs."""
+    """Return an error without the library's text: that may quote a header, and headers hold the signature."""
     return ModelArtsConfigurationError(f"{send.method} {send.url}: cannot be sent: {type(error).__name__}")
 
 
-def _answer(response: requests.Response) -> Response:
-    """Return an answer with its body, unless that is too long to be read."""
+def _read(response: requests.Response) -> Response:
+    """Return a response with its body, unless that is too long."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     body = bytearray()
     if declared_length(headers) > MAX_BODY_BYTES:
         return Response(response.status_code, headers, is_too_long=True)
-    for part in response.iter_content(PART):
-        body += part
+    for chunk in response.iter_content(CHUNK_BYTES):
+        body += chunk
         if len(body) > MAX_BODY_BYTES:
             return Response(response.status_code, headers, is_too_long=True)
     return Response(response.status_code, headers, bytes(body))

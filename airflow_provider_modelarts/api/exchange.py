@@ -1,7 +1,7 @@
-"""One call with its signature and its retries, as a generator that does no I/O itself.
+"""Exchange: one call with its credential, signature and retries, as a generator without I/O.
 
-The drivers ``client`` and ``async_client`` send what it yields and give back what they got, so that there is one
-definition of what a call does. The clock and the random numbers come from outside.
+The drivers ``client`` and ``async_client`` carry out each step that a generator yields, and send the result back or
+throw the error in. The clock and the random numbers are passed in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from airflow_provider_modelarts.api import operations, signing
 from airflow_provider_modelarts.api.credentials import Credential, CredentialProvider, Token, secrets_of
 from airflow_provider_modelarts.api.operations import Request
 from airflow_provider_modelarts.api.responses import Response, read_json, retry_after
-from airflow_provider_modelarts.api.retry import next_delay
+from airflow_provider_modelarts.api.retry import PASSING_ERRORS, next_delay
+from airflow_provider_modelarts.api.session import known_project_id, session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.core.json_values import JSON
@@ -35,11 +36,11 @@ USER_AGENT = f"airflow-provider-modelarts/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this over HTTP and give back the :class:`Response`, or the transport error that came instead.
+    """Step: send over HTTP, and return the :class:`Response` or the transport error.
 
-    :param timeout: seconds to wait for a connection and for each part of the answer; None for those of the settings.
-    :param direct: past all proxies.
-    :param proof: what it proves itself by.
+    :param timeout: seconds for connecting and for each part of the response; None takes those of the settings.
+    :param direct: bypass all proxies.
+    :param proof: credential that the request carries.
     """
 
     method: str
@@ -53,92 +54,144 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Sleep for some seconds, because of an error."""
+    """Step: sleep for some seconds, because of an error."""
 
     seconds: float
     error: ModelArtsError
 
 
 @dataclass(frozen=True, slots=True)
-class Authenticate:
-    """Give back what proves who calls; None when there is nothing else than what was refused.
+class Login:
+    """Step: run :func:`~airflow_provider_modelarts.api.login.login` once for all callers alike, and return its result.
 
-    :param refused: a credential that the platform did not take.
+    :param refused: credential that the platform refused.
     """
 
-    refused: Credential | None = None
-
-
-Reply: TypeAlias = "Response | ModelArtsTransportError | Credential | None"
-Exchange: TypeAlias = Generator[Send | Pause | Authenticate, Reply, T]
+    settings: Settings
+    refused: Credential | None
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """What a pure function must be given: the time in seconds since the epoch, and a number from 0 to 1."""
+class Reload:
+    """Step: return the settings as they are now; None where there is nothing to read them from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Step: mask a secret in logs."""
+
+    secret: str = field(repr=False)
+
+
+Step: TypeAlias = Send | Pause | Login | Reload | Mask
+Reply: TypeAlias = "Response | ModelArtsTransportError | Credential | Settings | None"
+Exchange: TypeAlias = Generator[Step, Reply, T]
+
+
+@dataclass(slots=True)
+class Caller:
+    """The settings of a client, as they were last read."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Inputs that a pure function cannot have: seconds since the epoch, and a random number from 0 to 1."""
 
     now: Callable[[], float]
     spread: Callable[[], float]
 
 
-#: Project ids that IAM was asked for in this process, by IAM endpoint, who asked, and region.
-_found_projects: dict[tuple[str, CredentialProvider, str], str] = {}
+def exchange(request: Request[T], caller: Caller, runtime: Runtime) -> Exchange[T]:
+    """Make one call, after looking up the project id where it is required and unknown.
 
-
-def exchange(request: Request[T], settings: Settings, outside: Outside) -> Exchange[T]:
-    """Make one call, after looking up the project id if it is needed and not known.
-
-    :returns: the value that the request reads from its answer.
-    :raises ModelArtsError: of the class that fits; the last one, when several attempts failed.
+    :returns: the value that the request reads from its response.
+    :raises ModelArtsError: of the class that fits; that of the last attempt, when several failed.
     """
     project_id = ""
     if "{project_id}" in request.path:
-        project_id = yield from find_project_id(settings, outside)
-    return (yield from _attempts(request, settings, project_id, outside))
+        project_id = yield from find_project_id(caller, runtime)
+    return (yield from _attempts(request, caller, project_id, runtime))
 
 
-def find_project_id(settings: Settings, outside: Outside) -> Exchange[str]:
-    """Return the project id: the one that is set, or the one that IAM knows for the region."""
-    project_id = known_project_id(settings)
+def find_project_id(caller: Caller, runtime: Runtime) -> Exchange[str]:
+    """Return the project id of the settings, or the one that IAM has for the region."""
+    project_id = known_project_id(caller.settings)
     if project_id is None:
-        project_id = yield from _attempts(operations.find_project(settings.known_region()), settings, "", outside)
-        _found_projects[_who_asks(settings)] = project_id
+        region = caller.settings.known_region()
+        project_id = yield from _attempts(operations.find_project(region), caller, "", runtime)
+        session_of(caller.settings).project_id = project_id
     return project_id
 
 
-def known_project_id(settings: Settings) -> str | None:
-    """Return the project id, unless it must be looked up first."""
-    return settings.project_id or _found_projects.get(_who_asks(settings))
-
-
-def _who_asks(settings: Settings) -> tuple[str, CredentialProvider, str]:
-    return settings.base_url("iam"), settings.credentials, settings.known_region()
-
-
-def _attempts(request: Request[T], settings: Settings, project_id: str, outside: Outside) -> Exchange[T]:
-    """Sign and send, and try again as long as that can help; once with another credential if the first is refused."""
+def _attempts(request: Request[T], caller: Caller, project_id: str, runtime: Runtime) -> Exchange[T]:
+    """Authenticate, sign and send; retry while that can help, and once with another credential after a refusal."""
+    settings = caller.settings
     path = request.path.replace("{project_id}", project_id)
     name = f"{request.method} {path}"
-    tries = Attempts(settings, outside, idempotent=request.idempotent)
+    attempts = Attempts(settings, runtime, idempotent=request.idempotent)
     was_refused = False
     while True:
-        credential = _proof((yield Authenticate()))
-        send = _signed(request, path, settings, credential=credential, project_id=project_id, now=outside.now())
+        credential = _credential_of((yield from _authenticate(caller, None, runtime)))
+        send = _signed(request, path, settings, credential=credential, project_id=project_id, now=runtime.now())
         reply = yield send
         try:
             return _read(request, read_json(response_of(reply), name), name)
         except ModelArtsError as raw:
             error = without_secrets(raw, _secrets(send, credential))
-            if isinstance(error, ModelArtsAuthenticationError) and not was_refused:
-                was_refused = True
-                if (yield Authenticate(refused=credential)) is not None:
-                    continue
-            pause = tries.pause_after(error, reply)
-            if pause is None and error is raw:
-                raise
-            if pause is None:
-                raise error from None
-            yield pause
+        if isinstance(error, ModelArtsAuthenticationError) and not was_refused:
+            was_refused = True
+            if (yield from _authenticate(caller, credential, runtime)) is not None:
+                continue
+        pause = attempts.pause_after(error, reply)
+        if pause is None:
+            raise error
+        yield pause
+
+
+def _authenticate(caller: Caller, refused: Credential | None, runtime: Runtime) -> Exchange[Credential | None]:
+    """Return a credential; None when there is only the refused one.
+
+    A connection may have been edited since it was read: after a refusal it is read again.
+    """
+    credential, failure = None, None
+    try:
+        credential = yield from _credential(caller.settings, refused, runtime)
+    except ModelArtsAuthenticationError as error:
+        failure = error
+    if credential is None and (yield from _is_changed(caller)):
+        return (yield from _credential(caller.settings, None, runtime))
+    if failure is not None:
+        raise failure
+    return credential
+
+
+def _is_changed(caller: Caller) -> Exchange[bool]:
+    """Read the settings again, and return whether they hold other credentials."""
+    before = caller.settings
+    reply = yield Reload()
+    if isinstance(reply, Settings):
+        caller.settings = reply
+    return caller.settings.credentials != before.credentials
+
+
+def _credential(settings: Settings, refused: Credential | None, runtime: Runtime) -> Exchange[Credential | None]:
+    """Return the credential that all callers alike share; obtain one where none is fresh."""
+    if isinstance(settings.credentials, AccessKey):
+        return None if refused == settings.credentials else settings.credentials
+    session = session_of(settings)
+    fresh = session.fresh(refused, runtime.now())
+    if fresh is not None:
+        return fresh
+    try:
+        credential = _credential_of((yield Login(settings, refused)))
+    except PASSING_ERRORS:
+        valid = session.valid(refused, runtime.now())
+        if valid is None:
+            raise
+        return valid
+    return None if credential == refused else credential
 
 
 def _read(request: Request[T], value: JSON, name: str) -> T:
@@ -149,44 +202,44 @@ def _read(request: Request[T], value: JSON, name: str) -> T:
 
 
 class Attempts:
-    """The attempts at one thing, and whether there may be another.
+    """Attempts at one request, and the pause before the next one.
 
-    :param idempotent: whether it may be done again when nobody knows whether it arrived.
+    :param idempotent: whether the request may be repeated when its outcome is unknown.
     """
 
-    def __init__(self, settings: Settings, outside: Outside, *, idempotent: bool) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, *, idempotent: bool) -> None:
         self._policy = settings.retry
-        self._outside = outside
+        self._runtime = runtime
         self._idempotent = idempotent
-        self._began = outside.now()
+        self._began = runtime.now()
         self._failed = 0
 
     def pause_after(self, error: ModelArtsError, reply: Reply) -> Pause | None:
-        """Return how to wait before the next attempt; None to give up."""
+        """Return the pause before the next attempt; None to give up."""
         self._failed += 1
         delay = next_delay(
             error,
             attempt=self._failed,
-            elapsed=self._outside.now() - self._began,
+            elapsed=self._runtime.now() - self._began,
             retry_after=retry_after(reply) if isinstance(reply, Response) else None,
             idempotent=self._idempotent,
-            spread=self._outside.spread(),
+            spread=self._runtime.spread(),
             policy=self._policy,
         )
         return None if delay is None else Pause(delay, error)
 
 
 def response_of(reply: Reply) -> Response:
-    """Return the answer that a driver gave, or raise the error that came instead."""
+    """Return the response to a :class:`Send`, or raise the transport error."""
     if isinstance(reply, Response):
         return reply
-    raise reply if isinstance(reply, ModelArtsTransportError) else TypeError("the driver gave no answer")
+    raise reply if isinstance(reply, ModelArtsTransportError) else TypeError("the driver returned no response")
 
 
-def _proof(reply: Reply) -> Credential:
+def _credential_of(reply: Reply) -> Credential:
     if isinstance(reply, (AccessKey, Token)):
         return reply
-    raise TypeError("the driver gave no credential")
+    raise TypeError("the driver returned no credential")
 
 
 def _secrets(send: Send, credential: Credential) -> Iterator[str]:

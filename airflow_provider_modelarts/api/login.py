@@ -1,4 +1,4 @@
-"""Obtaining a credential: from IAM for a password, from the metadata service for an agency."""
+"""Login: a credential from IAM for a password, from the metadata service for an agency."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from urllib.parse import urlsplit
 
 from airflow_provider_modelarts.api.credentials import (
+    Credential,
     Issued,
     MetadataLogin,
     PasswordLogin,
@@ -14,77 +15,93 @@ from airflow_provider_modelarts.api.credentials import (
     secrets_of,
     token_body,
 )
-from airflow_provider_modelarts.api.exchange import USER_AGENT, Attempts, Exchange, Outside, Send, response_of
+from airflow_provider_modelarts.api.exchange import USER_AGENT, Attempts, Exchange, Mask, Runtime, Send, response_of
 from airflow_provider_modelarts.api.responses import Response, check, read_json
+from airflow_provider_modelarts.api.session import session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsError, without_secrets
 
-_METADATA_TIMEOUT = 3.0  # the service is on the same machine, or there is none
-_HOP_TOKEN_LIFETIME = 21600
-_NO_HOP_TOKENS = frozenset({404, 405, 503})  # the service is older than these tokens, or does not want them
+_METADATA_TIMEOUT = 3.0  # seconds: the service runs on this machine, or not at all
+_HOP_TOKEN_SECONDS = 21_600
+_NO_HOP_TOKENS = frozenset({404, 405, 503})  # the service predates hop tokens, or has them disabled
 
 
-def obtain(settings: Settings, outside: Outside) -> Exchange[Issued]:
-    """Sign in, and return what proves it from then on.
+def login(settings: Settings, refused: Credential | None, runtime: Runtime) -> Exchange[Credential]:
+    """Return the session's credential; obtain and keep one where none is fresh.
 
-    :raises ModelArtsError: as IAM or the metadata service refuses; a wrong password is not tried again.
+    :param refused: credential that the platform refused, and that is therefore not returned.
+    :raises ModelArtsError: as IAM or the metadata service refuses; a wrong password is not retried.
     """
+    session = session_of(settings)
+    fresh = session.fresh(refused, runtime.now())
+    if fresh is not None:
+        return fresh
+    issued = yield from _obtain(settings, runtime)
+    for secret in secrets_of(issued.credential):
+        yield Mask(secret)
+    session.keep(issued)
+    return issued.credential
+
+
+def _obtain(settings: Settings, runtime: Runtime) -> Exchange[Issued]:
     match settings.credentials:
-        case PasswordLogin() as login:
-            return (yield from _create_token(login, settings, outside))
-        case MetadataLogin() as login:
-            return (yield from _fetch_agency_key(login, settings, outside))
+        case PasswordLogin() as user:
+            return (yield from _create_token(user, settings, runtime))
+        case MetadataLogin() as agency:
+            return (yield from _fetch_agency_key(agency, settings, runtime))
         case AccessKey() as key:
             return Issued(key, math.inf, math.inf)
 
 
-def _create_token(login: PasswordLogin, settings: Settings, outside: Outside) -> Exchange[Issued]:
+def _create_token(user: PasswordLogin, settings: Settings, runtime: Runtime) -> Exchange[Issued]:
     """KeystoneCreateUserTokenByPassword."""
     url = f"{settings.base_url('iam')}/v3/auth/tokens?nocatalog=true"
-    body = token_body(login, project_id=settings.project_id, region=settings.region)
+    body = token_body(user, project_id=settings.project_id, region=settings.region)
     headers = {"Content-Type": "application/json;charset=utf8", "User-Agent": USER_AGENT}
-    answer = yield from _answered(Send("POST", url, headers, body, proof=login), settings, outside)
-    return read_token(answer.headers.get("x-subject-token"), read_json(answer, "POST /v3/auth/tokens"), outside.now())
+    response = yield from _good_response(Send("POST", url, headers, body, proof=user), settings, runtime)
+    return read_token(
+        response.headers.get("x-subject-token"), read_json(response, "POST /v3/auth/tokens"), runtime.now()
+    )
 
 
-def _fetch_agency_key(login: MetadataLogin, settings: Settings, outside: Outside) -> Exchange[Issued]:
-    """Fetch the keys as ``MetadataAccessor`` of the vendor's SDK does: with a hop token where there are such."""
-    wanted = _to_metadata(login, "PUT", "/meta-data/latest/api/token")
-    wanted.headers["X-Metadata-Token-Ttl-Seconds"] = str(_HOP_TOKEN_LIFETIME)
-    hop_token = yield from _answered(wanted, settings, outside, may_say=_NO_HOP_TOKENS)
-    send = _to_metadata(login, "GET", "/openstack/latest/securitykey")
+def _fetch_agency_key(agency: MetadataLogin, settings: Settings, runtime: Runtime) -> Exchange[Issued]:
+    """Fetch the temporary key like ``MetadataAccessor`` of the vendor's SDK, with a hop token where supported."""
+    token_request = _to_metadata(agency, "PUT", "/meta-data/latest/api/token")
+    token_request.headers["X-Metadata-Token-Ttl-Seconds"] = str(_HOP_TOKEN_SECONDS)
+    hop_token = yield from _good_response(token_request, settings, runtime, accepted=_NO_HOP_TOKENS)
+    send = _to_metadata(agency, "GET", "/openstack/latest/securitykey")
     if hop_token.status not in _NO_HOP_TOKENS:
         send.headers["X-Metadata-Token"] = hop_token.body.decode("ascii", "replace").strip()
-    answer = yield from _answered(send, settings, outside)
-    return read_agency_key(read_json(answer, "GET /openstack/latest/securitykey"), outside.now())
+    response = yield from _good_response(send, settings, runtime)
+    return read_agency_key(read_json(response, "GET /openstack/latest/securitykey"), runtime.now())
 
 
-def _to_metadata(login: MetadataLogin, method: str, path: str) -> Send:
-    url = f"{login.endpoint.rstrip('/')}{path}"
+def _to_metadata(agency: MetadataLogin, method: str, path: str) -> Send:
+    url = f"{agency.endpoint.rstrip('/')}{path}"
     return Send(method, url, {"User-Agent": USER_AGENT}, timeout=_METADATA_TIMEOUT, direct=True)
 
 
-def _answered(
-    send: Send, settings: Settings, outside: Outside, *, may_say: frozenset[int] = frozenset()
+def _good_response(
+    send: Send, settings: Settings, runtime: Runtime, *, accepted: frozenset[int] = frozenset()
 ) -> Exchange[Response]:
-    """Send, and try again as long as that can help; return a good answer.
+    """Send, retry while that can help, and return the response.
 
-    :param may_say: statuses that are as good.
+    :param accepted: statuses that are as good as 2xx.
     """
-    tries = Attempts(settings, outside, idempotent=True)
+    attempts = Attempts(settings, runtime, idempotent=True)
     name = f"{send.method} {urlsplit(send.url).path}"
     while True:
         reply = yield send
         try:
-            answer = response_of(reply)
-            if answer.status not in may_say:
-                check(answer, name)
+            response = response_of(reply)
+            if response.status not in accepted:
+                check(response, name)
         except ModelArtsError as raw:
             error = without_secrets(raw, secrets_of(settings.credentials))
-            pause = tries.pause_after(error, reply)
-            if pause is None:
-                raise error from None
-            yield pause
         else:
-            return answer
+            return response
+        pause = attempts.pause_after(error, reply)
+        if pause is None:
+            raise error
+        yield pause

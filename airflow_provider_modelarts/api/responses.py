@@ -25,7 +25,7 @@ from airflow_provider_modelarts.exceptions import (
 #: that as JSON.
 MAX_BODY_BYTES = 32 * 1024**2
 
-PART = 64 * 1024  # bytes of a body that are read at once
+CHUNK_BYTES = 64 * 1024  # of a body that are read at once
 _LONGEST_REASON = 500  # what a library says why there is no answer
 
 _LONGEST_EXCERPT = 200
@@ -99,7 +99,7 @@ def retry_after(answer: Response | None) -> float | None:
     return float(value) if value.isascii() and value.isdecimal() and len(value) < 7 else None
 
 
-def no_answer(request: str, error: Exception, *, temporary: bool) -> ModelArtsTransportError:
+def no_response(request: str, error: Exception, *, temporary: bool) -> ModelArtsTransportError:
     """Return the error for a request that was sent and got no whole answer.
 
     :param error: of the HTTP library.
@@ -110,7 +110,7 @@ def no_answer(request: str, error: Exception, *, temporary: bool) -> ModelArtsTr
     return ModelArtsTransportError(f"{request}: no answer: {reason}. {advice}", temporary=temporary)
 
 
-def bad_bundle(path: str) -> ModelArtsConfigurationError:
+def unreadable_ca_bundle(path: str) -> ModelArtsConfigurationError:
     """Return the error for a bundle of certificate authorities without which nothing can be sent."""
     return ModelArtsConfigurationError(
         f"the certificate authorities in {path} cannot be read: set verify of the connection, or REQUESTS_CA_BUNDLE"

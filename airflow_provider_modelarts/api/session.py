@@ -1,4 +1,4 @@
-"""What this process knows of each caller: project, credential, refusals."""
+"""Session: everything that this process knows of one caller, under one key, for both drivers."""
 
 from __future__ import annotations
 
@@ -6,79 +6,80 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from airflow_provider_modelarts.api.credentials import Credential, CredentialProvider, Issued
-from airflow_provider_modelarts.api.exchange import Reply
 from airflow_provider_modelarts.api.responses import Response
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
+from airflow_provider_modelarts.exceptions import ModelArtsTransportError
 
-#: Who signs in, where, and for which project.
-Identity: TypeAlias = tuple[CredentialProvider, str, str, str]
+#: Five bad signatures in a row lock an access key for everyone, and IAM locks its users in the same way. A refused
+#: credential is therefore not sent again for this long.
+REFUSAL_SECONDS = 60.0
 
-_held: dict[Identity, Issued] = {}
+#: Who calls, which IAM, which ModelArts, and for which project or region.
+_Key: TypeAlias = tuple[CredentialProvider, str, str, str]
 
-
-def identity(settings: Settings) -> Identity:
-    """Return under what is kept what is known of a sign-in."""
-    iam = settings.base_url("iam") if settings.region or settings.iam_endpoint else ""
-    return settings.credentials, iam, settings.base_url("modelarts"), settings.project_id or settings.region or ""
-
-
-def keep(settings: Settings, issued: Issued) -> None:
-    """Keep a credential in the place of the one before."""
-    _held[identity(settings)] = issued
+_sessions: dict[_Key, Session] = {}
 
 
-def fresh(settings: Settings, refused: Credential | None, now: float) -> Credential | None:
-    """Return the credential, unless it is due for renewal or was refused."""
-    issued = _usable(settings, refused)
-    return issued.credential if issued and now < issued.renew_at else None
+@dataclass(slots=True, eq=False)
+class Session:
+    """Project id, credential and refusals of one caller. Times are seconds since the epoch.
 
-
-def valid(settings: Settings, refused: Credential | None, now: float) -> Credential | None:
-    """Return the credential if it has not ended yet, due for renewal or not, unless it was refused."""
-    issued = _usable(settings, refused)
-    return issued.credential if issued and now < issued.expires_at else None
-
-
-def _usable(settings: Settings, refused: Credential | None) -> Issued | None:
-    issued = _held.get(identity(settings))
-    return None if issued is None or issued.credential == refused else issued
-
-
-_REMEMBERED = 60.0  # seconds
-
-
-@dataclass(slots=True)
-class Standing:
-    """How the platform takes one sign-in; times are seconds since the epoch.
-
-    :param may_change: what was good once may be bad later: so is a password, but not a secret access key.
+    :param stays_good: a secret access key that worked once keeps working; a password may be changed.
+    :param project_id: as IAM returned it for the region; None before.
+    :param is_proven: the platform has accepted the caller's own credential.
     """
 
-    may_change: bool
-    is_good: bool = False
+    stays_good: bool
+    project_id: str | None = None
+    is_proven: bool = False
+    _issued: Issued | None = None
     _refusal: Response | None = None
-    _until: float = 0.0
+    _refused_until: float = 0.0
+
+    def keep(self, issued: Issued) -> None:
+        """Replace the credential."""
+        self._issued = issued
+
+    def fresh(self, refused: Credential | None, now: float) -> Credential | None:
+        """Return the credential, unless it is due for renewal or was refused."""
+        issued = self._unless(refused)
+        return issued.credential if issued and now < issued.renew_at else None
+
+    def valid(self, refused: Credential | None, now: float) -> Credential | None:
+        """Return the credential if it has not expired, even when it is due for renewal, unless it was refused."""
+        issued = self._unless(refused)
+        return issued.credential if issued and now < issued.expires_at else None
 
     def refusal(self, now: float) -> Response | None:
         """Return the refusal of the last minute, if there was one."""
-        return self._refusal if now < self._until else None
+        return self._refusal if now < self._refused_until else None
 
-    def learn(self, reply: Reply, now: float) -> None:
-        """Take note of what came to a request that proves itself by this sign-in."""
+    def learn(self, reply: Response | ModelArtsTransportError, now: float) -> None:
+        """Record the reply to a request that carried the caller's own credential."""
         match reply:
-            case Response(status=401, is_repeated=False) if not self.is_good:
-                self._refusal, self._until = replace(reply, is_repeated=True), now + _REMEMBERED
+            case Response(status=401, is_repeated=False) if not self.is_proven:
+                self._refusal, self._refused_until = replace(reply, is_repeated=True), now + REFUSAL_SECONDS
             case Response(status=status) if status < 500 and status not in (401, 429):
-                self.is_good = not self.may_change
+                self.is_proven = self.stays_good
+
+    def _unless(self, refused: Credential | None) -> Issued | None:
+        return None if self._issued is None or self._issued.credential == refused else self._issued
 
 
-_standings: dict[Identity, Standing] = {}
+def session_of(settings: Settings) -> Session:
+    """Return the session of the caller that these settings describe."""
+    key = _key(settings)
+    if key not in _sessions:
+        _sessions[key] = Session(stays_good=isinstance(settings.credentials, AccessKey))
+    return _sessions[key]
 
 
-def standing_of(settings: Settings) -> Standing:
-    """Return what is known of a sign-in."""
-    known = identity(settings)
-    if known not in _standings:
-        _standings[known] = Standing(may_change=not isinstance(settings.credentials, AccessKey))
-    return _standings[known]
+def known_project_id(settings: Settings) -> str | None:
+    """Return the project id, unless it must be looked up first."""
+    return settings.project_id or session_of(settings).project_id
+
+
+def _key(settings: Settings) -> _Key:
+    iam = settings.base_url("iam") if settings.region or settings.iam_endpoint else ""
+    return settings.credentials, iam, settings.base_url("modelarts"), settings.project_id or settings.region or ""

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_modelarts import get_provider_info
 from airflow_provider_modelarts.api.connection_pool import single_flight
 from airflow_provider_modelarts.api.credentials import Environment, MetadataLogin, PasswordLogin
-from airflow_provider_modelarts.api.exchange import known_project_id
+from airflow_provider_modelarts.api.session import known_project_id
 from airflow_provider_modelarts.api.settings import Settings, read_connection
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.client import ModelArtsClient, ModelArtsOperations

@@ -12,7 +12,7 @@ from integration.clients.counting_server import counting
 from airflow_provider_modelarts.api.connection_pool import MAX_CALLS
 from airflow_provider_modelarts.api.responses import Response
 from airflow_provider_modelarts.api.retry import RetryPolicy
-from airflow_provider_modelarts.api.session import standing_of
+from airflow_provider_modelarts.api.session import session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
@@ -21,7 +21,7 @@ from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 def settings(server, key="AK", **options):
     """Return settings that lead to a server, with a key that is known to be good."""
     known = Settings(credentials=AccessKey(key, "SK"), endpoint=server.url, project_id="project", **options)
-    standing_of(known).learn(Response(200), now=0)
+    session_of(known).learn(Response(200), now=0)
     return known
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from airflow_provider_modelarts.api import session
 from airflow_provider_modelarts.api.credentials import Issued, MetadataLogin
 from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.api.session import session_of
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.client import ModelArtsClient
@@ -151,8 +151,8 @@ def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator,
     """IAM may be down for a while: what is still good is still used."""
     client = client_for(way(modelarts_emulator), retry=RetryPolicy(total=0))
     client.get(job_id)
-    now, settings = time.time(), client.settings
-    session.keep(settings, Issued(session.fresh(settings, None, now), renew_at=now, expires_at=now + 3600))
+    now, session = time.time(), session_of(client.settings)
+    session.keep(Issued(session.fresh(None, now), renew_at=now, expires_at=now + 3600))
     modelarts_emulator.answer_next(path, status=500, body=b"{}", times=10_000)
 
     assert client.get(job_id) == job_id

@@ -17,8 +17,6 @@ from airflow_provider_modelarts.api.credentials import (
     secrets_of,
     token_body,
 )
-from airflow_provider_modelarts.api.session import fresh, keep, valid
-from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
@@ -121,47 +119,3 @@ def test_repr_shows_no_secret(proof):
 def test_secrets_are_all_that_must_not_be_shown(proof, secrets):
     """Ids and names are no secrets."""
     assert list(secrets_of(proof)) == secrets
-
-
-def settings(**fields):
-    """Return settings with a password."""
-    return Settings(**{"credentials": LOGIN, "region": "cn-north-4", **fields})
-
-
-@pytest.mark.parametrize(
-    ("now", "is_fresh", "is_valid"), [(0, True, True), (74, True, True), (75, False, True), (100, False, False)]
-)
-def test_wallet_hands_out_what_is_still_good(now, is_fresh, is_valid):
-    """Fresh until it is due for renewal, valid until it ends."""
-    token = Token("t")
-    keep(settings(), Issued.of(token, lifetime=100, now=0))
-
-    assert fresh(settings(), None, now) == (token if is_fresh else None)
-    assert valid(settings(), None, now) == (token if is_valid else None)
-
-
-def test_wallet_does_not_hand_out_what_was_refused():
-    """Somebody else may have a new one by then, which is handed out."""
-    old, new = Token("old"), Token("new")
-    keep(settings(), Issued.of(old, 100, 0))
-    refused = fresh(settings(), old, 1), valid(settings(), old, 1)
-    keep(settings(), Issued.of(new, 100, 0))
-
-    assert refused == (None, None)
-    assert fresh(settings(), old, 1) == new
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"region": "cn-east-3"},
-        {"project_id": "p-1"},
-        {"iam_endpoint": "https://iam.example.com"},
-        {"credentials": PasswordLogin("IAMUser", "other", "IAMDomain")},
-    ],
-)
-def test_wallet_keeps_apart_who_signs_in_otherwise(other):
-    """A token is for one user, one IAM and one project."""
-    keep(settings(), Issued.of(Token("ours"), 100, 0))
-
-    assert fresh(settings(**other), None, 1) is None

@@ -14,9 +14,10 @@ from unit.builders import vendor_signed
 from airflow_provider_modelarts.api import operations
 from airflow_provider_modelarts.api.exchange import (
     USER_AGENT,
-    Authenticate,
-    Outside,
+    Caller,
     Pause,
+    Reload,
+    Runtime,
     Send,
     exchange,
     find_project_id,
@@ -75,7 +76,7 @@ def refusal(status, code, **headers):
     return answer(status, {"error_code": code, "error_msg": "no"}, **headers)
 
 
-def drive(flow, replies, clock, steps, credentials):
+def drive(flow, replies, clock, steps):
     """Drive an exchange as a client with an access key does; its clock runs through the pauses.
 
     A reply may be a function of what was sent.
@@ -84,8 +85,8 @@ def drive(flow, replies, clock, steps, credentials):
     try:
         step = next(flow)
         while True:
-            if isinstance(step, Authenticate):
-                step = flow.send(None if step.refused else credentials)
+            if isinstance(step, Reload):
+                step = flow.send(None)
                 continue
             steps.append(step)
             if isinstance(step, Pause):
@@ -103,14 +104,14 @@ def call(request, *replies, steps=None, **fields):
     """Return the value of a call; what it did is noted in ``steps``."""
     clock, ours = Clock(), settings(**fields)
     steps = [] if steps is None else steps
-    return drive(exchange(request, ours, Outside(clock, lambda: 0.5)), replies, clock, steps, ours.credentials)
+    return drive(exchange(request, Caller(ours), Runtime(clock, lambda: 0.5)), replies, clock, steps)
 
 
 def find_project(ours, *replies, steps=None):
     """Return the project id of settings."""
     clock = Clock()
-    flow = find_project_id(ours, Outside(clock, lambda: 0.5))
-    return drive(flow, replies, clock, [] if steps is None else steps, ours.credentials)
+    flow = find_project_id(Caller(ours), Runtime(clock, lambda: 0.5))
+    return drive(flow, replies, clock, [] if steps is None else steps)
 
 
 def sent(steps):
@@ -332,10 +333,10 @@ def test_call_that_is_asked_to_wait_too_long():
 
 def test_call_with_a_driver_that_gives_nothing():
     """A driver that forgets its reply is a mistake in the program, not an error of the platform."""
-    flow = exchange(GET, settings(), Outside(Clock(), lambda: 0.5))
+    flow = exchange(GET, Caller(settings()), Runtime(Clock(), lambda: 0.5))
     next(flow)
 
-    with pytest.raises(TypeError, match="the driver gave no credential"):
+    with pytest.raises(TypeError, match="the driver returned no response"):
         flow.send(None)
 
 

@@ -1,4 +1,4 @@
-"""What is known of how the platform takes a sign-in."""
+"""Knowledge of one caller in this process: project, credential, refusals."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from airflow_provider_modelarts.api.credentials import PasswordLogin
+from airflow_provider_modelarts.api.credentials import Issued, PasswordLogin, Token
 from airflow_provider_modelarts.api.responses import Response
-from airflow_provider_modelarts.api.session import Standing, standing_of
+from airflow_provider_modelarts.api.session import Session, known_project_id, session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import ModelArtsTransportError
@@ -18,7 +18,7 @@ REFUSAL = Response(401, body=b"no")
 
 
 @pytest.mark.parametrize(
-    ("reply", "is_good"),
+    ("reply", "is_proven"),
     [
         (Response(200), True),
         (Response(400), True),
@@ -29,41 +29,64 @@ REFUSAL = Response(401, body=b"no")
         (ModelArtsTransportError("reset"), False),
     ],
 )
-def test_key_is_good_once_its_signature_was_checked(reply, is_good):
-    """Whoever is throttled or meets a broken gateway may not have been looked at."""
-    standing = Standing(may_change=False)
+def test_key_is_proven_once_its_signature_was_checked(reply, is_proven):
+    """A throttled request, or one that met a broken gateway, may not have been checked."""
+    session = Session(stays_good=True)
 
-    standing.learn(reply, now=0)
+    session.learn(reply, now=0)
 
-    assert standing.is_good is is_good
+    assert session.is_proven is is_proven
 
 
 def test_refusal_is_remembered_for_a_minute():
-    """As an answer that came to another request."""
-    standing = Standing(may_change=False)
-    standing.learn(REFUSAL, now=100)
+    """It is marked as the response to another request."""
+    session = Session(stays_good=True)
+    session.learn(REFUSAL, now=100)
     remembered = dataclasses.replace(REFUSAL, is_repeated=True)
 
-    assert [standing.refusal(now) for now in (100, 159, 160)] == [remembered, remembered, None]
+    assert [session.refusal(now) for now in (100, 159, 160)] == [remembered, remembered, None]
 
 
-def test_refusal_that_is_repeated_is_not_remembered_anew():
-    """However often others are told, one tries again after the minute."""
-    standing = Standing(may_change=False)
-    standing.learn(REFUSAL, now=100)
-    standing.learn(standing.refusal(150), now=150)
+def test_repeated_refusal_does_not_prolong_the_minute():
+    """After the minute, one request is sent again."""
+    session = Session(stays_good=True)
+    session.learn(REFUSAL, now=100)
+    session.learn(session.refusal(150), now=150)
 
-    assert standing.refusal(160) is None
+    assert session.refusal(160) is None
 
 
-@pytest.mark.parametrize(("may_change", "is_remembered"), [(False, False), (True, True)])
-def test_refusal_of_what_was_good(may_change, is_remembered):
-    """A password may have been changed. A key that was good is not locked by it, and the next call may succeed."""
-    standing = Standing(may_change=may_change)
-    standing.learn(Response(200), now=0)
-    standing.learn(REFUSAL, now=1)
+@pytest.mark.parametrize(("stays_good", "is_remembered"), [(True, False), (False, True)])
+def test_refusal_of_a_proven_credential(stays_good, is_remembered):
+    """A password may have been changed. A proven key is not locked by one refusal, and the next call may succeed."""
+    session = Session(stays_good=stays_good)
+    session.learn(Response(200), now=0)
+    session.learn(REFUSAL, now=1)
 
-    assert (standing.refusal(2) is not None) is is_remembered
+    assert (session.refusal(2) is not None) is is_remembered
+
+
+@pytest.mark.parametrize(
+    ("now", "is_fresh", "is_valid"), [(0, True, True), (74, True, True), (75, False, True), (100, False, False)]
+)
+def test_credential_is_fresh_until_renewal_and_valid_until_expiry(now, is_fresh, is_valid):
+    """Renewal is due after three quarters of the lifetime."""
+    token, session = Token("t"), Session(stays_good=False)
+    session.keep(Issued.of(token, lifetime=100, now=0))
+
+    assert session.fresh(None, now) == (token if is_fresh else None)
+    assert session.valid(None, now) == (token if is_valid else None)
+
+
+def test_refused_credential_is_not_returned():
+    """Another task may have replaced it: the new one is returned."""
+    old, new, session = Token("old"), Token("new"), Session(stays_good=False)
+    session.keep(Issued.of(old, 100, 0))
+    refused = session.fresh(old, 1), session.valid(old, 1)
+    session.keep(Issued.of(new, 100, 0))
+
+    assert refused == (None, None)
+    assert session.fresh(old, 1) == new
 
 
 @pytest.mark.parametrize(
@@ -74,9 +97,24 @@ def test_refusal_of_what_was_good(may_change, is_remembered):
         {"endpoint": "https://host.example.com"},
         {"iam_endpoint": "https://iam.example.com"},
         {"project_id": "q"},
+        {"project_id": None},
+        {"project_id": None, "region": "cn-east-3"},
     ],
 )
-def test_who_signs_in_otherwise_has_a_standing_of_his_own(other):
-    """A secret that was corrected does not wait for the minute of the wrong one."""
-    assert standing_of(dataclasses.replace(KEY, **other)) is not standing_of(KEY)
-    assert standing_of(dataclasses.replace(KEY, read_timeout=1.0)) is standing_of(KEY)
+def test_other_caller_has_a_session_of_its_own(other):
+    """Neither a token nor the refusal of a mistyped secret reaches it."""
+    assert session_of(dataclasses.replace(KEY, **other)) is not session_of(KEY)
+
+
+def test_timeouts_do_not_make_another_caller():
+    """The platform does not see them."""
+    assert session_of(dataclasses.replace(KEY, read_timeout=1.0)) is session_of(KEY)
+
+
+def test_project_id_of_the_settings_takes_precedence():
+    """The session holds only what IAM returned."""
+    settings = dataclasses.replace(KEY, credentials=AccessKey("AK-project", "SK"), project_id=None)
+    session_of(settings).project_id = "found"
+
+    assert known_project_id(settings) == "found"
+    assert known_project_id(dataclasses.replace(settings, project_id="set")) == "set"

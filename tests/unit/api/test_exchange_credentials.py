@@ -1,0 +1,193 @@
+"""Credentials of an exchange: login, renewal, and one other credential after a refusal; driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from airflow_provider_modelarts.api import operations
+from airflow_provider_modelarts.api.credentials import Issued, PasswordLogin, Token
+from airflow_provider_modelarts.api.exchange import Caller, Login, Mask, Reload, Runtime, Send, exchange
+from airflow_provider_modelarts.api.login import login
+from airflow_provider_modelarts.api.responses import Response
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.api.session import session_of
+from airflow_provider_modelarts.api.settings import Settings
+from airflow_provider_modelarts.api.signing import AccessKey
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
+    ModelArtsServerError,
+    ModelArtsTransportError,
+)
+
+NOW = 1_700_000_000.0
+RUNTIME = Runtime(lambda: NOW, lambda: 0.5)
+GET = operations.any_request("GET", "/v2/{project_id}/training-quotas")
+OLD, NEW = Token("old-token"), Token("new-token")
+GOOD = Response(200, body=b'"ok"')
+REFUSED = Response(401, body=b'{"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information"}')
+OUTAGE = ModelArtsServerError("busy", status=503, code="503")
+WRONG_PASSWORD = ModelArtsAuthenticationError("wrong password", status=401, code="IAM.0001")
+
+
+def settings(**fields):
+    """Return settings of an IAM user that no other test has."""
+    user = PasswordLogin(f"user-{uuid4().hex}", "password", "account")
+    return Settings(
+        **{"credentials": user, "region": "cn-north-4", "project_id": "p", "retry": RetryPolicy(total=0), **fields}
+    )
+
+
+def run(caller, *replies, request=GET):
+    """Run an exchange; return its value and the steps. An exception among the replies is thrown in."""
+    steps, remaining = [], list(replies)
+    flow = exchange(request, caller, RUNTIME)
+    step = next(flow)
+    try:
+        while True:
+            steps.append(step)
+            reply = remaining.pop(0)
+            is_thrown = isinstance(reply, Exception) and not isinstance(reply, ModelArtsTransportError)
+            step = flow.throw(reply) if is_thrown else flow.send(reply)
+    except StopIteration as end:
+        assert remaining == []
+        return end.value, steps
+
+
+def kinds(steps):
+    """Return the kinds of steps."""
+    return [type(step) for step in steps]
+
+
+def tokens(steps) -> Iterator[str]:
+    """Yield the token of each request."""
+    return (step.headers["X-Auth-Token"] for step in steps if isinstance(step, Send))
+
+
+def holding(token, ours, lifetime=3600.0, age=0.0):
+    """Return settings whose session holds a token."""
+    session_of(ours).keep(Issued.of(token, lifetime, NOW - age))
+    return ours
+
+
+def test_first_call_logs_in():
+    """The token of the login goes with the request."""
+    value, steps = run(Caller(settings()), NEW, GOOD)
+
+    assert (value, kinds(steps), list(tokens(steps))) == ("ok", [Login, Send], ["new-token"])
+
+
+def test_call_with_a_fresh_token_does_not_log_in():
+    """All callers alike share the token of the session."""
+    _, steps = run(Caller(holding(OLD, settings())), GOOD)
+
+    assert (kinds(steps), list(tokens(steps))) == ([Send], ["old-token"])
+
+
+def test_token_that_is_due_for_renewal_is_renewed():
+    """Three quarters of its lifetime have passed."""
+    _, steps = run(Caller(holding(OLD, settings(), lifetime=100, age=80)), NEW, GOOD)
+
+    assert (kinds(steps), list(tokens(steps))) == ([Login, Send], ["new-token"])
+
+
+def test_renewal_during_an_outage_keeps_the_valid_token():
+    """IAM may be down for a while."""
+    _, steps = run(Caller(holding(OLD, settings(), lifetime=100, age=80)), OUTAGE, GOOD)
+
+    assert list(tokens(steps)) == ["old-token"]
+
+
+def test_renewal_during_an_outage_fails_with_an_expired_token():
+    """The error is that of the login."""
+    with pytest.raises(ModelArtsServerError, match="busy"):
+        run(Caller(holding(OLD, settings(), lifetime=100, age=100)), OUTAGE)
+
+
+def test_refused_token_is_replaced_once():
+    """After a change of permissions the old token is revoked."""
+    ours = holding(OLD, settings())
+    caller = Caller(ours)
+    flow = exchange(GET, caller, RUNTIME)
+    next(flow)
+
+    renewal = flow.send(REFUSED)
+    session_of(ours).keep(Issued.of(NEW, 3600, NOW))  # as the driver's login does
+    again = flow.send(NEW)
+
+    assert isinstance(renewal, Login)
+    assert renewal.refused == OLD
+    assert again.headers["X-Auth-Token"] == "new-token"
+
+
+def test_login_that_returns_the_refused_token_fails_with_the_refusal():
+    """The settings were read again, and hold nothing else."""
+    with pytest.raises(ModelArtsAuthenticationError, match="Incorrect IAM"):
+        run(Caller(holding(OLD, settings())), REFUSED, OLD, None)
+
+
+def test_wrong_password_is_replaced_by_that_of_an_edited_connection():
+    """The login succeeds with the new settings."""
+    ours = settings()
+    edited = replace(ours, credentials=replace(ours.credentials, password="new"))
+    caller = Caller(ours)
+
+    _, steps = run(caller, WRONG_PASSWORD, edited, NEW, GOOD)
+
+    assert kinds(steps) == [Login, Reload, Login, Send]
+    assert steps[2].settings == caller.settings == edited
+
+
+def test_wrong_password_fails_when_the_connection_is_unchanged():
+    """It is sent once, and the error has no other error in its context."""
+    with pytest.raises(ModelArtsAuthenticationError, match="wrong password") as raised:
+        run(Caller(settings()), WRONG_PASSWORD, None)
+
+    assert raised.value.__context__ is None
+
+
+def test_refused_key_is_sent_once_when_the_project_is_looked_up_too():
+    """The lookup reads the edited connection; the call that follows does not send the old key again."""
+    old = settings(credentials=AccessKey(f"AK-{uuid4().hex}", "old"), project_id=None)
+    edited = replace(old, credentials=AccessKey("AK-edited", "new"))
+    projects = Response(200, body=b'{"projects": [{"id": "found", "name": "cn-north-4"}]}')
+
+    _, steps = run(Caller(old), REFUSED, edited, projects, GOOD)
+
+    assert kinds(steps) == [Send, Reload, Send, Send]
+    assert ["AK-edited" in step.headers["Authorization"] for step in steps if isinstance(step, Send)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_login_masks_the_token_before_others_can_use_it():
+    """A log line of another task may show the token as soon as the session holds it."""
+    ours = settings()
+    issued = Response(
+        201,
+        {"x-subject-token": "new-token"},
+        b'{"token": {"issued_at": "2023-11-14T00:00:00Z", "expires_at": "2023-11-15T00:00:00Z"}}',
+    )
+    flow = login(ours, None, RUNTIME)
+    next(flow)
+
+    mask = flow.send(issued)
+
+    assert mask == Mask("new-token")
+    assert session_of(ours).fresh(None, NOW) is None
+    with pytest.raises(StopIteration) as end:
+        flow.send(None)
+    assert end.value.value == session_of(ours).fresh(None, NOW) == NEW
+
+
+def test_login_that_another_thread_has_done_sends_nothing():
+    """The lock of the driver let it wait meanwhile."""
+    with pytest.raises(StopIteration) as end:
+        next(login(holding(NEW, settings()), OLD, RUNTIME))
+
+    assert end.value.value == NEW
