@@ -76,7 +76,7 @@ class AsyncModelArtsOperations(ABC):
 
     @abstractmethod
     async def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
+        """Make one call and return the value that its request reads from the response."""
 
     async def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
@@ -92,7 +92,8 @@ class AsyncModelArtsOperations(ABC):
         """Yield the trials of a search, page by page, as the pages arrive.
 
         :param page_size: trials per request, 1 to 50.
-        :raises ModelArtsProtocolError: when the platform lists fewer trials than it promises.
+        :raises ModelArtsProtocolError: when the platform lists fewer trials than its ``total``. It does so while a
+            search starts its trials: wait for the end of the search first.
         """
         walk = pagination.walk(pagination.checked_page_size(page_size))
         step = next(walk)
@@ -117,7 +118,7 @@ class AsyncModelArtsOperations(ABC):
     async def get_trial(self, training_job_id: str, trial_id: str) -> list[Trial]:
         """Return the reports of one trial, oldest first; the last is its current state (ShowAutoSearchPerTrial).
 
-        The platform gives no status here: ``done`` tells whether the trial has ended.
+        The table has no status column: the flag ``done`` shows whether the trial has ended.
         """
         return await self.call(operations.show_trial(training_job_id, trial_id))
 
@@ -126,22 +127,22 @@ class AsyncModelArtsOperations(ABC):
         return await self.call(operations.stop_trial(training_job_id, trial_id))
 
     async def get_parameter_importance(self, training_job_id: str) -> list[ParameterImportance]:
-        """Return how much each hyperparameter matters, by the platform's analysis (ShowAutoSearchParamsAnalysis)."""
+        """Return the importance of each hyperparameter, as ModelArts analyses it (ShowAutoSearchParamsAnalysis)."""
         return await self.call(operations.show_parameter_importance(training_job_id))
 
     async def create_training_job(self, body: Mapping[str, JSON]) -> TrainingJob:
-        """Create a training job (CreateTrainingJob). It costs money, and is never repeated by itself.
+        """Create a training job (CreateTrainingJob). It costs money, and is never retried.
 
-        :param body: as the platform documents it.
+        :param body: body of the request, as the platform documents it.
         """
         return await self.call(operations.create_training_job(body))
 
     async def stop_training_job(self, training_job_id: str) -> bool:
-        """Stop a training job (StopTrainingJob); return False when it had ended or is gone."""
+        """Stop a training job (StopTrainingJob); return False if it has ended or no longer exists."""
         return await self.run(flows.stop_job(training_job_id))
 
     async def delete_training_job(self, training_job_id: str) -> bool:
-        """Delete a training job (DeleteTrainingJob); return False when it was gone."""
+        """Delete a training job (DeleteTrainingJob); return False if it no longer exists."""
         return await self.run(flows.delete_job(training_job_id))
 
     async def list_events(self, training_job_id: str, *, level: str | None = None, limit: int = 50) -> list[JobEvent]:
@@ -162,9 +163,9 @@ class AsyncModelArtsOperations(ABC):
     async def search_training_jobs(
         self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0
     ) -> JobPage:
-        """Return one page of the training jobs (ListTrainingJobs), newest first.
+        """Return one page of the training jobs, newest first (ListTrainingJobs).
 
-        :param filters: key, operator (between, like, in, not) and values of each, such as
+        :param filters: key, operator (between, like, in, not) and values of each condition, such as
             ``("phase", "in", ["Running"])``.
         :param limit: jobs per page, 1 to 50.
         :param offset: number of the page, from 0.
@@ -174,7 +175,11 @@ class AsyncModelArtsOperations(ABC):
     async def request(
         self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None
     ) -> JSON:
-        """Call any other operation, with the same signature, retries and errors; return its JSON."""
+        """Call any other operation, with the same signature, retries and errors; return its JSON.
+
+        :param path: such as ``/v2/{project_id}/training-job-flavors``; ``{project_id}`` is filled in.
+        :param body: JSON to send; None sends no body.
+        """
         return await self.call(operations.any_request(method, path, query, body))
 
 

@@ -72,7 +72,7 @@ class ModelArtsOperations(ABC):
 
     @abstractmethod
     def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
+        """Make one call and return the value that its request reads from the response."""
 
     def run(self, flow: Flow[T]) -> T:
         """Make the calls of a flow and return its result."""
@@ -88,8 +88,8 @@ class ModelArtsOperations(ABC):
         """Yield the trials of a search, page by page, as the pages arrive.
 
         :param page_size: trials per request, 1 to 50.
-        :raises ModelArtsProtocolError: when the platform lists fewer trials than it promises. So it does while a
-            search starts its trials; wait for its end first.
+        :raises ModelArtsProtocolError: when the platform lists fewer trials than its ``total``. It does so while a
+            search starts its trials: wait for the end of the search first.
         """
         walk = pagination.walk(pagination.checked_page_size(page_size))
         step = next(walk)
@@ -112,7 +112,7 @@ class ModelArtsOperations(ABC):
     def get_trial(self, training_job_id: str, trial_id: str) -> list[Trial]:
         """Return the reports of one trial, oldest first; the last is its current state (ShowAutoSearchPerTrial).
 
-        The platform gives no status here: ``done`` tells whether the trial has ended.
+        The table has no status column: the flag ``done`` shows whether the trial has ended.
         """
         return self.call(operations.show_trial(training_job_id, trial_id))
 
@@ -121,22 +121,22 @@ class ModelArtsOperations(ABC):
         return self.call(operations.stop_trial(training_job_id, trial_id))
 
     def get_parameter_importance(self, training_job_id: str) -> list[ParameterImportance]:
-        """Return how much each hyperparameter matters, by the platform's analysis (ShowAutoSearchParamsAnalysis)."""
+        """Return the importance of each hyperparameter, as ModelArts analyses it (ShowAutoSearchParamsAnalysis)."""
         return self.call(operations.show_parameter_importance(training_job_id))
 
     def create_training_job(self, body: Mapping[str, JSON]) -> TrainingJob:
-        """Create a training job (CreateTrainingJob). It costs money, and is never repeated by itself.
+        """Create a training job (CreateTrainingJob). It costs money, and is never retried.
 
-        :param body: as the platform documents it.
+        :param body: body of the request, as the platform documents it.
         """
         return self.call(operations.create_training_job(body))
 
     def stop_training_job(self, training_job_id: str) -> bool:
-        """Stop a training job (StopTrainingJob); return False when it had ended or is gone."""
+        """Stop a training job (StopTrainingJob); return False if it has ended or no longer exists."""
         return self.run(flows.stop_job(training_job_id))
 
     def delete_training_job(self, training_job_id: str) -> bool:
-        """Delete a training job (DeleteTrainingJob); return False when it was gone."""
+        """Delete a training job (DeleteTrainingJob); return False if it no longer exists."""
         return self.run(flows.delete_job(training_job_id))
 
     def list_events(self, training_job_id: str, *, level: str | None = None, limit: int = 50) -> list[JobEvent]:
@@ -155,9 +155,9 @@ class ModelArtsOperations(ABC):
         return self.run(flows.read_log(training_job_id, task))
 
     def search_training_jobs(self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> JobPage:
-        """Return one page of the training jobs (ListTrainingJobs), newest first.
+        """Return one page of the training jobs, newest first (ListTrainingJobs).
 
-        :param filters: key, operator (between, like, in, not) and values of each, such as
+        :param filters: key, operator (between, like, in, not) and values of each condition, such as
             ``("phase", "in", ["Running"])``.
         :param limit: jobs per page, 1 to 50.
         :param offset: number of the page, from 0.
