@@ -1,7 +1,7 @@
-"""Creating a training job exactly once.
+"""Exactly-once creation of a training job.
 
-A job costs money, and ``POST`` is not idempotent. The name says which task instance a job belongs to, so that a retry
-finds what an earlier try created, and a ``POST`` without an answer is resolved by looking for the name.
+A job costs money, and ``POST`` is not idempotent. The name of a job identifies its task instance: a retry finds the job
+of an earlier try by it, and a ``POST`` without a response is resolved by a search for it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from airflow_provider_modelarts.exceptions import (
 )
 
 _NAME_IS_TAKEN = "ModelArts.2751"
-_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for a job whose creation got no answer
+_SEARCH_DELAYS = (0.0, 1.0, 2.0, 4.0)  # seconds before each search for a job whose creation got no response
 
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """The job that a task works with; ``adopted`` when an earlier try had created it."""
+    """Job of a task; ``adopted`` when an earlier try created it."""
 
     job: TrainingJob
     adopted: bool
@@ -40,12 +40,13 @@ def acquire_job(
 ) -> Flow[Acquired]:
     """Adopt the job of this generation of the task, or create it.
 
-    Before one is created, those of other generations that are still at work are stopped: see :func:`plan`.
+    Before a job is created, active jobs of other generations are stopped: see
+    :func:`~airflow_provider_modelarts.core.job_identity.plan`.
 
     :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
-    :param since: seconds since the epoch before which this task can have created nothing.
-    :param remembered_id: id of the job that this task has stored, if it could; no other proof is needed.
-    :raises ModelArtsError: as the platform refuses; when nobody knows whether a job was created, that is what it says.
+    :param since: seconds since the epoch; a job that is older was not created by this task.
+    :param remembered_id: id of the job that this task has stored; no other proof is required.
+    :raises ModelArtsError: as the platform refuses; a note says so when it stays unknown whether a job was created.
     """
     if remembered_id is not None:
         known = yield from _show(remembered_id)
@@ -60,8 +61,8 @@ def acquire_job(
 
 
 def stop_unanswered(identity: TaskIdentity) -> Flow[bool]:
-    """Stop what a task may have created whose creation was broken off; return whether there was anything."""
-    for seconds in _LOOKS:
+    """Stop the job of a task whose creation was interrupted; return False if none was found."""
+    for seconds in _SEARCH_DELAYS:
         yield Sleep(seconds)
         if (yield from _stop_active(identity)):
             return True
@@ -78,12 +79,12 @@ def _create(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> Flow
         if error.code != _NAME_IS_TAKEN:
             raise
         unanswered = error
-    for seconds in _LOOKS:
+    for seconds in _SEARCH_DELAYS:
         yield Sleep(seconds)
         for job in (yield from _similar(identity)):
             if job.name == name and identity.owns(job):
                 return Acquired(job, adopted=True)
-    unanswered.add_note(f"No training job named {name} was found since. A retry of the task looks for it again.")
+    unanswered.add_note(f"No training job named {name} was found since. A retry of the task searches for it again.")
     raise unanswered
 
 

@@ -1,4 +1,4 @@
-"""Looking at a job again and again: what sensors, triggers and operators share between two looks."""
+"""Polling of one job: what sensors, triggers and operators share."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from airflow_provider_modelarts.core.xcom import job_summary, search_summary
 
 Clock = Callable[[], float]
 
-_JITTER = 0.1
+_JITTER = 0.1  # share of an interval: waits that met once do not go on together
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one look says.
+    """State of a job at one poll.
 
-    :param message: why it is done or failed, or what is still missing.
-    :param summary: a short account as plain JSON.
-    :param news: a line for the log, when there is something new to say.
+    :param message: why the job is done or failed, or what it still waits for.
+    :param summary: XCom of the sensor.
+    :param news: for the log, when it differs from that of the last poll.
     """
 
     state: State
@@ -36,23 +36,23 @@ class PollResult:
 
 
 class Poller(Protocol):
-    """Watches one job. It remembers only what spares requests and log lines: no outcome depends on it."""
+    """Polls one job. Its memory spares requests and log lines; no outcome depends on it."""
 
     def look(self, clock: Clock) -> Flow[PollResult]:
-        """Read and judge.
+        """Read the job and assess it.
 
-        :param clock: returns seconds since the epoch; asked after the reading.
+        :param clock: returns seconds since the epoch; called after the reading.
         """
 
     def timeout_message(self) -> str:
-        """Return what to say when time is up."""
+        """Return the message of a wait whose deadline has passed."""
 
 
 @dataclass(slots=True)
 class SearchPoller:
-    """Watches a hyperparameter search.
+    """Polls a hyperparameter search.
 
-    :param stop_when: a value of the search's objective with which it may be called done before its end.
+    :param stop_when: value of the objective at which the search is done before its end.
     """
 
     training_job_id: str
@@ -62,23 +62,23 @@ class SearchPoller:
     _log: ChangeLog = field(default_factory=ChangeLog)
 
     def look(self, clock: Clock) -> Flow[PollResult]:
-        """Read the search and judge it."""
-        look = yield from snapshot_for_polling(self.training_job_id, self._search)
-        self._search = look.job.search or self._search
+        """Read the search and assess it."""
+        snapshot = yield from snapshot_for_polling(self.training_job_id, self._search)
+        self._search = snapshot.job.search or self._search
         now = clock()
-        progress = assess(look.job, look.listing, self.policy, now)
+        progress = assess(snapshot.job, snapshot.listing, self.policy, now)
         state, message = progress.state, progress.message
-        if state is State.WAITING and self._is_reached(look):
-            state, message = State.DONE, f"training job {look.job.id} has reached {self.stop_when!r}"
-        news = self._log.news(progress_line(look, progress), now, aside=time_left(look, progress))
-        return PollResult(state, message, search_summary(look.job, progress), news)
+        if state is State.WAITING and self._is_reached(snapshot):
+            state, message = State.DONE, f"training job {snapshot.job.id} has reached {self.stop_when!r}"
+        line = self._log.news(progress_line(snapshot, progress), now, aside=time_left(snapshot, progress))
+        return PollResult(state, message, search_summary(snapshot.job, progress), line)
 
     def timeout_message(self) -> str:
-        """Return what to say when time is up."""
+        """Return the message of a wait whose deadline has passed."""
         return _out_of_time(f"The search of training job {self.training_job_id}", self._log)
 
-    def _is_reached(self, look: SearchSnapshot) -> bool:
-        if self.stop_when is None or (found := best_so_far(look.listing.trials, look.job.search)) is None:
+    def _is_reached(self, snapshot: SearchSnapshot) -> bool:
+        if self.stop_when is None or (found := best_so_far(snapshot.listing.trials, snapshot.job.search)) is None:
             return False
         criterion, best = found
         return best.value == self.stop_when or criterion.is_better(best.value, self.stop_when)
@@ -86,21 +86,21 @@ class SearchPoller:
 
 @dataclass(slots=True)
 class JobPoller:
-    """Watches a training job."""
+    """Polls a training job."""
 
     training_job_id: str
     accept_stopped: bool = False
     _log: ChangeLog = field(default_factory=ChangeLog)
 
     def look(self, clock: Clock) -> Flow[PollResult]:
-        """Read the job and judge it."""
+        """Read the job and assess it."""
         job: TrainingJob = yield operations.show_training_job(self.training_job_id)
         state, message = assess_job(job, accept_stopped=self.accept_stopped)
-        news = self._log.news(f"Training job {job.id} is {job.phase_text}", clock())
-        return PollResult(state, message, job_summary(job), news)
+        line = self._log.news(f"Training job {job.id} is {job.phase_text}", clock())
+        return PollResult(state, message, job_summary(job), line)
 
     def timeout_message(self) -> str:
-        """Return what to say when time is up."""
+        """Return the message of a wait whose deadline has passed."""
         return _out_of_time(f"Training job {self.training_job_id}", self._log)
 
 
@@ -112,7 +112,7 @@ def _out_of_time(what: str, log: ChangeLog) -> str:
 
 
 def first_delay_of(interval: float, spread: float) -> float:
-    """Return how long a wait rests before its first look: thousands start together when a triggerer does.
+    """Return the seconds before the first poll of a wait. Thousands of waits start together with a triggerer.
 
     :param spread: a random number from 0 to 1.
     """
@@ -120,5 +120,5 @@ def first_delay_of(interval: float, spread: float) -> float:
 
 
 def next_delay_of(interval: float, spread: float) -> float:
-    """Return how long a wait rests between two looks, so that those which once met do not go on together."""
+    """Return the seconds between two polls of a wait, its interval give or take a tenth."""
     return interval * (1 - _JITTER + 2 * _JITTER * spread)

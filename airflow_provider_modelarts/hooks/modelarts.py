@@ -1,4 +1,4 @@
-"""The hook: from an Airflow connection to a client."""
+"""Hook: from an Airflow connection to a client, with hints in errors, masked secrets, and shared reads."""
 
 from __future__ import annotations
 
@@ -39,16 +39,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Connection id, region and project id of a hook.
+_Source: TypeAlias = "tuple[str, str | None, str | None]"
+
+# To read a connection, a triggerer of Airflow 3 exchanges several messages with its supervisor, which takes one at a
+# time: for a thousand waits that start together it would take minutes, in which no other trigger is served.
+_SHARED_SECONDS = 10.0  # for which other waits take the settings that one has read
+
+_read: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Source, tuple[float, Settings]]] = WeakKeyDictionary()
+
 
 class ModelArtsHook(BaseHook, ModelArtsOperations):
-    """Calls ModelArts as an Airflow connection says.
+    """Calls of the ModelArts API with the credentials of an Airflow connection.
 
-    The connection is of type ``modelarts``; one of type ``huaweicloud``, of the other provider for this cloud,
+    The connection has the type ``modelarts``; one of the type ``huaweicloud`` of the other provider for this cloud
     works too. Nothing is read or sent before the first call.
 
     :param modelarts_conn_id: id of the connection.
-    :param region: region instead of the connection's; forgets the connection's project id.
-    :param project_id: project id instead of the connection's.
+    :param region: takes precedence over the connection's region, whose project id is then ignored.
+    :param project_id: takes precedence over the connection's project id.
     """
 
     conn_name_attr = "modelarts_conn_id"
@@ -69,15 +78,15 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         self.project_id = project_id
 
     def get_conn(self) -> ModelArtsClient:
-        """Return the client. It is made once, and keeps its connections alive."""
+        """Return the client, the same at each call; it keeps its connections alive."""
         return self._client
 
     async def get_async_conn(self, *, is_urgent: bool = False) -> AsyncModelArtsClient:
         """Return a new asynchronous client; close it, or use it in an ``async with`` statement.
 
-        Reads the connection without blocking the event loop, and together with all others that do at the time.
+        The connection is read without blocking the event loop, once for all hooks that read it at the same time.
 
-        :param is_urgent: its calls wait for no others.
+        :param is_urgent: its calls wait for no other calls.
         """
         from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 
@@ -93,15 +102,15 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         return AsyncModelArtsClient(settings, reload=reload, on_secret=mask_secret_async, is_urgent=is_urgent)
 
     def call(self, request: Request[T]) -> T:
-        """Make one call and return the value that its request reads from the answer."""
+        """Make one call and return the value that its request reads from the response."""
         try:
             return self._client.call(request)
         except ModelArtsApiError as error:
-            known = with_connection_hint(error, self._client.settings, self.modelarts_conn_id)
-            raise known.with_traceback(error.__traceback__) from error.__cause__
+            hinted = with_connection_hint(error, self._client.settings, self.modelarts_conn_id)
+            raise hinted.with_traceback(error.__traceback__) from error.__cause__
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and where it leads; or the reason why it does not."""
+        """Return whether the connection works, and with which endpoint; or the reason why it does not."""
         try:
             return self._client.test_connection()
         except ModelArtsConfigurationError as error:
@@ -109,7 +118,6 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
     @cached_property
     def _client(self) -> ModelArtsClient:
-
         return ModelArtsClient(self._read_settings(), reload=self._read_settings, on_secret=mask_secret)
 
     def _read_settings(self) -> Settings:
@@ -117,8 +125,6 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
         return self._settings(conn, conn.extra_dejson)
 
     async def _read_settings_async(self) -> Settings:
-        import asyncio
-
         from airflow.providers.common.compat.connection import get_async_connection
 
         conn = await get_async_connection(self.modelarts_conn_id)
@@ -128,7 +134,7 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
     def _settings(self, conn: Connection, extra: Mapping[str, object]) -> Settings:
         try:
-            settings = read_connection(
+            return read_connection(
                 login=conn.login,
                 password=conn.password,
                 host=conn.host,
@@ -140,7 +146,6 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
             )
         except ModelArtsConfigurationError as error:
             raise ModelArtsConfigurationError(f"connection {self.modelarts_conn_id!r}: {error}") from error
-        return settings
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -167,7 +172,7 @@ class ModelArtsHook(BaseHook, ModelArtsOperations):
 
 
 def _read_file(path: str) -> str | None:
-    """Return the text of a file; None where there is none that can be read."""
+    """Return the text of a file; None where none can be read."""
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, RuntimeError, UnicodeDecodeError):
@@ -175,25 +180,25 @@ def _read_file(path: str) -> str | None:
 
 
 def with_connection_hint(error: ModelArtsError, settings: Settings, conn_id: str) -> ModelArtsError:
-    """Return an error that also says which connection led there, where that may be the reason.
+    """Return an error with a hint at its connection, where the connection may be the reason.
 
-    It is another one then: many waits may share the error of a sign-in.
+    The error itself is left as it is: many waits may share that of one login.
     """
-    advice = _hint(error, settings, f"connection {conn_id!r}") if isinstance(error, ModelArtsApiError) else None
-    return with_hint(error, f"{advice}.") if advice else error
+    hint = _hint(error, settings, f"connection {conn_id!r}") if isinstance(error, ModelArtsApiError) else None
+    return with_hint(error, f"{hint}.") if hint else error
 
 
 def _hint(error: ModelArtsApiError, settings: Settings, connection: str) -> str | None:
     match error, settings.credentials:
         case ModelArtsNotFoundError(), _:
-            return f"Looked in {_place(settings)} ({connection})"
+            return f"Searched in {_place(settings)} ({connection})"
         case ModelArtsAuthenticationError(), AccessKey():
             clock = "this machine's clock; five bad signatures lock a key"
             return f"Check login and password of {connection}, and {clock}"
         case ModelArtsAuthenticationError(), PasswordLogin():
             return f"Check login, password and domain_name of {connection}"
         case ModelArtsAuthenticationError(), MetadataLogin():
-            return f"Check the agency of this server, as which {connection} signs in"
+            return f"Check the agency of this server, which {connection} uses"
     return None
 
 
@@ -224,30 +229,22 @@ async def mask_secret_async(secret: str) -> None:
         await amask_secret(secret)
 
 
-#: What a hook is made with: connection, region and project.
-Source: TypeAlias = "tuple[str, str | None, str | None]"
-
-_FRESH = 10.0  # seconds for which others take what one has read
-
-_read: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Source, tuple[float, Settings]]] = WeakKeyDictionary()
-
-
 async def settings_of(
-    source: Source, read: Callable[[], Awaitable[Settings]], refused: Settings | None = None
+    source: _Source, read: Callable[[], Awaitable[Settings]], refused: Settings | None = None
 ) -> Settings:
-    """Return the settings of a connection, which somebody may have read just before.
+    """Return the settings of a connection; of several hooks in one event loop, one reads for all.
 
-    :param read: reads them.
-    :param refused: settings with a key or password that the platform does not take: these must be newer.
+    :param read: reads the connection.
+    :param refused: settings whose credentials the platform refused: the returned ones are read after that.
     """
     known = _read.setdefault(asyncio.get_running_loop(), {}).get(source)
-    if known and asyncio.get_running_loop().time() < known[0] + _FRESH and known[1] != refused:
+    if known and asyncio.get_running_loop().time() < known[0] + _SHARED_SECONDS and known[1] != refused:
         return known[1]
-    # a reading that began before the refusal may be older than what is wanted now
+    # a read that began before the refusal may return the refused credentials
     return await single_flight((source, refused and refused.credentials), lambda: _read_and_keep(source, read))
 
 
-async def _read_and_keep(source: Source, read: Callable[[], Awaitable[Settings]]) -> Settings:
+async def _read_and_keep(source: _Source, read: Callable[[], Awaitable[Settings]]) -> Settings:
     settings = await read()
     loop = asyncio.get_running_loop()
     _read[loop][source] = loop.time(), settings

@@ -45,14 +45,14 @@ def answered(cls):
         (
             ModelArtsAuthenticationError,
             {"credentials": MetadataLogin()},
-            "Check the agency of this server, as which connection 'mine' signs in.",
+            "Check the agency of this server, which connection 'mine' uses.",
         ),
-        (ModelArtsNotFoundError, {}, "Looked in region cn-north-4, project p1 (connection 'mine')."),
-        (ModelArtsNotFoundError, {"project_id": None}, "Looked in region cn-north-4 (connection 'mine')."),
+        (ModelArtsNotFoundError, {}, "Searched in region cn-north-4, project p1 (connection 'mine')."),
+        (ModelArtsNotFoundError, {"project_id": None}, "Searched in region cn-north-4 (connection 'mine')."),
         (
             ModelArtsNotFoundError,
             {"endpoint": "https://host.example.com"},
-            "Looked in https://host.example.com, project p1 (connection 'mine').",
+            "Searched in https://host.example.com, project p1 (connection 'mine').",
         ),
     ],
 )
@@ -102,4 +102,4 @@ def test_missing_job_says_where_was_looked(connected, error_of):
     error = error_of()
 
     assert type(error) is ModelArtsNotFoundError
-    assert str(error).count(f"Looked in {where}.") == 1
+    assert str(error).count(f"Searched in {where}.") == 1
