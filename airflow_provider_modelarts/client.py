@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_modelarts.api import flows, operations, pagination
-from airflow_provider_modelarts.api.credentials import describe
+from airflow_provider_modelarts.api.credentials import caller_name
 from airflow_provider_modelarts.api.exchange import (
     Caller,
     Exchange,
@@ -212,7 +212,7 @@ class ModelArtsClient(ModelArtsOperations):
         try:
             total = self.search_training_jobs(limit=1).total
             return True, (
-                f"Signed in to {self.settings.base_url('modelarts')} as {describe(self.settings.credentials)}: "
+                f"Signed in to {self.settings.base_url('modelarts')} as {caller_name(self.settings.credentials)}: "
                 f"project {self.project_id}, region {self.settings.region or 'not set'}, {total} training jobs"
             )
         except ModelArtsError as error:

@@ -35,7 +35,7 @@ DEMO_KEY = AccessKey("EMULATORACCESSKEY000", "emulatorSecretKey00000000000000000
 DEMO_PROJECT_ID = "e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0"
 DEMO_REGION = "cn-north-4"
 
-_RETRY = RetryPolicy(first_delay=0.002, longest_delay=0.02, total=2.0)
+_RETRY = RetryPolicy(first_delay=0.002, max_delay=0.02, total=2.0)
 
 
 @dataclass(frozen=True, slots=True)

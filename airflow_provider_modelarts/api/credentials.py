@@ -1,4 +1,8 @@
-"""Credentials, and the chain of providers that they come from."""
+"""Credentials and their providers: access keys, IAM users, agencies, and the provider chain of the vendor's SDK.
+
+A token comes from IAM (KeystoneCreateUserTokenByPassword), the temporary key of an agency from the metadata service of
+the server (``auth/internal.py`` of the vendor's SDK). Names in the chain are those of its ``auth/provider.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +20,19 @@ from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, M
 
 METADATA_ENDPOINT = "http://169.254.169.254"
 
-_RENEWED_AFTER = 0.75  # of the time that a credential has left when it is obtained
+_RENEWED_AFTER = 0.75  # share of the lifetime that a credential has left when it is issued
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of IAM, which is sent as ``X-Auth-Token``. Its repr does not show it."""
+    """Token of IAM, sent as ``X-Auth-Token``. Its repr does not show it."""
 
     value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordLogin:
-    """An IAM user of an account, who gets a token for a project."""
+    """IAM user of an account, who gets a token for a project."""
 
     user: str
     password: str = field(repr=False)
@@ -37,21 +41,21 @@ class PasswordLogin:
 
 @dataclass(frozen=True, slots=True)
 class MetadataLogin:
-    """The agency that the server is bound to, whose keys its metadata service hands out."""
+    """Agency of the server, whose metadata service issues temporary keys."""
 
     endpoint: str = METADATA_ENDPOINT
 
 
-#: What is sent with a request: an access key signs it, a token goes with it.
+#: An access key signs a request, a token is sent with it.
 Credential: TypeAlias = AccessKey | Token
 
-#: What a connection says: an access key is a credential already.
+#: Source of credentials in a connection; an access key is a credential itself.
 CredentialProvider: TypeAlias = AccessKey | PasswordLogin | MetadataLogin
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A credential that ends; times are seconds since the epoch, by the clock of this machine."""
+    """Credential that expires; times are seconds since the epoch, by the clock of this machine."""
 
     credential: Credential
     renew_at: float
@@ -59,12 +63,12 @@ class Issued:
 
     @classmethod
     def of(cls, credential: Credential, lifetime: float, now: float) -> Issued:
-        """Return a credential that has so many seconds left; it is due for renewal well before."""
+        """Return a credential that expires after some seconds; its renewal is due earlier."""
         return cls(credential, now + _RENEWED_AFTER * lifetime, now + lifetime)
 
 
-def describe(credentials: CredentialProvider) -> str:
-    """Return who signs in, without secrets."""
+def caller_name(credentials: CredentialProvider) -> str:
+    """Return the name of a caller, without secrets."""
     match credentials:
         case AccessKey(access_key=access_key):
             return access_key
@@ -75,7 +79,7 @@ def describe(credentials: CredentialProvider) -> str:
 
 
 def secrets_of(proof: Credential | CredentialProvider) -> Iterator[str]:
-    """Yield what must not be shown."""
+    """Yield the secrets of a credential or provider."""
     match proof:
         case AccessKey(secret_key=secret_key, security_token=security_token):
             yield secret_key
@@ -90,7 +94,7 @@ def secrets_of(proof: Credential | CredentialProvider) -> Iterator[str]:
 
 
 def token_body(login: PasswordLogin, *, project_id: str | None, region: str | None) -> bytes:
-    """Return the body that asks IAM for a token. Its scope is a project: ModelArts refuses tokens of accounts."""
+    """Return the body of KeystoneCreateUserTokenByPassword, for a project: ModelArts refuses tokens of accounts."""
     user = {"name": login.user, "password": login.password, "domain": {"name": login.domain_name}}
     return json.dumps(
         {
@@ -103,23 +107,23 @@ def token_body(login: PasswordLogin, *, project_id: str | None, region: str | No
 
 
 def read_token(value: str | None, body: JSON, now: float) -> Issued:
-    """Return the token of an answer.
+    """Return the token of an IAM response.
 
-    :param value: of the header ``X-Subject-Token``.
+    :param value: header ``X-Subject-Token``.
     """
     if not value:
-        raise ModelArtsProtocolError("IAM answered without a token (header X-Subject-Token)")
+        raise ModelArtsProtocolError("IAM returned no token (header X-Subject-Token)")
     began = child(body, "token", "issued_at")
     lifetime = _instant(child(body, "token", "expires_at")) - (_instant(began) if began else now)
     return Issued.of(Token(value), lifetime, now)
 
 
 def read_agency_key(body: JSON, now: float) -> Issued:
-    """Return the temporary access key of a metadata service's answer."""
+    """Return the temporary access key of a metadata service's response."""
     names = ("access", "secret", "securitytoken")
     access_key, secret_key, security_token = (text(child(body, "credential", name)) for name in names)
     if not access_key or not secret_key or not security_token:
-        raise ModelArtsProtocolError("the metadata service answered without a temporary access key")
+        raise ModelArtsProtocolError("the metadata service returned no temporary access key")
     lifetime = _instant(child(body, "credential", "expires_at")) - now
     return Issued.of(AccessKey(access_key, secret_key, security_token), lifetime, now)
 
@@ -129,7 +133,7 @@ def _instant(value: JSON) -> float:
     try:
         instant = datetime.fromisoformat(text(value))
     except ValueError:
-        raise ModelArtsProtocolError("the end of a credential cannot be read: it is no instant") from None
+        raise ModelArtsProtocolError("the expiry of a credential is not an ISO 8601 time") from None
     return instant.replace(tzinfo=instant.tzinfo or UTC).timestamp()
 
 
@@ -141,10 +145,10 @@ _SECTION = "basic"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What surrounds this process.
+    """Inputs of the provider chain.
 
-    :param variables: its environment.
-    :param read_file: returns the text of a file, None where there is none.
+    :param variables: environment variables.
+    :param read_file: returns the text of a file; None where there is none.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -156,7 +160,7 @@ NO_ENVIRONMENT = Environment()
 
 @dataclass(frozen=True, slots=True)
 class FoundCredentials:
-    """How to sign in, and what else was said in the same place."""
+    """Credentials, with the other settings of the same source."""
 
     credentials: CredentialProvider
     project_id: str | None = None
@@ -164,9 +168,9 @@ class FoundCredentials:
 
 
 def find_credentials(environment: Environment) -> FoundCredentials:
-    """Return the first sign-in that is found.
+    """Return the first credentials of the chain: variables, profile file, metadata service.
 
-    :raises ModelArtsConfigurationError: for a profile file that is named and not there, or cannot be used.
+    :raises ModelArtsConfigurationError: for a profile file that is named but missing, or unusable.
     """
     variables = {
         name.removeprefix(_PREFIX).lower(): value.strip()
@@ -194,7 +198,7 @@ def _read_profile(path: str, text: str) -> dict[str, str]:
     try:
         parser.read_string(text)
     except ConfigParserError:
-        raise ModelArtsConfigurationError(f"the credentials file {path} is no INI file") from None
+        raise ModelArtsConfigurationError(f"the credentials file {path} is not an INI file") from None
     values = {name: value.strip() for name, value in parser.items(_SECTION)} if parser.has_section(_SECTION) else {}
     if not values.get("ak") or not values.get("sk"):
         raise ModelArtsConfigurationError(f"the credentials file {path} has no ak and sk in its section [{_SECTION}]")

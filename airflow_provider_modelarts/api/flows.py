@@ -22,22 +22,30 @@ from airflow_provider_modelarts.exceptions import (
 
 T = TypeVar("T")
 
+_NOT_STOPPABLE = 409  # with ModelArts.2796: the job has ended
+_NO_LOG_YET = frozenset({"ModelArts.2776", "ModelArts.2818"})
+
+# of a failed job in the task's error: what a person reads at once
+_MAX_LOG_LINES = 20
+_MAX_EVENTS = 5
+_MAX_LINE = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let some seconds pass before the next request."""
+    """Step: sleep for some seconds before the next request."""
 
     seconds: float
 
 
-# A generator type cannot say that each request is answered with a value of its own type.
+# A generator type cannot express that the result of each request has a type of its own.
 Flow: TypeAlias = Generator[Request[Any] | Sleep, Any, T]
 
 
 def snapshot_for_polling(training_job_id: str, known: SearchSettings | None = None) -> Flow[SearchSnapshot]:
-    """Read a job, and its trials where it can have any.
+    """Read a job, and its trials once it can have any.
 
-    :param known: settings of the search from an earlier look; spares asking for the algorithm again.
+    :param known: settings of the search from an earlier poll; they spare a request for the algorithm.
     """
     job: TrainingJob = yield operations.show_training_job(training_job_id)
     if job.phase.is_starting:
@@ -48,7 +56,7 @@ def snapshot_for_polling(training_job_id: str, known: SearchSettings | None = No
 
 
 def snapshot_for_ranking(training_job_id: str) -> Flow[SearchSnapshot]:
-    """Read a job and all its trials, for choosing among them. Of a job still at work, those it has so far."""
+    """Read a job and all its trials; of an active job, the trials that it lists so far."""
     job: TrainingJob = yield operations.show_training_job(training_job_id)
     if job.search is None:
         job = replace(job, search=(yield from _search_of_algorithm(job)))
@@ -73,25 +81,18 @@ def list_trials(
 
 
 def _search_of_algorithm(job: TrainingJob) -> Flow[SearchSettings]:
-    """Return the settings of the algorithm that a job was created from; empty ones when nobody can tell."""
+    """Return the search settings of the job's algorithm; empty ones when they stay unknown."""
     if job.algorithm_id is None:
         return SearchSettings()
     try:
         algorithm: Algorithm = yield operations.show_algorithm(job.algorithm_id)
     except (ModelArtsNotFoundError, ModelArtsPermissionError):
-        return SearchSettings()  # deleted since, or not ours: the search itself can still be read
+        return SearchSettings()  # deleted, or of another account: the search itself can still be read
     return algorithm.search or SearchSettings()
 
 
-_NOT_STOPPABLE = 409  # with ModelArts.2796: it has ended already
-_NO_LOG_YET = frozenset({"ModelArts.2776", "ModelArts.2818"})
-_LAST_LINES = 20
-_MOST_EVENTS = 5
-_LONGEST_LINE = 300
-
-
 def stop_job(training_job_id: str) -> Flow[bool]:
-    """Stop a job; return False when there was nothing to stop: it has ended, or is gone."""
+    """Stop a job; return False if it has ended or no longer exists."""
     try:
         yield operations.stop_training_job(training_job_id)
     except ModelArtsNotFoundError:
@@ -104,7 +105,7 @@ def stop_job(training_job_id: str) -> Flow[bool]:
 
 
 def delete_job(training_job_id: str) -> Flow[bool]:
-    """Delete a job; return False when it was gone already."""
+    """Delete a job; return False if it no longer exists."""
     try:
         yield operations.delete_training_job(training_job_id)
     except ModelArtsNotFoundError:
@@ -113,11 +114,11 @@ def delete_job(training_job_id: str) -> Flow[bool]:
 
 
 def stop_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
-    """Stop one trial early; return False when it had ended.
+    """Stop one trial early; return False if it has ended.
 
-    What the platform answers for a trial that has ended is documented nowhere, so that its status is read before.
+    The response to stopping an ended trial is not documented, so the status of the trial is read first.
 
-    :raises ModelArtsConfigurationError: when the search lists no such trial.
+    :raises ModelArtsConfigurationError: when the search does not list the trial.
     """
     listing = yield from list_trials(training_job_id, partial=True)
     trial = next((trial for trial in listing.trials if trial.trial_id == trial_id), None)
@@ -141,7 +142,7 @@ def read_log(training_job_id: str, task: str) -> Flow[str]:
 
 
 def explain_failure(training_job_id: str) -> Flow[str]:
-    """Return the last error events and log lines of a job, as far as they can be read. It raises nothing of ours."""
+    """Return the last error events and log lines of a job, or why they cannot be read."""
     events = yield from _readable("events", _last_events(training_job_id))
     lines = yield from _readable("log", _last_lines(training_job_id))
     return "\n".join([*events, *lines])
@@ -152,12 +153,12 @@ def _readable(what: str, flow: Flow[list[str]]) -> Flow[list[str]]:
         lines = yield from flow
     except ModelArtsError as error:
         return [f"(its {what} cannot be read: {error})"]
-    return [sanitize(line, _LONGEST_LINE) for line in lines]
+    return [sanitize(line, _MAX_LINE) for line in lines]
 
 
 def _last_events(training_job_id: str) -> Flow[list[str]]:
-    events: list[JobEvent] = yield operations.list_events(training_job_id, level="Error", limit=_MOST_EVENTS)
-    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MOST_EVENTS])]
+    events: list[JobEvent] = yield operations.list_events(training_job_id, level="Error", limit=_MAX_EVENTS)
+    return [f"{event.time} {event.source}: {event.message}" for event in reversed(events[:_MAX_EVENTS])]
 
 
 def _last_lines(training_job_id: str) -> Flow[list[str]]:
@@ -165,5 +166,5 @@ def _last_lines(training_job_id: str) -> Flow[list[str]]:
     lines = []
     for task in job.tasks[:1]:
         log = yield from read_log(training_job_id, task)
-        lines += [f"{task}: {line}" for line in log.splitlines()[-_LAST_LINES:]]
+        lines += [f"{task}: {line}" for line in log.splitlines()[-_MAX_LOG_LINES:]]
     return lines

@@ -1,7 +1,7 @@
-"""One function per operation of the API: arguments -> :class:`Request`, which knows how to read its answer.
+"""Operations of the API: one function each, from arguments to a :class:`Request` with the reader of its response.
 
-Paths and statuses are those of the API reference and of ``modelarts_client.py`` in the vendor's SDK; the operation's
-id in both is named in each docstring.
+Paths and statuses are those of the API reference and of ``modelarts_client.py`` in the vendor's SDK. Each docstring
+names the operation's id in both.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T_co]):
-    """One call, before it is signed.
+    """One call, not yet signed.
 
     :param path: unencoded; ``{project_id}`` in it stands for the project id.
-    :param read: turns the JSON of the answer into a value.
-    :param idempotent: whether it may be sent again when nobody knows whether it arrived.
+    :param read: returns the value of a response's JSON.
+    :param idempotent: whether it may be retried when its outcome is unknown.
     :param service: ``modelarts`` or ``iam``.
     """
 
@@ -57,7 +57,7 @@ class Request(Generic[T_co]):
 
 
 def list_trials(training_job_id: str, *, limit: int, offset: int) -> Request[TrialPage]:
-    """ShowAutoSearchTrials. For what ``offset`` counts see :mod:`~airflow_provider_modelarts.api.pagination`."""
+    """ShowAutoSearchTrials. For the meaning of ``offset`` see :mod:`~airflow_provider_modelarts.api.pagination`."""
     return Request(
         "GET",
         f"{_job(training_job_id)}/autosearch-trials",
@@ -75,11 +75,11 @@ def show_trial(training_job_id: str, trial_id: str) -> Request[list[Trial]]:
 
 
 def stop_trial(training_job_id: str, trial_id: str) -> Request[str]:
-    """ShowAutoSearchTrialEarlyStop (a POST, whatever its name): the id of the trial that is being stopped."""
+    """ShowAutoSearchTrialEarlyStop, a POST despite its name: the id of the trial."""
     return Request(
         "POST",
         f"{_job(training_job_id)}/autosearch-trial-earlystop/{_trial(trial_id)}",
-        lambda answer: text(child(answer, "earlystop_trial")) or trial_id,
+        lambda value: text(child(value, "earlystop_trial")) or trial_id,
     )
 
 
@@ -89,7 +89,7 @@ def show_parameter_importance(training_job_id: str) -> Request[list[ParameterImp
 
 
 def create_training_job(body: Mapping[str, JSON]) -> Request[TrainingJob]:
-    """CreateTrainingJob. Never repeated by itself: it costs money, and nobody knows whether a lost one arrived."""
+    """CreateTrainingJob. Never retried: a job costs money, and a request without a response may have arrived."""
     return Request("POST", "/v2/{project_id}/training-jobs", read_job, body=_json(dict(body)), idempotent=False)
 
 
@@ -100,8 +100,8 @@ def stop_training_job(training_job_id: str) -> Request[TrainingJob]:
 
 
 def delete_training_job(training_job_id: str) -> Request[None]:
-    """DeleteTrainingJob. It is gone when ShowTrainingJobDetails answers ``ModelArts.2775``."""
-    return Request("DELETE", _job(training_job_id), lambda answer: None)
+    """DeleteTrainingJob. Afterwards ShowTrainingJobDetails returns ``ModelArts.2775``."""
+    return Request("DELETE", _job(training_job_id), lambda value: None)
 
 
 def list_events(training_job_id: str, *, level: str | None = None, limit: int = 50) -> Request[list[JobEvent]]:
@@ -120,8 +120,8 @@ def show_log_preview(training_job_id: str, task: str) -> Request[str]:
     :param task: such as ``worker-0``; ``TrainingJob.tasks`` names them.
     """
     path = f"{_job(training_job_id)}/tasks/{coerce.identifier('task', task)}/logs/preview"
-    # before 2022-03-01 the field was named context; 204 without a body means that there is no log yet
-    return Request("GET", path, lambda answer: text(child(answer, "content")) or text(child(answer, "context")))
+    # before 2022-03-01 the field was named context; a 204 without a body means that there is no log yet
+    return Request("GET", path, lambda value: text(child(value, "content")) or text(child(value, "context")))
 
 
 def show_training_job(training_job_id: str) -> Request[TrainingJob]:
@@ -148,26 +148,26 @@ def search_training_jobs(*, filters: Sequence[Filter] = (), limit: int = 50, off
 def find_project(region: str) -> Request[str]:
     """KeystoneListProjects: the id of the project that has the region's name."""
     return Request(
-        "GET", "/v3/projects", lambda answer: _read_project(answer, region), (("name", region),), service="iam"
+        "GET", "/v3/projects", lambda value: _read_project(value, region), (("name", region),), service="iam"
     )
 
 
 def any_request(
     method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None
 ) -> Request[JSON]:
-    """Return any other operation; ``{project_id}`` in the path is filled in. Only GET is tried again.
+    """Any other operation; ``{project_id}`` in the path is filled in. Only GET is retried.
 
-    :raises ModelArtsConfigurationError: for a path that does not begin with a single slash or steps upwards.
+    :raises ModelArtsConfigurationError: for a path with ``..``, with a query, or without a single slash at its start.
     """
     plain = unquote(path)
     if not plain.startswith("/") or plain.startswith("//") or ".." in plain.split("/") or "?" in path:
         raise ModelArtsConfigurationError(
-            f"path must begin with one '/', and have neither '..' nor a query in it, not {path!r}"
+            f"path must begin with one '/' and contain neither '..' nor a query, not {path!r}"
         )
     return Request(
         method.upper(),
         path,
-        lambda answer: answer,
+        lambda value: value,
         query=tuple((name, _query_text(value)) for name, value in (query or {}).items()),
         body=b"" if body is None else _json(body),
         idempotent=method.upper() == "GET",
@@ -182,7 +182,7 @@ def _json(body: JSON) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelArtsConfigurationError(f"the body is no JSON: {error}") from error
+        raise ModelArtsConfigurationError(f"the body is not JSON: {error}") from error
 
 
 def _job(training_job_id: str) -> str:
@@ -193,17 +193,17 @@ def _trial(trial_id: str) -> str:
     return coerce.identifier("trial_id", trial_id)
 
 
-def _read_reports(answer: JSON) -> list[Trial]:
-    table = as_object(answer, "the reports of a trial")
+def _read_reports(value: JSON) -> list[Trial]:
+    table = as_object(value, "the reports of a trial")
     return read_table(table.get("header"), table.get("data"))
 
 
-def _read_project(answer: JSON, region: str) -> str:
-    projects = as_list(child(answer, "projects"), "the list of projects")
+def _read_project(value: JSON, region: str) -> str:
+    projects = as_list(child(value, "projects"), "the list of projects")
     ids = [text(child(project, "id")) for project in projects if child(project, "name") == region]
     if not ids:
         raise ModelArtsConfigurationError(
-            f"IAM has no project named {region!r} for this key: is the region right? If so, set project_id in the "
+            f"IAM has no project named {region!r} for this credential: check the region, or set project_id in the "
             "connection"
         )
     if len(ids) > 1:
@@ -213,4 +213,4 @@ def _read_project(answer: JSON, region: str) -> str:
     try:
         return coerce.identifier("project id", ids[0])
     except ModelArtsConfigurationError as error:
-        raise ModelArtsProtocolError(f"IAM answered a project without a usable id: {error}") from error
+        raise ModelArtsProtocolError(f"IAM returned a project without a usable id: {error}") from error

@@ -1,4 +1,4 @@
-"""From an HTTP answer to a value or to the error that it means."""
+"""Responses: from HTTP to JSON, or to the error that a response means."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ from airflow_provider_modelarts.exceptions import (
     with_sentence,
 )
 
-#: Bytes of a body, decompressed. The longest that the documents know is a log preview: 5 MB, which may be six times
-#: that as JSON.
+#: Of a decompressed body. The longest documented one is a log preview: 5 MB, which may be six times that as JSON.
 MAX_BODY_BYTES = 32 * 1024**2
 
-CHUNK_BYTES = 64 * 1024  # of a body that are read at once
-_LONGEST_REASON = 500  # what a library says why there is no answer
+#: Of a body that are read at once.
+CHUNK_BYTES = 64 * 1024
 
-_LONGEST_EXCERPT = 200
-_LONGEST_LITERAL = len("-Infinity")  # of what JSON has, or Python takes for it
-_LONGEST_WORD = 100
-_LONGEST_SENTENCE = 1000
+# characters of an error message: enough to understand it, too few to fill a log
+_MAX_REASON = 500
+_MAX_EXCERPT = 200
+_MAX_WORD = 100
+_MAX_SENTENCE = 1000
+
+_MAX_LITERAL = len("-Infinity")  # the longest literal that Python's JSON parser knows
 
 _NOT_FOUND = frozenset({"ModelArts.2755", "ModelArts.2775"})
 _QUOTA = frozenset({"ModelArts.2815", "ModelArts.2816", "ModelArts.2833"})
 _BAD_KEY = frozenset({"ModelArts.0206", "ModelArts.2784"})
 
-_CHECK_NETWORK = "Are network, endpoint and proxy right?"
-_RETIRED = "This region's ModelArts does not offer the operation; it may have been retired"
-_SKEWED = "The clock of this machine and the platform's differ by more than 15 minutes: set it right"
-_REPEATED = "So another call was told less than a minute ago; this one was not sent"
+_CHECK_NETWORK = "Check network, endpoint and proxy"
+_RETIRED = "ModelArts in this region does not offer the operation; it may have been retired"
+_SKEWED = "The clock of this machine differs from the platform's by more than 15 minutes: correct it"
+_REPEATED = "Another call got this response less than a minute ago; this one was not sent"
 
-#: Gateway codes that mean: no such API. Both prefixes are in use.
+#: Gateway codes for an unknown API. Both prefixes are in use.
 _NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer. Header names are in lower case.
+    """HTTP response. Header names are in lower case.
 
-    :param is_too_long: its body is longer than :data:`MAX_BODY_BYTES`, and was left where it is.
-    :param is_repeated: it came to another request.
+    :param is_too_long: the body is longer than :data:`MAX_BODY_BYTES`, and was not read.
+    :param is_repeated: it is the response to another request.
     """
 
     status: int
@@ -61,72 +63,74 @@ class Response:
     is_repeated: bool = False
 
 
-def read_json(answer: Response, request: str) -> JSON:
-    """Return the JSON of a good answer; None for an empty one.
+def read_json(response: Response, request: str) -> JSON:
+    """Return the JSON of a good response; None for an empty body.
 
     :param request: method and path, for messages.
     :raises ModelArtsApiError: for a status other than 2xx, as the class that fits.
-    :raises ModelArtsTransportError: for a body that breaks off; it can be whole next time.
-    :raises ModelArtsProtocolError: for a body that is no JSON, or too long.
+    :raises ModelArtsTransportError: for a truncated body; a retry may return all of it.
+    :raises ModelArtsProtocolError: for a body that is not JSON, or too long.
     """
-    check(answer, request)
-    if not answer.body:
+    check(response, request)
+    if not response.body:
         return None
     try:
-        return _parsed(answer.body)
+        return _parsed(response.body)
     except (ValueError, RecursionError) as error:
-        if _breaks_off(answer.body, error):
-            end = _excerpt(answer.body[-_LONGEST_EXCERPT // 2 :])
-            raise ModelArtsTransportError(f"{request}: the answer breaks off after {end}. {_CHECK_NETWORK}") from error
-        kind = words(answer.headers.get("content-type", "no content type"), _LONGEST_WORD)
+        if _is_truncated(response.body, error):
+            end = _excerpt(response.body[-_MAX_EXCERPT // 2 :])
+            raise ModelArtsTransportError(
+                f"{request}: the response is truncated after {end}. {_CHECK_NETWORK}."
+            ) from error
+        kind = words(response.headers.get("content-type", "no content type"), _MAX_WORD)
         raise ModelArtsProtocolError(
-            f"{request}: the answer is no JSON ({kind}): {_excerpt(answer.body)}. Is the endpoint right?"
+            f"{request}: the response is not JSON ({kind}): {_excerpt(response.body)}. Check the endpoint."
         ) from error
 
 
-def check(answer: Response, request: str) -> None:
-    """Raise what an answer says, unless that is yes."""
-    if not 200 <= answer.status < 300:
-        raise _api_error(answer, request)
-    if answer.is_too_long:
+def check(response: Response, request: str) -> None:
+    """Raise the error that a response means, if any."""
+    if not 200 <= response.status < 300:
+        raise _api_error(response, request)
+    if response.is_too_long:
         limit = f"{MAX_BODY_BYTES // 1024**2} MiB"
-        raise ModelArtsProtocolError(f"{request}: the answer is longer than {limit}, and was not read")
+        raise ModelArtsProtocolError(f"{request}: the response is longer than {limit}, and was not read")
 
 
-def retry_after(answer: Response | None) -> float | None:
-    """Return the seconds that an answer asks to wait (``Retry-After``), if it gives them as a number."""
-    value = answer.headers.get("retry-after", "") if answer else ""
+def retry_after(response: Response | None) -> float | None:
+    """Return ``Retry-After`` in seconds, if it is a number."""
+    value = response.headers.get("retry-after", "") if response else ""
     return float(value) if value.isascii() and value.isdecimal() and len(value) < 7 else None
 
 
 def no_response(request: str, error: Exception, *, temporary: bool) -> ModelArtsTransportError:
-    """Return the error for a request that was sent and got no whole answer.
+    """Return the error for a request without a complete response.
 
     :param error: of the HTTP library.
     :param temporary: False for a failure of TLS.
     """
-    reason = words(f"{type(error).__name__}: {error}", _LONGEST_REASON)
-    advice = _CHECK_NETWORK if temporary else "Does the endpoint speak TLS, and is its certificate trusted?"
-    return ModelArtsTransportError(f"{request}: no answer: {reason}. {advice}", temporary=temporary)
+    reason = words(f"{type(error).__name__}: {error}", _MAX_REASON)
+    hint = _CHECK_NETWORK if temporary else "Check that the endpoint supports TLS with a trusted certificate"
+    return ModelArtsTransportError(f"{request}: no response: {reason}. {hint}.", temporary=temporary)
 
 
 def unreadable_ca_bundle(path: str) -> ModelArtsConfigurationError:
-    """Return the error for a bundle of certificate authorities without which nothing can be sent."""
+    """Return the error for a bundle of certificate authorities that cannot be read."""
     return ModelArtsConfigurationError(
         f"the certificate authorities in {path} cannot be read: set verify of the connection, or REQUESTS_CA_BUNDLE"
     )
 
 
 def declared_length(headers: Mapping[str, str]) -> int:
-    """Return how long a body will be, by its headers; 0 when they do not tell."""
+    """Return the length of a body by its headers; 0 when they have none."""
     return integer(headers.get("content-length")) or 0
 
 
-def _breaks_off(body: bytes, error: ValueError | RecursionError) -> bool:
-    """Return whether a body that cannot be parsed is JSON that has begun and not ended: it is wrong at its very end."""
+def _is_truncated(body: bytes, error: ValueError | RecursionError) -> bool:
+    """Return whether a body is truncated JSON: the parser fails at its very end."""
     if not isinstance(error, json.JSONDecodeError) or not body.lstrip().startswith((b"{", b"[")):
         return False
-    at_end = error.pos > len(error.doc.rstrip()) - _LONGEST_LITERAL
+    at_end = error.pos > len(error.doc.rstrip()) - _MAX_LITERAL
     return "Unterminated string" in error.msg or (at_end and "Extra data" not in error.msg)
 
 
@@ -135,28 +139,28 @@ def _parsed(body: bytes) -> JSON:
     return value
 
 
-def _api_error(answer: Response, request: str) -> ModelArtsApiError:
+def _api_error(response: Response, request: str) -> ModelArtsApiError:
     try:
-        body = _parsed(answer.body)
+        body = _parsed(response.body)
     except (ValueError, RecursionError):
         body = None
-    code, message, solution = _said(body) or (str(answer.status), _excerpt(answer.body) or "no message", "")
-    if 300 <= answer.status < 400:
-        target = describe(answer.headers.get("location", "nowhere"), 200)
+    code, message, solution = _error_fields(body) or (str(response.status), _excerpt(response.body) or "no message", "")
+    if 300 <= response.status < 400:
+        target = describe(response.headers.get("location", "nowhere"), 200)
         message = f"redirect to {target}, which is not followed with credentials"
-    if code in _NO_SUCH_API or answer.status == 405:
+    if code in _NO_SUCH_API or response.status == 405:
         message = with_sentence(message, _RETIRED)
-    if answer.status == 401 and "signature expired" in message:
+    if response.status == 401 and "signature expired" in message:
         message = with_sentence(message, _SKEWED)
-    if answer.is_repeated:
+    if response.is_repeated:
         message = with_sentence(message, _REPEATED)
-    request_id = answer.headers.get("x-request-id") or answer.headers.get("x-iam-trace-id")
-    return _class_for(answer.status, code)(
+    request_id = response.headers.get("x-request-id") or response.headers.get("x-iam-trace-id")
+    return _class_for(response.status, code)(
         message,
-        status=answer.status,
+        status=response.status,
         code=code,
         solution=solution or None,
-        request_id=words(request_id, _LONGEST_WORD) or None,
+        request_id=words(request_id, _MAX_WORD) or None,
         request=request,
     )
 
@@ -177,7 +181,7 @@ def _class_for(status: int, code: str) -> type[ModelArtsApiError]:
     return ModelArtsServerError if status >= 500 else ModelArtsApiError
 
 
-def _said(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
+def _error_fields(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
     """Return code, message and solution of an error body.
 
     The three shapes, and errors nested in another object, are those that the vendor's SDK reads
@@ -188,13 +192,13 @@ def _said(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
     for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
         if text(body.get(code)) and text(body.get(message)):
             return (
-                words(body[code], _LONGEST_WORD),
-                words(body[message], _LONGEST_SENTENCE),
-                words(body.get("error_solution"), _LONGEST_SENTENCE),
+                words(body[code], _MAX_WORD),
+                words(body[message], _MAX_SENTENCE),
+                words(body.get("error_solution"), _MAX_SENTENCE),
             )
-    return next((said for value in body.values() if (said := _said(value, depth - 1))), None)
+    return next((found for value in body.values() if (found := _error_fields(value, depth - 1))), None)
 
 
 def _excerpt(body: bytes) -> str:
-    words = " ".join(body[: 4 * _LONGEST_EXCERPT].decode(errors="replace").split())
-    return repr(words[:_LONGEST_EXCERPT]) if words else ""
+    shown = " ".join(body[: 4 * _MAX_EXCERPT].decode(errors="replace").split())
+    return repr(shown[:_MAX_EXCERPT]) if shown else ""

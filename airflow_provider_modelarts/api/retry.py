@@ -1,4 +1,4 @@
-"""What to do after an attempt: a pure function of what happened."""
+"""Retry: whether and when a failed attempt is repeated."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from airflow_provider_modelarts.exceptions import (
 )
 
 RETRY_SECONDS = 90.0
-_HURRIED_DELAY = 2.0
+_MAX_URGENT_DELAY = 2.0  # seconds; an urgent call has half a minute in all
 
-#: What may be over in a while.
+#: Errors that may pass.
 PASSING_ERRORS = (ModelArtsServerError, ModelArtsThrottledError, ModelArtsTransportError)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long one call is tried; all times in seconds.
+    """Delays between the attempts of one call, in seconds.
 
     :param total: no attempt begins later than this after the first one.
-    :param longest_retry_after: a ``Retry-After`` is kept to, but for no longer than this.
+    :param max_retry_after: longest ``Retry-After`` that is obeyed.
     """
 
     first_delay: float = 0.5
-    longest_delay: float = 20.0
+    max_delay: float = 20.0
     total: float = RETRY_SECONDS
-    longest_retry_after: float = math.inf
+    max_retry_after: float = math.inf
 
     def urgent(self) -> RetryPolicy:
-        """Return a policy for a call that must get through soon: it comes again before it is asked to."""
-        return replace(self, longest_delay=_HURRIED_DELAY, longest_retry_after=_HURRIED_DELAY)
+        """Return a policy for a call that must succeed soon, even before its ``Retry-After``."""
+        return replace(self, max_delay=_MAX_URGENT_DELAY, max_retry_after=_MAX_URGENT_DELAY)
 
 
 def next_delay(
@@ -47,28 +47,27 @@ def next_delay(
     spread: float,
     policy: RetryPolicy,
 ) -> float | None:
-    """Return how many seconds to wait before the next attempt; None to give up.
+    """Return the seconds before the next attempt; None to give up.
 
-    Waits double from attempt to attempt, and are spread over the upper half of each, so that callers that failed
-    together do not come back together. A ``Retry-After`` is kept to within the policy's limit, and never beyond the
-    total time.
+    Delays double from attempt to attempt, with jitter over the upper half of each, so that callers that failed together
+    do not retry together. A ``Retry-After`` is obeyed up to the policy's limit, and never beyond the total time.
 
     :param attempt: number of the attempt that failed, from 1.
     :param elapsed: seconds since the first attempt began.
-    :param retry_after: what the server asked for, in seconds.
-    :param idempotent: whether the request may be sent again when nobody knows whether it arrived.
+    :param retry_after: of the response, in seconds.
+    :param idempotent: whether the request may be repeated when its outcome is unknown.
     :param spread: a random number from 0 to 1.
     """
     if not _may_repeat(error, idempotent=idempotent):
         return None
-    backoff = min(policy.first_delay * 2.0 ** min(attempt - 1, 30), policy.longest_delay)
-    delay = max(backoff * (0.5 + spread / 2), min(retry_after or 0.0, policy.longest_retry_after))
+    backoff = min(policy.first_delay * 2.0 ** min(attempt - 1, 30), policy.max_delay)
+    delay = max(backoff * (0.5 + spread / 2), min(retry_after or 0.0, policy.max_retry_after))
     return delay if elapsed + delay <= policy.total else None
 
 
 def _may_repeat(error: ModelArtsError, *, idempotent: bool) -> bool:
     if isinstance(error, ModelArtsThrottledError):
-        return True  # refused at the gate: it was not carried out
+        return True  # the gateway refused it: it was not carried out
     if isinstance(error, ModelArtsTransportError) and not error.temporary:
         return False
     return idempotent and isinstance(error, (ModelArtsServerError, ModelArtsTransportError))

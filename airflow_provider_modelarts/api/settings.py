@@ -1,4 +1,4 @@
-"""Settings: where and as whom to call, checked; with the endpoints of each region."""
+"""Settings of a client: endpoints, credentials and timeouts, checked; and the endpoints of each region."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _IAM_REGIONS = frozenset(
 def modelarts_endpoint(region: str) -> str:
     """Return the ModelArts endpoint of a region.
 
-    The SDK gives ap-southeast-1 the ending ``.cn``, against its own pattern and the documents; the connection's
-    ``endpoint`` overrides it.
+    The SDK has ``.cn`` for ap-southeast-1, against its own pattern and the documents; the connection's ``endpoint``
+    takes precedence.
     """
     return f"https://modelarts.{region}.myhuaweicloud.com"
 
 
 def iam_endpoint(region: str) -> str:
-    """Return the IAM endpoint of a region; the global one where the region has none of its own."""
+    """Return the IAM endpoint of a region; the global one where the region has none."""
     return f"https://iam.{region}.myhuaweicloud.com" if region in _IAM_REGIONS else "https://iam.myhuaweicloud.com"
 
 
@@ -59,20 +59,20 @@ _READ_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where and as whom a client calls ModelArts.
+    """Endpoints, credentials and timeouts of a client.
 
-    :param credentials: the access key that signs, or how to get a token or keys.
-    :param region: such as ``cn-north-4``; needed where the endpoint or the project id is not given.
-    :param project_id: looked up in IAM by the region's name where it is not given.
-    :param endpoint: base URL of ModelArts, instead of the region's.
-    :param iam_endpoint: base URL of IAM, instead of the region's.
-    :param verify: check TLS certificates; a path names a bundle of authorities to trust.
+    :param credentials: an access key, or the provider of a token or temporary key.
+    :param region: such as ``cn-north-4``; required unless both the endpoint and the project id are set.
+    :param project_id: looked up in IAM by the region's name when None.
+    :param endpoint: base URL of ModelArts; that of the region when None.
+    :param iam_endpoint: base URL of IAM; that of the region when None.
+    :param verify: whether TLS certificates are verified; a path names a bundle of trusted authorities.
     :param connect_timeout: seconds to wait for a connection.
-    :param read_timeout: seconds to wait for the next part of an answer.
+    :param read_timeout: seconds to wait for the next part of a response.
     :param console_url: base URL of the console, for links.
-    :param job_name_prefix: of this deployment, for the names of the jobs that it creates.
+    :param job_name_prefix: prefix of this deployment for the names of its jobs.
     :param proxies: proxy URL per scheme (``http``, ``https``).
-    :param retry: how long and how often one call is tried.
+    :param retry: delays and total time of the attempts of one call.
     """
 
     credentials: CredentialProvider
@@ -89,11 +89,11 @@ class Settings:
     retry: RetryPolicy = RetryPolicy()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, before any request."""
+        """Reject invalid settings before any request."""
         _check_credentials(self.credentials)
         if not self.region and not (self.endpoint and self.project_id):
             raise ModelArtsConfigurationError(
-                "no region: set it in the connection (extra field region) or give region="
+                "no region: set it in the connection (extra field region) or pass region="
             )
         if self.region:
             coerce.identifier("region", self.region)
@@ -107,7 +107,7 @@ class Settings:
                 _check_url(name, url)
 
     def base_url(self, service: str) -> str:
-        """Return the base URL of ``modelarts`` or ``iam``, without a slash at its end."""
+        """Return the base URL of ``modelarts`` or ``iam``, without a trailing slash."""
         if service == "iam":
             url = self.iam_endpoint or iam_endpoint(self.known_region())
         else:
@@ -120,17 +120,17 @@ class Settings:
         return f"{self.console_url.rstrip('/')}/modelarts/{region}#/training/detail/{training_job_id}"
 
     def known_region(self) -> str:
-        """Return the region, or raise :class:`ModelArtsConfigurationError` where there is none."""
+        """Return the region, or raise :class:`ModelArtsConfigurationError` if none is set."""
         if self.region:
             return self.region
-        raise ModelArtsConfigurationError("no region, and the endpoint of one of the services is not given either")
+        raise ModelArtsConfigurationError("no region: set it, or set both endpoint and iam_endpoint")
 
 
 class AuthMethod(StrEnum):
-    """How to sign in."""
+    """Values of the connection's field ``auth``."""
 
     AKSK = "aksk"
-    PASSWORD = "password"  # noqa: S105 - no password
+    PASSWORD = "password"  # noqa: S105 - not a password
     ECS_METADATA = "ecs_metadata"
     ENVIRONMENT = "environment"
 
@@ -146,13 +146,13 @@ def read_connection(
     project_id: str | None = None,
     environment: Environment = NO_ENVIRONMENT,
 ) -> Settings:
-    """Return the settings that the fields of a connection hold. Blank fields count as absent.
+    """Return the settings of a connection. Blank fields are ignored.
 
-    :param region: instead of the connection's; the connection's project id, which belongs to the connection's own
-        region, is then left out, and so are endpoints that are those of another region.
-    :param project_id: instead of the connection's. Blank text and ``"None"``, which templates make of nothing, count
-        as absent here too.
-    :param environment: where the sign-in ``environment`` looks.
+    :param region: takes precedence over the connection's region; the connection's project id and its endpoints of
+        another region are then ignored.
+    :param project_id: takes precedence over the connection's project id. Blank text and ``"None"``, which an empty
+        template renders to, are ignored for both.
+    :param environment: variables and files for ``auth=environment``.
     :raises ModelArtsConfigurationError: naming the field that is missing or wrong.
     """
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
@@ -196,12 +196,12 @@ def _check_credentials(credentials: CredentialProvider) -> None:
     match credentials:
         case AccessKey(access_key, secret_key) if not access_key or not secret_key:
             raise ModelArtsConfigurationError(
-                "the access key id (login) and the secret access key (password) are both needed"
+                "the access key id (login) and the secret access key (password) are required"
             )
         case PasswordLogin(user, password, domain_name) if not user or not password or not domain_name:
             raise ModelArtsConfigurationError(
-                "the sign-in by password needs an IAM user (login), its password (password) and the account's name "
-                "(extra field domain_name)"
+                "auth=password requires an IAM user (login), its password (password) and the account's name (extra "
+                "field domain_name)"
             )
 
 
@@ -239,7 +239,7 @@ def _check_url(name: str, url: str) -> SplitResult:
         or parts.query
         or "@" in parts.netloc
     ):
-        # the text itself is not shown: it may hold a password
+        # without the URL itself, which may hold a password
         raise ModelArtsConfigurationError(f"{name} must be a URL such as https://host, without query and user")
     return parts
 
@@ -251,7 +251,7 @@ def _verify(value: object) -> bool | str:
 
 
 def _timeouts(value: object) -> tuple[float, float]:
-    """Return connect and read timeout from one number, or from two: ``[10, 60]`` or ``"10, 60"``."""
+    """Return connect and read timeout, of one number or two: ``[10, 60]`` or ``"10, 60"``."""
     if value is None:
         return _CONNECT_TIMEOUT, _READ_TIMEOUT
     parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
@@ -265,7 +265,7 @@ def _proxies(value: object) -> dict[str, str]:
     try:
         proxies = coerce.mapping("proxies", value)
     except ModelArtsConfigurationError:
-        proxies = {"": None}  # what was given is not shown: it may hold a password
+        proxies = {"": None}  # without the value itself, which may hold a password
     if not all(scheme in {"http", "https"} and isinstance(url, str) for scheme, url in proxies.items()):
         raise ModelArtsConfigurationError('proxies must map http and https to URLs: {"https": "http://proxy:3128"}')
     return {scheme: str(url) for scheme, url in proxies.items()}

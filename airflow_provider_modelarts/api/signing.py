@@ -1,7 +1,7 @@
 """AK/SK request signature ``SDK-HMAC-SHA256`` in its three steps.
 
-The rules are those of the vendor's SDK (``huaweicloudsdkcore/signer/signer.py``); the tests compare every
-step with that signer. Nothing in here may be logged: all three values help to forge a request.
+The rules are those of the vendor's SDK (``huaweicloudsdkcore/signer/signer.py``); the tests compare every step with
+that signer. Never log the result of a step: each helps to forge a request.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class AccessKey:
 
 
 def encode_query(query: Query) -> str:
-    """Return the canonical query string. It is also what goes over the wire, so that both always agree."""
+    """Return the canonical query string, which is also sent, so that signature and request always agree."""
     return "&".join(f"{_encode(key)}={_encode(value)}" for key, value in sorted(query))
 
 
 def encode_path(path: str) -> str:
-    """Return a path with each segment percent-encoded, whatever of it was encoded before."""
+    """Return a path with each segment percent-encoded once, even if parts of it were encoded before."""
     return "/".join(_encode(segment) for segment in unquote(path).split("/"))
 
 
 def canonical_request(method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes) -> str:
-    """Return step 1: the request in the form that both sides hash. Every header given is signed."""
+    """Return step 1, the canonical request. All given headers are signed."""
     signed = _signed(headers)
     uri = encode_path(path)
     return "\n".join(
@@ -56,12 +56,12 @@ def canonical_request(method: str, path: str, query: Query, headers: Mapping[str
 
 
 def string_to_sign(canonical: str, date: str) -> str:
-    """Return step 2: algorithm, date (``X-Sdk-Date``) and the hash of the canonical request."""
+    """Return step 2, the string to sign: algorithm, date (``X-Sdk-Date``) and the hash of the canonical request."""
     return f"{ALGORITHM}\n{date}\n{sha256(canonical.encode()).hexdigest()}"
 
 
 def signature(to_sign: str, secret_key: str) -> str:
-    """Return step 3: the signature in hexadecimal digits."""
+    """Return step 3, the signature in hexadecimal digits."""
     return hmac.new(secret_key.encode(), to_sign.encode(), sha256).hexdigest()
 
 
@@ -95,6 +95,6 @@ def _signed(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value.strip() for name, value in headers.items() if "_" not in name}
 
 
-@lru_cache(maxsize=1024)  # of all requests, most words are the same
+@lru_cache(maxsize=1024)  # most words are the same in all requests
 def _encode(value: str) -> str:
     return quote(value, safe="~")

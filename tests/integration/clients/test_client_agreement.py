@@ -23,7 +23,7 @@ from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.exceptions import ModelArtsError
 
 #: Attempts follow each other at once, and no number of them takes so long that one client could give up.
-AT_ONCE = RetryPolicy(first_delay=0.0001, longest_delay=0.0001, total=60)
+AT_ONCE = RetryPolicy(first_delay=0.0001, max_delay=0.0001, total=60)
 
 # no more of them than any test needs, so that a script often has something that each request can read
 STATUSES = (
@@ -154,7 +154,7 @@ def outcome(settings, client_class, call):
             return repr(getattr(client, call.method)(*call.arguments))
     except ModelArtsError as error:
         # what the libraries say of a connection that broke off is theirs
-        return type(error), str(error).partition("no answer: ")[0], getattr(error, "temporary", None)
+        return type(error), str(error).partition("no response: ")[0], getattr(error, "temporary", None)
 
 
 def of_both(server, script, call, **extra):

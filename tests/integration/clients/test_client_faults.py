@@ -81,9 +81,9 @@ def test_call_succeeds_though_every_answer_is_unusual(cloud, call, fault):
     assert fault in WAITING or requests_for(cloud, job_id) == 1
 
 
-_NETWORK = "Are network, endpoint and proxy right?"
-_CLOCK = "The clock of this machine and the platform's differ by more than 15 minutes: set it right"
-_RETIRED = "This region's ModelArts does not offer the operation; it may have been retired"
+_NETWORK = "Check network, endpoint and proxy."
+_CLOCK = "The clock of this machine differs from the platform's by more than 15 minutes: correct it"
+_RETIRED = "ModelArts in this region does not offer the operation; it may have been retired"
 
 # What the user is told: the class, and the words of its message. Both clients say the same, but for the reason that
 # their HTTP library gives.
@@ -94,15 +94,18 @@ TOLD = {
     "502": (ModelArtsServerError, ["HTTP 502 502: '<html>502 Bad Gateway</html>' (request id "]),
     "503": (ModelArtsServerError, ["HTTP 503 ModelArts.4302: The service is unavailable. (request id "]),
     "504": (ModelArtsServerError, ["HTTP 504 504: '<html>504 Gateway Time-out</html>' (request id "]),
-    "closed": (ModelArtsTransportError, ["no answer: ", "isconnected", _NETWORK]),
-    "reset": (ModelArtsTransportError, ["no answer: ", "Connection reset by peer", _NETWORK]),
-    "silence": (ModelArtsTransportError, ["no answer: ", "Timeout", _NETWORK]),
-    "headers then silence": (ModelArtsTransportError, ["no answer: ", "ime", "out", _NETWORK]),
-    "cut body": (ModelArtsTransportError, ["no answer: ", _NETWORK]),
-    "broken gzip": (ModelArtsTransportError, ["no answer: ", "gzip", _NETWORK]),
-    "cut gzip": (ModelArtsTransportError, ["the answer breaks off after ", _NETWORK]),
-    "no HTTP": (ModelArtsTransportError, ["no answer: ", "SSH-2.0-OpenSSH_9.6", _NETWORK]),
-    "HTML": (ModelArtsProtocolError, ["the answer is no JSON (text/html): '<html>Welcome</html>'. Is the endpoint"]),
+    "closed": (ModelArtsTransportError, ["no response: ", "isconnected", _NETWORK]),
+    "reset": (ModelArtsTransportError, ["no response: ", "Connection reset by peer", _NETWORK]),
+    "silence": (ModelArtsTransportError, ["no response: ", "Timeout", _NETWORK]),
+    "headers then silence": (ModelArtsTransportError, ["no response: ", "ime", "out", _NETWORK]),
+    "cut body": (ModelArtsTransportError, ["no response: ", _NETWORK]),
+    "broken gzip": (ModelArtsTransportError, ["no response: ", "gzip", _NETWORK]),
+    "cut gzip": (ModelArtsTransportError, ["the response is truncated after ", _NETWORK]),
+    "no HTTP": (ModelArtsTransportError, ["no response: ", "SSH-2.0-OpenSSH_9.6", _NETWORK]),
+    "HTML": (
+        ModelArtsProtocolError,
+        ["the response is not JSON (text/html): '<html>Welcome</html>'. Check the endpoint"],
+    ),
     "redirect": (ModelArtsApiError, ["HTTP 302 302: redirect to 'https://elsewhere.invalid/', which is not followed"]),
     "clock skew": (
         ModelArtsAuthenticationError,
@@ -160,7 +163,7 @@ def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call
         call(gone, "get_training_job", "x")
 
     message = str(raised.value)
-    assert message.startswith(f"GET {emulator.endpoint}/v2/p/training-jobs/x: no answer: ")
+    assert message.startswith(f"GET {emulator.endpoint}/v2/p/training-jobs/x: no response: ")
     assert message.endswith(_NETWORK)
     assert raised.value.temporary
 

@@ -77,7 +77,7 @@ def test_listing_that_promises_the_same_trials_twice_is_an_error(modelarts_emula
     rows = [[f"t{number}", "TERMINATED", {}] for number in range(8)]
     job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows * 2)
 
-    with pytest.raises(ModelArtsProtocolError, match=r"promises 16 trials but .* 8"):
+    with pytest.raises(ModelArtsProtocolError, match=r"reports 16 trials but .* 8"):
         call(modelarts_emulator.settings(), "list_trials", job_id, page_size=3)
 
     assert requests_for(modelarts_emulator, job_id) <= 30

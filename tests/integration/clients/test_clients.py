@@ -149,7 +149,7 @@ def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
         once = RetryPolicy(total=0)
         settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", retry=once)
 
-        with pytest.raises(ModelArtsTransportError, match=f"GET {endpoint}/v2/p/training-jobs/x: no answer"):
+        with pytest.raises(ModelArtsTransportError, match=f"GET {endpoint}/v2/p/training-jobs/x: no response"):
             call(settings, "get_training_job", "x")
 
 
@@ -172,7 +172,7 @@ def test_tls_failure_is_not_repeated(modelarts_emulator, call):
     [
         ("/nowhere/own.pem", certifi.where(), ModelArtsConfigurationError, "authorities in /nowhere/own.pem cannot be"),
         (True, "/nowhere/all.pem", ModelArtsConfigurationError, "authorities in /nowhere/all.pem cannot be read"),
-        (False, "/nowhere/all.pem", ModelArtsTransportError, "no answer"),
+        (False, "/nowhere/all.pem", ModelArtsTransportError, "no response"),
     ],
     ids=["a bundle", "true", "false"],
 )

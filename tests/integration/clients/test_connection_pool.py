@@ -186,7 +186,7 @@ def test_call_that_is_cancelled_gives_its_turn_away():
 
 
 def test_urgent_call_goes_past_calls_that_hang():
-    """All turns are taken by calls that get no answer: a job can still be stopped."""
+    """All turns are taken by calls that get no response: a job can still be stopped."""
 
     async def measure():
         async with counting() as server, clients(server, MAX_CALLS) as some:

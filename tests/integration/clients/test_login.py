@@ -266,7 +266,7 @@ def test_missing_metadata_service_is_told(client_for, job_id):
     client = client_for(MetadataLogin("http://127.0.0.1:9"), retry=RetryPolicy(total=0))
 
     with pytest.raises(
-        ModelArtsTransportError, match=r"PUT http://127\.0\.0\.1:9/meta-data/latest/api/token: no answer"
+        ModelArtsTransportError, match=r"PUT http://127\.0\.0\.1:9/meta-data/latest/api/token: no response"
     ):
         client.get(job_id)
 
@@ -319,6 +319,6 @@ def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wro
 
     assert {type(error) for error in refused} == {ModelArtsAuthenticationError}
     assert sent == 1
-    assert str(refused[-1]).count("So another call was told less than a minute ago; this one was not sent") == 1
+    assert str(refused[-1]).count("Another call got this response less than a minute ago; this one was not sent") == 1
     assert found == [job_id] * 10
     assert len(modelarts_emulator.requests) == 1 + 10

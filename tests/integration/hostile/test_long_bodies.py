@@ -29,7 +29,7 @@ from airflow_provider_modelarts.api.responses import MAX_BODY_BYTES
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError, ModelArtsTransportError
 
 LONG = 200 * MIB
-TOO_LONG = "ModelArtsProtocolError: GET /v2/x: the answer is longer than 32 MiB, and was not read"
+TOO_LONG = "ModelArtsProtocolError: GET /v2/x: the response is longer than 32 MiB, and was not read"
 REDIRECT = "ModelArtsApiError: GET /v2/x: HTTP 302 302: redirect to '/y', which is not followed with credentials"
 PROGRAM = Path(__file__).with_name("measured.py")
 
@@ -138,4 +138,4 @@ def test_body_that_breaks_off_is_no_answer(hear, parts):
 
     assert type(error) is ModelArtsTransportError
     assert "GET http://127.0.0.1:" in str(error)
-    assert "/v2/x: no answer: " in str(error)
+    assert "/v2/x: no response: " in str(error)

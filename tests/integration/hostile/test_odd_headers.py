@@ -32,7 +32,7 @@ def test_answer_with_headers_beyond_reason_is_no_answer(hear, speech):
     error = hear(speech)
 
     assert type(error) is ModelArtsTransportError
-    assert "/v2/x: no answer: " in str(error)
+    assert "/v2/x: no response: " in str(error)
     assert len(str(error)) < 700
     assert str(error).isprintable()
 
@@ -56,7 +56,7 @@ def test_request_id_that_would_break_a_log_is_made_harmless(hear, line, end):
 
 
 HEADERS = {
-    "content type": (with_headers(b"Content-Type: a" + ESCAPE + b"b" * 5000, body=b"<html>"), "is no JSON (a?[31mbbb"),
+    "content type": (with_headers(b"Content-Type: a" + ESCAPE + b"b" * 5000, body=b"<html>"), "is not JSON (a?[31mbbb"),
     "target of a redirect": (
         with_headers(b"Location: http://" + ESCAPE + b"b" * 5000, status=b"302 FoundCredentials"),
         r"redirect to 'http://\x1b[31mbbb",

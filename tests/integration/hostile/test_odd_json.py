@@ -32,7 +32,7 @@ def test_body_that_is_no_json_is_an_error_that_names_the_request(fail, body):
     error = fail("get_training_job", "x", body=body)
 
     assert type(error) is ModelArtsProtocolError
-    assert "/training-jobs/x: the answer is no JSON (application/json): " in str(error)
+    assert "/training-jobs/x: the response is not JSON (application/json): " in str(error)
     assert str(error).isprintable()
     assert len(str(error)) < 1200
 

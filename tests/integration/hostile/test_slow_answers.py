@@ -34,7 +34,7 @@ def test_proxy_that_says_nothing_is_no_answer(impatient, call):
     with speaking(silent) as proxy:
         there = dataclasses.replace(impatient, endpoint="https://host.invalid", proxies={"https": proxy})
         began = time.monotonic()
-        with pytest.raises(ModelArtsTransportError, match="no answer: "):
+        with pytest.raises(ModelArtsTransportError, match="no response: "):
             call(there, "get_training_job", "x")
         enough.set()
 
@@ -52,5 +52,5 @@ def test_answer_that_comes_drop_by_drop_is_given_up(impatient):
             time.sleep(0.02)
         yield b"{}"
 
-    with speaking(dripping) as endpoint, pytest.raises(ModelArtsTransportError, match="no answer: "):
+    with speaking(dripping) as endpoint, pytest.raises(ModelArtsTransportError, match="no response: "):
         with_async(dataclasses.replace(impatient, endpoint=endpoint), "request", "GET", "/v2/x")

@@ -117,8 +117,8 @@ def test_record_with_20_000_metrics_is_short(connected):
 
 
 ANSWERS = {
-    "too long": (b" " * (33 * 1024**2), "the answer is longer than 32 MiB"),
-    "deep": (b"[" * 100_000 + b"]", "the answer is no JSON"),
+    "too long": (b" " * (33 * 1024**2), "the response is longer than 32 MiB"),
+    "deep": (b"[" * 100_000 + b"]", "the response is not JSON"),
     "upwards": (b'{"metadata": {"id": "../x"}, "status": {"phase": "Completed"}}', "no usable metadata.id: '../x'"),
 }
 

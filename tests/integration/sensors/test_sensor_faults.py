@@ -75,8 +75,8 @@ def test_failed_trial_is_told_though_three_in_ten_answers_are_faulty(modelarts_e
 
 
 LASTING = {
-    "no HTTP": (ModelArtsTransportError, "no answer"),
-    "HTML": (ModelArtsProtocolError, "Is the endpoint right?"),
+    "no HTTP": (ModelArtsTransportError, "no response"),
+    "HTML": (ModelArtsProtocolError, "Check the endpoint."),
     "redirect": (ModelArtsApiError, "which is not followed with credentials"),
     "no such API": (ModelArtsApiError, "it may have been retired"),
     "clock skew": (ModelArtsCallRefusedError, "signature expired. The clock of this machine"),

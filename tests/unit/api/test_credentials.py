@@ -11,7 +11,7 @@ from airflow_provider_modelarts.api.credentials import (
     MetadataLogin,
     PasswordLogin,
     Token,
-    describe,
+    caller_name,
     read_agency_key,
     read_token,
     secrets_of,
@@ -97,7 +97,7 @@ def test_answer_without_a_whole_key_is_no_answer(missing):
 )
 def test_description_tells_who_and_no_secret(credentials, words):
     """It is for the connection test."""
-    assert describe(credentials) == words
+    assert caller_name(credentials) == words
 
 
 @pytest.mark.parametrize("proof", [KEY, Token("hidden-token"), LOGIN, Issued(Token("hidden-token"), 0, 0)])

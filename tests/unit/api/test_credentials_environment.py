@@ -85,8 +85,8 @@ def test_metadata_service_comes_last():
         ("[global]\nak = AK\nsk = SK\n", "has no ak and sk in its section"),
         ("[basic]\nak = AK\n", "has no ak and sk in its section"),
         ("[basic]\nak = AK\nsk =\n", "has no ak and sk in its section"),
-        ("ak = AK\n", "is no INI file"),
-        ("[basic\n", "is no INI file"),
+        ("ak = AK\n", "is not an INI file"),
+        ("[basic\n", "is not an INI file"),
     ],
 )
 def test_profile_file_that_cannot_be_used_is_named(profile, words):

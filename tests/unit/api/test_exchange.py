@@ -315,7 +315,7 @@ def test_call_that_gives_up():
     replies = [refusal(500, f"X.{number}") for number in range(20)]
 
     with pytest.raises(ModelArtsServerError) as caught:
-        call(GET, *replies, steps=steps, retry=RetryPolicy(first_delay=4.0, longest_delay=4.0, total=10.0))
+        call(GET, *replies, steps=steps, retry=RetryPolicy(first_delay=4.0, max_delay=4.0, total=10.0))
 
     assert pauses(steps) == [3.0, 3.0, 3.0]
     assert caught.value.code == "X.3"

@@ -168,7 +168,7 @@ def test_choose_from_a_part_of_a_job_that_ended(phase):
     """Of a job that ended, a part of the trials is an error: the best one may be missing."""
     short = page(rows(3), 8)
 
-    with pytest.raises(ModelArtsProtocolError, match="promises 8 trials but lists only 3"):
+    with pytest.raises(ModelArtsProtocolError, match="reports 8 trials but lists only 3"):
         converse(snapshot_for_ranking("job-1"), [job(phase), *[short, page([], 8)] * 3], [])
 
 

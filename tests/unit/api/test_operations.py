@@ -308,7 +308,7 @@ def test_find_project_answer(projects):
 def test_find_project_without_one(projects):
     """No such project is an error that says what to set."""
     with pytest.raises(
-        ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* region right\? .* set project_id"
+        ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* check the region, or set project_id"
     ):
         operations.find_project("cn-north-4").read({"projects": projects})
 

@@ -252,7 +252,7 @@ def test_walk_of_a_server_that_repeats_its_page(partial):
     """A server that answers the same page for ever is an error within its bound of requests, also of a job at work."""
     server = Script(page(rows(50), 137, 50))
 
-    with pytest.raises(ModelArtsProtocolError, match="promises 137 trials but repeats its pages after 50"):
+    with pytest.raises(ModelArtsProtocolError, match="reports 137 trials but repeats its pages after 50"):
         read(server, partial=partial)
 
     assert len(server.offsets) <= most_requests(137, 50)
@@ -272,7 +272,7 @@ def test_walk_of_a_server_that_alternates():
     """A server that answers two pages in turn for ever is an error within its bound of requests."""
     server = Script(page(rows(50, "a"), 500, 50), page(rows(50, "b"), 500, 50))
 
-    with pytest.raises(ModelArtsProtocolError, match="promises 500 trials"):
+    with pytest.raises(ModelArtsProtocolError, match="reports 500 trials"):
         read(server)
 
     assert len(server.offsets) <= most_requests(500, 50)
@@ -284,7 +284,7 @@ def test_walk_of_a_server_that_promises_more_than_it_lists(meaning, listed, prom
     """Fewer trials than promised are an error that counts them, within its bound of requests."""
     server = Server(rows(listed), meaning, promised=promised)
 
-    with pytest.raises(ModelArtsProtocolError, match=f"promises {promised} trials but lists only {listed};"):
+    with pytest.raises(ModelArtsProtocolError, match=f"reports {promised} trials but lists only {listed};"):
         read(server)
 
     assert len(server.offsets) <= most_requests(promised, min(listed, 50))

@@ -73,7 +73,7 @@ def test_answer_that_is_no_json(body):
     with pytest.raises(ModelArtsProtocolError) as caught:
         read_json(Response(200, {"content-type": "text/html"}, body), REQUEST)
 
-    assert str(caught.value).startswith(f"{REQUEST}: the answer is no JSON (text/html): ")
+    assert str(caught.value).startswith(f"{REQUEST}: the response is not JSON (text/html): ")
     assert len(str(caught.value)) < 600
 
 
@@ -85,14 +85,14 @@ def test_answer_that_breaks_off_shows_its_end(body):
 
     end = body.decode().strip()
     assert (
-        str(caught.value) == f"{REQUEST}: the answer breaks off after {end!r}. Are network, endpoint and proxy right?"
+        str(caught.value) == f"{REQUEST}: the response is truncated after {end!r}. Check network, endpoint and proxy."
     )
     assert caught.value.temporary
 
 
 def test_answer_that_is_html_shows_its_beginning():
     """What a proxy or a portal says instead of ModelArts is quoted in one line."""
-    with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Is the endpoint right"):
+    with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Check the endpoint"):
         read_json(Response(200, {}, b"<html>\n  Please log in\n</html>"), REQUEST)
 
 
@@ -234,7 +234,7 @@ def test_error_of_an_operation_that_is_gone(code):
     """An operation that a region does not offer is told as such, not as a missing job."""
     error = refused(404, {"error_code": code, "error_msg": "API not found"})
 
-    assert error.message.startswith("API not found. This region's ModelArts does not offer the operation")
+    assert error.message.startswith("API not found. ModelArts in this region does not offer the operation")
 
 
 def test_error_of_a_redirect():
@@ -319,7 +319,7 @@ def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
     whole = json.dumps({"a": [{}, {"b": [1.5, -2e-7, True, None, "x\u00e9\\"]}], "c": {"d": []}, "e": ""}).encode()
 
     for end in range(1, len(whole)):
-        with pytest.raises(ModelArtsTransportError, match="breaks off"):
+        with pytest.raises(ModelArtsTransportError, match="is truncated"):
             read_json(Response(200, {}, whole[:end]), REQUEST)
 
 
@@ -328,5 +328,5 @@ def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
 )
 def test_answer_that_is_wrong_before_its_end_did_not_break_off(body):
     """It will be as wrong next time."""
-    with pytest.raises(ModelArtsProtocolError, match="is no JSON"):
+    with pytest.raises(ModelArtsProtocolError, match="is not JSON"):
         read_json(Response(200, {}, body), REQUEST)

@@ -21,7 +21,7 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
 )
 
-POLICY = RetryPolicy(first_delay=1.0, longest_delay=8.0, total=60.0)
+POLICY = RetryPolicy(first_delay=1.0, max_delay=8.0, total=60.0)
 
 
 def answered(cls, status):
@@ -132,7 +132,7 @@ def test_retry_policy_default():
     """Unless told otherwise, a call is tried for a minute and a half, first after half a second."""
     policy = RetryPolicy()
 
-    assert (policy.first_delay, policy.longest_delay, policy.total) == (0.5, 20.0, 90.0)
+    assert (policy.first_delay, policy.max_delay, policy.total) == (0.5, 20.0, 90.0)
 
 
 @quick

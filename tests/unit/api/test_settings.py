@@ -86,7 +86,7 @@ def test_connection_with_half_a_password_login(missing):
     """What is needed is named."""
     fields = {"login": "me", "password": "mine", "domain_name": "account", missing: ""}
 
-    with pytest.raises(ModelArtsConfigurationError, match=r"needs an IAM user .* domain_name"):
+    with pytest.raises(ModelArtsConfigurationError, match=r"requires an IAM user .* domain_name"):
         connection(
             {"auth": "password", "domain_name": fields["domain_name"]},
             login=fields["login"],
