@@ -11,6 +11,7 @@ from dataclasses import replace
 import optuna
 import pandas as pd
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.truth import TRUTH, TRUTH_BY_METRIC
 from integration.emulator.wire import get_job, get_trials
 from integration.task_runs import run_task
@@ -38,7 +39,7 @@ FIXED_COLUMNS = ["number", "value", "duration", "state", "trial_id", "status"]
 
 def look_at(emulator, job_id):
     """Return a job, with the settings of its search, and its trials."""
-    with ModelArtsClient(emulator.settings()) as client:
+    with ModelArtsClient(settings_of(emulator)) as client:
         look = client.run(snapshot_for_ranking(job_id))
     return look.job, look.listing.trials
 

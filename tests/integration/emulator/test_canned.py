@@ -17,7 +17,7 @@ PROJECTS = "/v3/projects"
 def test_canned_answer_is_sent_word_by_word(modelarts_emulator):
     """Status, headers and bytes are the test's own; a signature is not asked for."""
     headers = {"Content-Type": "text/html", "Retry-After": "7"}
-    modelarts_emulator.answer_next("projects", status=503, body=b"<html>", headers=headers)
+    modelarts_emulator.respond_next("projects", status=503, body=b"<html>", headers=headers)
 
     answer = send(modelarts_emulator, "GET", PROJECTS, secret="wrong")
 
@@ -27,7 +27,7 @@ def test_canned_answer_is_sent_word_by_word(modelarts_emulator):
 
 def test_canned_answer_is_for_its_path_only(modelarts_emulator):
     """Other requests pass, and do not use it up."""
-    modelarts_emulator.answer_next("/training-jobs/", status=500)
+    modelarts_emulator.respond_next("/training-jobs/", status=500)
 
     statuses = [send(modelarts_emulator, "GET", path).status for path in (PROJECTS, "/v2/{p}/training-jobs/x")]
 
@@ -47,14 +47,14 @@ COUNTS = {
 def test_canned_answers_are_counted(modelarts_emulator, canned, statuses):
     """Each lets some requests pass and answers some; the first in the queue that is due answers."""
     for answer in canned:
-        modelarts_emulator.answer_next(PROJECTS, **answer)
+        modelarts_emulator.respond_next(PROJECTS, **answer)
 
     assert [send(modelarts_emulator, "GET", PROJECTS).status for _ in range(4)] == statuses
 
 
 def test_canned_answer_may_be_a_dropped_connection(modelarts_emulator):
     """The caller gets nothing; the next request is answered."""
-    modelarts_emulator.answer_next(PROJECTS, drop=True)
+    modelarts_emulator.respond_next(PROJECTS, drop=True)
 
     with pytest.raises(http.client.RemoteDisconnected):
         send(modelarts_emulator, "GET", PROJECTS)
@@ -63,7 +63,7 @@ def test_canned_answer_may_be_a_dropped_connection(modelarts_emulator):
 
 def test_canned_answer_may_be_late(modelarts_emulator):
     """Only this answer: others are not held up."""
-    modelarts_emulator.answer_next(PROJECTS, delay=0.05)
+    modelarts_emulator.respond_next(PROJECTS, delay=0.05)
 
     before = time.monotonic()
     send(modelarts_emulator, "GET", PROJECTS)
@@ -76,7 +76,7 @@ def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
     arrived = threading.Event()
     before = time.monotonic()
     with modelarts_emulator_factory(on_request=lambda request: arrived.set()) as emulator:
-        emulator.answer_next(PROJECTS, delay=3600)
+        emulator.respond_next(PROJECTS, delay=3600)
         connection = http.client.HTTPConnection(emulator.endpoint.removeprefix("http://"))
         connection.request("GET", PROJECTS)
         assert arrived.wait(60)
@@ -88,7 +88,7 @@ def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
 def test_canned_answer_does_not_move_a_search_on(modelarts_emulator):
     """It never reaches the job."""
     path = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
-    modelarts_emulator.answer_next(path.rpartition("/")[2], status=500, times=5)
+    modelarts_emulator.respond_next(path.rpartition("/")[2], status=500, times=5)
 
     answers = [send(modelarts_emulator, "GET", path) for _ in range(6)]
 
@@ -97,7 +97,7 @@ def test_canned_answer_does_not_move_a_search_on(modelarts_emulator):
 
 def test_canned_answer_may_be_for_one_method(modelarts_emulator):
     """Requests of another method to the same path pass."""
-    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500)
+    modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
 
     assert [send(modelarts_emulator, method, job).status for method in ("GET", "DELETE")] == [200, 500]
@@ -105,7 +105,7 @@ def test_canned_answer_may_be_for_one_method(modelarts_emulator):
 
 def test_request_may_be_carried_out_before_its_answer_is_lost(modelarts_emulator):
     """The job is deleted, and whoever deleted it is told of a failure."""
-    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500, acts=True)
+    modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500, executes=True)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
 
     assert send(modelarts_emulator, "DELETE", job).status == 500
@@ -114,7 +114,7 @@ def test_request_may_be_carried_out_before_its_answer_is_lost(modelarts_emulator
 
 def test_request_that_is_refused_is_not_carried_out(modelarts_emulator):
     """A wrong signature is refused, whatever answer was put in."""
-    modelarts_emulator.answer_next("/training-jobs/", method="DELETE", status=500, acts=True)
+    modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500, executes=True)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
 
     assert send(modelarts_emulator, "DELETE", job, secret="wrong").refusal == (401, "APIGW.0301")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.bench import Bench, changed, until
 from integration.emulator.wire import get_trials
 
@@ -51,7 +52,7 @@ def test_trials_look_as_those_of_the_cloud(bench):
 def test_best_trial_is_found_as_in_the_cloud(bench):
     """The client reads job and trials; 3 is where the script is best."""
     job_id = bench.done(bench.search_body(samples=12))["metadata"]["id"]
-    with ModelArtsClient(bench.emulator.settings()) as client:
+    with ModelArtsClient(settings_of(bench.emulator)) as client:
         job, trials = client.get_training_job(job_id), client.list_trials(job_id)
     ranking = rank(trials, criterion_for(job.search))
 
@@ -287,7 +288,7 @@ def test_importance_needs_two_trials(bench):
     )
 
     assert answer.refusal == (400, "ModelArts.2788")
-    assert "needs 2 finished trials" in answer.json["error_msg"]
+    assert "requires 2 finished trials" in answer.json["error_msg"]
 
 
 def test_search_runs_the_settings_of_its_algorithm(modelarts_emulator_factory, tmp_path):

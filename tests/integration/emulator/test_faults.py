@@ -47,7 +47,7 @@ REFUSALS = {
 def test_refusal_has_its_status_and_code(modelarts_emulator, fault, refusal):
     """In the platform's shape, and once."""
     path = f"{job_path(modelarts_emulator)}/autosearch-trials"
-    modelarts_emulator.answer_next("/training-jobs/", fault=fault)
+    modelarts_emulator.respond_next("/training-jobs/", fault=fault)
 
     answers = [send(modelarts_emulator, "GET", path) for _ in range(2)]
 
@@ -60,8 +60,8 @@ def test_refusal_has_its_status_and_code(modelarts_emulator, fault, refusal):
 def test_retry_after_is_as_long_as_the_test_says(modelarts_emulator_factory):
     """In whole seconds; without it there is no such header."""
     with modelarts_emulator_factory(fault_seconds=7) as emulator:
-        emulator.answer_next(PROJECTS, fault="429 with Retry-After")
-        emulator.answer_next(PROJECTS, fault="429")
+        emulator.respond_next(PROJECTS, fault="429 with Retry-After")
+        emulator.respond_next(PROJECTS, fault="429")
         answers = [send(emulator, "GET", PROJECTS) for _ in range(2)]
 
     assert [answer.headers.get("retry-after") for answer in answers] == ["7", None]
@@ -79,7 +79,7 @@ FOREIGN = {
 @pytest.mark.parametrize(("fault", "expected"), FOREIGN.items())
 def test_foreign_answer_is_sent_word_by_word(modelarts_emulator, fault, expected):
     """It is not the platform that speaks. Whoever speaks leads elsewhere only with a redirect."""
-    modelarts_emulator.answer_next(PROJECTS, fault=fault)
+    modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -101,7 +101,7 @@ BROKEN = {
 def test_broken_connection_is_broken_in_its_own_way(modelarts_emulator_factory, fault, error):
     """The next request is answered."""
     with modelarts_emulator_factory(fault_seconds=0.05) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
 
         with pytest.raises(error) as raised:
             send(emulator, "GET", PROJECTS)
@@ -115,7 +115,7 @@ def test_broken_answer_has_promised_all_of_its_body(modelarts_emulator_factory, 
     """Content-Length is that of the whole; so much of it comes."""
     with modelarts_emulator_factory(fault_seconds=0.05) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
 
         with pytest.raises(http.client.IncompleteRead) as raised:
             send(emulator, "GET", PROJECTS)
@@ -128,7 +128,7 @@ def test_broken_answer_has_promised_all_of_its_body(modelarts_emulator_factory, 
 def test_slow_fault_takes_as_long_as_the_test_says(modelarts_emulator_factory, fault):
     """No less; and no test waits for more than it asked for."""
     with modelarts_emulator_factory(fault_seconds=0.06) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
         before = time.monotonic()
         outcome(emulator, PROJECTS)
 
@@ -139,7 +139,7 @@ def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory)
     """A dozen writes, spread over the time; what a reader gets at once depends on the machine."""
     with modelarts_emulator_factory(fault_seconds=1.2) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
-        emulator.answer_next(PROJECTS, fault="slow bytes", after=1)
+        emulator.respond_next(PROJECTS, fault="slow bytes", after=1)
         connection = ask(emulator)
         response = connection.getresponse()
         pieces = list(itertools.takewhile(bool, iter(response.read1, None)))
@@ -155,7 +155,7 @@ UNPACKED = {"broken gzip": zlib.error, "cut gzip": EOFError}
 def test_gzip_holds_the_right_answer(modelarts_emulator):
     """Byte by byte what comes without it."""
     plain = send(modelarts_emulator, "GET", PROJECTS)
-    modelarts_emulator.answer_next(PROJECTS, fault="gzip")
+    modelarts_emulator.respond_next(PROJECTS, fault="gzip")
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -166,7 +166,7 @@ def test_gzip_holds_the_right_answer(modelarts_emulator):
 @pytest.mark.parametrize(("fault", "error"), UNPACKED.items())
 def test_broken_gzip_cannot_be_unpacked(modelarts_emulator, fault, error):
     """Though it is as long as its Content-Length says."""
-    modelarts_emulator.answer_next(PROJECTS, fault=fault)
+    modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -190,7 +190,7 @@ PAGES = {
 def test_page_of_trials_is_changed_as_its_name_says(modelarts_emulator, fault, expected):
     """Total and rows; the next page is as it was."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, fault=fault)
+    modelarts_emulator.respond_next(job_id, fault=fault)
 
     page, after = (get_trials(modelarts_emulator, job_id) for _ in range(2))
 
@@ -202,7 +202,7 @@ def test_page_of_trials_is_changed_as_its_name_says(modelarts_emulator, fault, e
 def test_unknown_phase_is_one_that_nobody_has_heard_of(modelarts_emulator):
     """All else of the job is as it was."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, fault="unknown phase")
+    modelarts_emulator.respond_next(job_id, fault="unknown phase")
 
     strange, job = (get_job(modelarts_emulator, job_id) for _ in range(2))
 
@@ -214,24 +214,24 @@ def test_unknown_phase_is_one_that_nobody_has_heard_of(modelarts_emulator):
 def test_fault_waits_for_an_answer_that_it_can_happen_to(modelarts_emulator):
     """A table of trials cannot be reversed in an answer that holds none."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next("/training-jobs", fault="rows reversed")
+    modelarts_emulator.respond_next("/training-jobs", fault="rows reversed")
 
     assert get_job(modelarts_emulator, job_id)["status"]["phase"] == "Completed"
     assert column(get_trials(modelarts_emulator, job_id), "trial_id") == IDS[::-1]
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS.items())
-@pytest.mark.parametrize("acts", [False, True])
-def test_fault_knows_whether_the_request_is_carried_out(modelarts_emulator_factory, name, fault, acts):
+@pytest.mark.parametrize("executes", [False, True])
+def test_fault_knows_whether_the_request_is_carried_out(modelarts_emulator_factory, name, fault, executes):
     """What is refused at the door never is, what comes of a right answer always; of all others the test decides."""
     with modelarts_emulator_factory(scenarios=["tie"], fault_seconds=0.01) as emulator:
         path = job_path(emulator, "tie")
-        emulator.answer_next("/training-jobs/", fault=name, method="DELETE", acts=acts)
+        emulator.respond_next("/training-jobs/", fault=name, method="DELETE", executes=executes)
         outcome(emulator, path, "DELETE")
         happened, gone = sum(emulator.fault_counts.values()), send(emulator, "GET", path).status == 400
 
     assert happened == (fault.where == "")
-    assert gone is (True if not happened else acts if fault.acts is None else fault.acts)
+    assert gone is (True if not happened else executes if fault.executes is None else fault.executes)
 
 
 def test_fault_that_nobody_knows_is_an_error(modelarts_emulator, modelarts_emulator_factory):
@@ -239,7 +239,7 @@ def test_fault_that_nobody_knows_is_an_error(modelarts_emulator, modelarts_emula
     said = r"no fault 'no-such-fault'; there are '429', .*'cut body'"
 
     with pytest.raises(ValueError, match=said):
-        modelarts_emulator.answer_next(PROJECTS, fault="no-such-fault")
+        modelarts_emulator.respond_next(PROJECTS, fault="no-such-fault")
     with pytest.raises(ValueError, match=said), modelarts_emulator_factory(faults=["no-such-fault"]):
         pass
 
@@ -250,7 +250,7 @@ def test_slow_fault_holds_up_neither_others_nor_the_end(modelarts_emulator_facto
     arrived = threading.Semaphore(0)
     before = time.monotonic()
     with modelarts_emulator_factory(fault_seconds=3600, on_request=lambda request: arrived.release()) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault, after=1)
+        emulator.respond_next(PROJECTS, fault=fault, after=1)
         connection = ask(emulator)
         assert all(arrived.acquire(timeout=60) for _ in range(2))
         assert send(emulator, "GET", PROJECTS).status == 200

@@ -59,14 +59,14 @@ def test_faults_by_chance_are_those_that_pass(modelarts_emulator_factory):
             outcome(emulator, job)
         happened = set(emulator.fault_counts)
 
-    assert happened == {name for name, fault in FAULTS.items() if fault.passes}
+    assert happened == {name for name, fault in FAULTS.items() if fault.is_transient}
     assert not happened & {"HTML", "wrong shape", "redirect", "clock skew", "page shrinks", "unknown status"}
 
 
 def test_answer_that_a_test_puts_in_goes_before_chance(modelarts_emulator_factory):
     """Chance throws its dice all the same, so that what follows stays as it was."""
     with modelarts_emulator_factory(fault_share=1, faults=["500"]) as emulator:
-        emulator.answer_next(PROJECTS, status=418)
+        emulator.respond_next(PROJECTS, status=418)
 
         assert [outcome(emulator, PROJECTS) for _ in range(2)] == ["418", "500"]
 
@@ -79,7 +79,7 @@ def test_creation_that_meets_a_fault_by_chance_may_have_happened_or_not(modelart
         bench = Bench(emulator)
         bench.write(SCRIPT)
         answers = [bench.post(bench.body(f"job-{number}", x=1)) for number in range(10)]
-        there = sum(1 for _ in emulator.cloud.jobs())
+        there = sum(1 for _ in emulator.project.jobs())
 
     assert {answer.refusal for answer in answers} == {(500, "ModelArts.2950")}
     assert 1 <= there <= 9
@@ -106,4 +106,4 @@ def test_command_refuses_a_share_that_is_none(share, capsys):
     with pytest.raises(SystemExit):
         main([f"--fault-share={share}"])
 
-    assert f"'{share}' is no share from 0 to 1" in capsys.readouterr().err
+    assert f"'{share}' is not a share from 0 to 1" in capsys.readouterr().err

@@ -202,7 +202,7 @@ def test_job_search_does_not_look_at_jobs(modelarts_emulator):
 
 def test_every_answer_has_its_own_request_id(modelarts_emulator):
     """The good ones, the refused ones, and those that a test put in."""
-    modelarts_emulator.answer_next("/v3/projects", status=500)
+    modelarts_emulator.respond_next("/v3/projects", status=500)
     paths = ["/v3/projects", "/v3/projects", "/nowhere", "/v2/{p}/training-jobs/x", "/v2/other/training-jobs/x"]
 
     answers = [send(modelarts_emulator, "GET", path) for path in paths]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.truth import TRUTH, TRUTH_BY_METRIC
 from integration.emulator.wire import column, get_job, get_trials, send
 
@@ -72,7 +73,7 @@ def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, o
     """Our client and selection come to the truth that was written by hand, however the table is written."""
     with modelarts_emulator_factory(scenarios=[scenario], **options) as emulator:
         job_id = emulator.job_id(scenario)
-        with ModelArtsClient(emulator.settings()) as client:
+        with ModelArtsClient(settings_of(emulator)) as client:
             for _ in range(TRUTH[scenario].looks):
                 client.get_training_job(job_id)
             job = client.get_training_job(job_id)
@@ -87,7 +88,7 @@ def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, o
 def test_best_trial_by_a_named_metric_is_found(modelarts_emulator, scenario, metric, mode, truth):
     """Where the search does not say what is best, the caller does."""
     job_id = modelarts_emulator.job_id(scenario)
-    with ModelArtsClient(modelarts_emulator.settings()) as client:
+    with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         for _ in range(TRUTH[scenario].looks):
             client.get_training_job(job_id)
         search = client.get_training_job(job_id).search

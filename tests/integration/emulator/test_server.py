@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.wire import get_trials, send
 
 from airflow_provider_modelarts.api.settings import read_connection
-from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.client import ModelArtsClient
-from modelarts_emulator import DEMO_KEY, SCENARIOS, running
+from modelarts_emulator import DEMO_KEY, SCENARIOS, AccessKey, running
 
 COMMAND = [sys.executable, "-m", "modelarts_emulator"]
 
@@ -78,7 +78,7 @@ def test_emulator_holds_only_the_scenarios_asked_for(modelarts_emulator_factory)
 
 def test_settings_lead_to_the_emulator(modelarts_emulator):
     """A client made of them reads; where no project id is set, it is looked up."""
-    with ModelArtsClient(modelarts_emulator.settings()) as client:
+    with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         assert client.project_id == modelarts_emulator.project_id
         assert len(client.list_trials(modelarts_emulator.job_id("large"))) == 120
 
@@ -144,7 +144,7 @@ def test_command_serves_as_its_options_say(tmp_path):
         process.terminate()
 
     assert process.returncode == 0
-    assert settings.credentials == AccessKey("MINE", "mine")
+    assert (settings.credentials.access_key, settings.credentials.secret_key) == ("MINE", "mine")
     assert set(known["jobs"]) == {"tie", "large"}
     assert page["items"]["data"][0][4] == "1a490077"
     assert isinstance(page["items"]["data"][0][3], str)
@@ -160,7 +160,7 @@ def test_command_says_when_others_can_reach_it():
         process.terminate()
         _, errors = process.communicate(timeout=30)
 
-    assert errors == "0.0.0.0 is no loopback address: other machines can let this emulator execute scripts\n"
+    assert errors == "0.0.0.0 is not a loopback address: other machines can send scripts for this emulator to execute\n"
 
 
 def test_command_says_when_the_port_is_taken(modelarts_emulator):

@@ -6,6 +6,8 @@ import asyncio
 import resource
 import sys
 
+from integration.emulated import settings_of
+
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.exceptions import ModelArtsError
@@ -16,7 +18,7 @@ def settings(endpoint):
     """Return settings that lead to a server."""
     emulator = Emulator(scenarios=[])
     emulator.endpoint = endpoint
-    return emulator.settings()
+    return settings_of(emulator)
 
 
 def read_sync(endpoint):

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from modelarts_emulator.errors import Refusal
-from modelarts_emulator.runs.buckets import Buckets
+from modelarts_emulator.runs.storage import Buckets
 
 
 @pytest.fixture(name="buckets")

@@ -7,7 +7,7 @@ import time
 import pytest
 from integration.emulator.wire import send, send_raw
 
-from airflow_provider_modelarts.api.signing import AccessKey
+from modelarts_emulator import AccessKey
 
 PROJECTS = "/v3/projects"
 SEARCHES = "/v2/{p}/training-job-searches"
