@@ -12,7 +12,6 @@ import optuna
 import pandas as pd
 import pytest
 from integration.emulated import settings_of
-from integration.emulator.truth import TRUTH, TRUTH_BY_METRIC
 from integration.emulator.wire import get_job, get_trials
 from integration.task_runs import run_task
 from integration.test_imports import modules_after
@@ -21,6 +20,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from unit.builders import trial
+from unit.emulator.truth import TRUTH, TRUTH_BY_METRIC
 
 from airflow_provider_modelarts.api.flows import snapshot_for_ranking
 from airflow_provider_modelarts.client import ModelArtsClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.emulator.wire import Response, column, get_job, get_trials, send
+from unit.emulator.bodies import job_body, search_body
 
 from modelarts_emulator import Emulator
 
@@ -70,31 +70,11 @@ class Bench:
 
     def body(self, name: str = "my-job", **parameters: object) -> dict[str, Any]:
         """Return the body of a job that runs the script once."""
-        return {
-            "kind": "job",
-            "metadata": {"name": name, "description": "a test"},
-            "algorithm": {
-                "code_dir": "/bucket/code/",
-                "boot_file": "/bucket/code/train.py",
-                "parameters": [{"name": key, "value": str(value)} for key, value in parameters.items()],
-                "outputs": [{"name": "train_url", "remote": {"obs": {"obs_url": "obs://bucket/out/"}}}],
-            },
-            "spec": {"resource": {"flavor_id": "modelarts.vm.cpu.8u", "node_count": 1}},
-        }
+        return job_body(name, **parameters)
 
     def search_body(self, name: str = "my-search", *, samples: int = 4, values: str = "1 2 3 4") -> dict[str, Any]:
         """Return the body of a search for the best x."""
-        body = self.body(name, x=1, fail=-1)
-        body["algorithm"]["policies"] = {
-            "auto_search": {
-                "reward_attrs": [{"name": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}],
-                "search_params": [{"name": "x", "param_type": "discrete", "discrete_values": values.split()}],
-                "algo_configs": [
-                    {"name": "tpe_search", "params": [{"key": "num_samples", "value": str(samples), "type": "Integer"}]}
-                ],
-            }
-        }
-        return body
+        return search_body(name, samples=samples, values=values)
 
     def post(self, body: object) -> Response:
         """Send the body of a job."""
@@ -167,14 +147,3 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):  # the latter if it goes between opening and reading
         return False
-
-
-def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """Return a body with another value under a dotted path; numbers count entries of lists."""
-    copied = copy.deepcopy(body)
-    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
-    target: Any = copied
-    for key in way:
-        target = target[key]
-    target[last] = value
-    return copied

@@ -7,8 +7,9 @@ import re
 import time
 
 import pytest
-from integration.emulator.bench import Bench, changed, until
+from integration.emulator.bench import Bench, until
 from integration.emulator.wire import get_job, get_trials, send
+from unit.emulator.bodies import changed
 
 # Tells all that a script can see of how it was started.
 TELLING_SCRIPT = """

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 from integration.emulated import settings_of
-from integration.emulator.bench import Bench, changed, until
+from integration.emulator.bench import Bench, until
 from integration.emulator.wire import get_trials
+from unit.emulator.bodies import changed
 
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.selection import criterion_for, rank, select_best

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from integration.emulator.wire import column, get_job, get_trials, send
+from integration.emulator.wire import column, get_trials, send
 
 DATA = Path(__file__).parents[2] / "data"
 TRIALS = "/v2/{p}/training-jobs/{job}/autosearch-trials"
@@ -105,99 +105,6 @@ def test_iam_knows_the_project_of_the_region(modelarts_emulator, name, found):
     projects = send(modelarts_emulator, "GET", "/v3/projects", query).json["projects"]
 
     assert [project["id"] for project in projects] == [modelarts_emulator.project_id] * found
-
-
-def search(emulator, **body):
-    """Search jobs and return status and JSON."""
-    answer = send(emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
-    return answer.status, answer.json
-
-
-def names(answer):
-    """Return the names of the jobs that were found."""
-    return [job["metadata"]["name"] for job in answer[1]["items"]]
-
-
-def condition(key, operator, *values):
-    """Return a list with one condition."""
-    return [{"key": key, "operator": operator, "value": list(values)}]
-
-
-FILTERS = {
-    "like": (condition("name", "like", "failing"), ["failing-job", "failing-trial"]),
-    "in": (condition("name", "in", "tie", "nan", "none"), ["nan", "tie"]),
-    "phase": (condition("phase", "in", "Creating"), ["abnormal-job", "growing"]),
-    "not": (condition("phase", "not", "Completed", "Running"), ["abnormal-job", "growing", "stopped-job"]),
-    "algorithm": (condition("algorithm_id", "like", "-"), ["algorithm-search"]),
-    "past": (condition("create_time", "between", "2001-01-01T00:00:00Z", "2001-01-31T00:00:00Z"), []),
-    "two": (condition("name", "like", "job") + condition("phase", "in", "Running"), ["failing-job"]),
-}
-
-
-@pytest.mark.parametrize(("filters", "found"), FILTERS.values(), ids=FILTERS)
-def test_job_search_finds_what_meets_all_conditions(modelarts_emulator, filters, found):
-    """``total`` counts what was found."""
-    answer = search(modelarts_emulator, filters=filters)
-
-    assert sorted(names(answer)) == found
-    assert answer[1]["total"] == len(found)
-
-
-def test_job_search_ignores_blank_conditions(modelarts_emulator):
-    """The sample of the API reference sends some."""
-    answer = search(modelarts_emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
-
-    assert answer[1]["total"] == len(modelarts_emulator.job_ids)
-
-
-BAD_SEARCHES = {
-    "key": ({"filters": condition("colour", "in", "red")}, "ModelArts.2807"),
-    "operator": ({"filters": condition("name", "above", "x")}, "ModelArts.2808"),
-    "value": ({"filters": condition("create_time", "between", "soon", "later")}, "ModelArts.2809"),
-    "number of values": ({"filters": condition("create_time", "between", "2001-01-01")}, "ModelArts.2809"),
-    "first year": ({"filters": condition("create_time", "between", "0001-01-01", "0001-01-01")}, "ModelArts.2809"),
-    "sort": ({"sort_by": "colour"}, "ModelArts.2790"),
-    "sort that is a list": ({"sort_by": ["name"]}, "ModelArts.2790"),
-    "order": ({"order": "upwards"}, "ModelArts.2790"),
-    "order that is an object": ({"order": {"name": "asc"}}, "ModelArts.2790"),
-}
-
-
-@pytest.mark.parametrize(("body", "code"), BAD_SEARCHES.values(), ids=BAD_SEARCHES)
-def test_job_search_refuses_what_it_does_not_know(modelarts_emulator, body, code):
-    """A condition is never ignored in silence."""
-    status, answer = search(modelarts_emulator, **body)
-
-    assert (status, answer["error_code"]) == (400, code)
-
-
-def test_job_search_pages_and_sorts(modelarts_emulator_factory):
-    """Newest first unless asked otherwise; jobs of the same instant in the order in which they were added."""
-    scenarios = ["documented", "pending-forever", "growing", "abnormal-job"]
-    with modelarts_emulator_factory(scenarios=scenarios, clock=lambda: NOW) as emulator:
-        newest, oldest = (names(search_at(emulator, order=order)) for order in ("desc", "asc"))
-        second = names(search_at(emulator, limit=3, offset=1))
-
-    assert oldest == scenarios
-    assert newest == scenarios[::-1]
-    assert second == ["documented"]
-
-
-NOW = 1_800_000_000.0
-
-
-def search_at(emulator, **body):
-    """Search jobs when the emulator's clock stands."""
-    answer = send(emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body), at=NOW)
-    return answer.status, answer.json
-
-
-def test_job_search_does_not_look_at_jobs(modelarts_emulator):
-    """Only who asks for a job moves it on."""
-    for _ in range(3):
-        search(modelarts_emulator)
-
-    assert get_job(modelarts_emulator, modelarts_emulator.job_id("growing"))["status"]["phase"] == "Creating"
 
 
 def test_every_answer_has_its_own_request_id(modelarts_emulator):

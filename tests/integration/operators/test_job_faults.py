@@ -119,7 +119,7 @@ def looks_at(cloud):
 
 def is_completed(cloud):
     """Return whether the only job is Completed, asked on the emulator's own thread."""
-    return [job.document()["status"]["phase"] for job in cloud.cloud.jobs()] == ["Completed"]
+    return [job.document()["status"]["phase"] for job in cloud.project.jobs()] == ["Completed"]
 
 
 KILLS = {
