@@ -1,4 +1,4 @@
-"""A local ModelArts with a bucket, and what tests ask of the jobs that they create on it."""
+"""An emulator with a bucket, and calls of the jobs that tests create on it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if given.fail == given.x:
     sys.exit(f"cannot train with x = {given.x}")
 """
 
-#: Reports once, writes down its process and that of a child, and then does nothing until it is ended.
+#: Reports once, writes its process id and that of a child into a file, and waits until it is stopped.
 WAITING_SCRIPT = """
 import os, pathlib, subprocess, sys, time
 print("acc: 0.5")
@@ -42,12 +42,12 @@ draft.rename(out / f"{os.getpid()}.pids")
 time.sleep(600)
 """
 
-#: Does the same, and does not end when it is told to.
+#: The same script, which ignores SIGTERM.
 STUBBORN_SCRIPT = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITING_SCRIPT}"
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Return what a condition returns, as soon as that is true."""
+    """Return the value of a condition as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not become true"
@@ -91,7 +91,7 @@ class Bench:
         return until(lambda: (job := get_job(self.emulator, job_id))["status"]["phase"] in ENDED and job)
 
     def refusal(self, body: object) -> str:
-        """Return the number of the code with which a body is refused. After that all is as it was."""
+        """Return the number of the code with which a body is refused. Nothing else changes."""
         before = sorted(self.emulator.root.rglob("*"))
         answer = self.post(body)
         assert answer.status == 400, answer.body
@@ -112,7 +112,7 @@ class Bench:
         return send(self.emulator, method, f"{JOBS}/{job_id}{path.partition('?')[0]}", query, text)
 
     def stop(self, job_id: str) -> Response:
-        """Ask a job to end."""
+        """Stop a job."""
         return self.ask("POST", job_id, "/actions", {"action_type": "terminate"})
 
     def log(self, job_id: str) -> str:
@@ -131,7 +131,7 @@ class Bench:
         return column(page, "status") if page["total"] else []
 
     def waiting(self, count: int = 1, search_id: str = "") -> list[int]:
-        """Return the processes of so many scripts that wait, and of their children, once they do.
+        """Return the process ids of so many waiting scripts and of their children, once they wait.
 
         :param search_id: of the search whose trials they are; the emulator then knows that they run, and guards them.
         """
@@ -142,7 +142,7 @@ class Bench:
 
 
 def lives(pid: int) -> bool:
-    """Return whether a process runs; one that only waits to be buried does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):  # the latter if it goes between opening and reading

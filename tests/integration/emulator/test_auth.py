@@ -1,4 +1,4 @@
-"""Who may come in. Requests are signed by the vendor's signer, and then spoilt."""
+"""Authentication of requests that the vendor's signer signs, and that a test then changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Clock:
 
 
 def reason(answer):
-    """Return why a request was refused, after checking that it says so as the gateway does."""
+    """Return the reason of the gateway's refusal, after a check of its shape."""
     assert answer.refusal == (401, "APIGW.0301")
     message = answer.json["error_msg"]
     assert message.startswith(REASON)
@@ -46,12 +46,12 @@ GOOD = {
 
 @pytest.mark.parametrize(("method", "path", "query", "body"), GOOD.values(), ids=GOOD)
 def test_good_signature_is_let_in(modelarts_emulator, method, path, query, body):
-    """What the vendor signs is good, whatever has to be encoded."""
+    """Every request that the vendor signs is accepted, whatever has to be encoded."""
     assert send(modelarts_emulator, method, path, query, body).status != 401
 
 
 def test_query_may_be_sent_in_another_order(modelarts_emulator):
-    """Only what is hashed is sorted, not what is sent."""
+    """The hashed query is sorted, the sent one need not be."""
 
     def turn(request):
         path, _, query = request.uri.partition("?")
@@ -61,7 +61,7 @@ def test_query_may_be_sent_in_another_order(modelarts_emulator):
 
 
 def without(name):
-    """Return a change that leaves a header away."""
+    """Return a change that removes a header."""
     return lambda request: request.header_params.pop(name)
 
 
@@ -75,7 +75,7 @@ def authorization(old, new):
 
 
 def attribute(name, value):
-    """Return a change to what is sent besides headers."""
+    """Return a change to an attribute of the request."""
     return lambda request: setattr(request, name, value)
 
 
@@ -84,7 +84,7 @@ SPOILT = {
     "another scheme": (authorization("SDK-HMAC-SHA256", "Basic"), "authorization header format error"),
     "unknown key": (authorization("EMULATOR", "STRANGER"), "ak STRANGERACCESSKEY000 not exist"),
     "no date": (without("X-Sdk-Date"), "signed header x-sdk-date not found"),
-    "date that is none": (lambda r: r.header_params.update({"X-Sdk-Date": "today"}), "x-sdk-date format error"),
+    "date of another format": (lambda r: r.header_params.update({"X-Sdk-Date": "today"}), "x-sdk-date format error"),
     "date not signed": (authorization(";x-sdk-date", ""), "signed header x-sdk-date not found"),
     "host not signed": (authorization(";host", ""), "signed header host not found"),
     "signed header left away": (without("X-Project-Id"), "signed header x-project-id not found"),
@@ -96,13 +96,13 @@ SPOILT = {
     "another query": (lambda r: setattr(r, "uri", r.uri.replace("limit=1", "limit=2")), BAD_SIGNATURE),
     "more query": (lambda r: setattr(r, "uri", r.uri + "&more=1"), BAD_SIGNATURE),
     "another path": (lambda r: setattr(r, "uri", r.uri.replace("/v2/e0", "/v2/e1")), BAD_SIGNATURE),
-    "token of somebody": (lambda r: r.header_params.update({"X-Security-Token": "t"}), "decrypt token fail"),
+    "token of a permanent key": (lambda r: r.header_params.update({"X-Security-Token": "t"}), "decrypt token fail"),
 }
 
 
 @pytest.mark.parametrize(("change", "words"), SPOILT.values(), ids=SPOILT)
 def test_spoilt_request_is_refused(modelarts_emulator, change, words):
-    """Whatever is changed after signing shows, with the gateway's words for it."""
+    """Every change after signing is refused, in the gateway's words."""
     headers = {"X-Project-Id": modelarts_emulator.project_id}
 
     answer = send(
@@ -113,13 +113,13 @@ def test_spoilt_request_is_refused(modelarts_emulator, change, words):
 
 
 def test_wrong_secret_is_refused(modelarts_emulator):
-    """The key is known, its secret is not."""
+    """The access key id is known, and the secret is wrong."""
     assert reason(send(modelarts_emulator, "GET", PROJECTS, secret="wrong")) == BAD_SIGNATURE
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(-16, 401), (-14, 200), (14, 200), (16, 401)])
 def test_date_may_be_off_by_a_quarter_of_an_hour(modelarts_emulator_factory, minutes, status):
-    """A clock that is wrong by more makes every signature worthless."""
+    """A date that is off by more is refused."""
     clock = Clock()
     with modelarts_emulator_factory(clock=clock) as emulator:
         answer = send(emulator, "GET", PROJECTS, at=clock.now + 60 * minutes)
@@ -138,7 +138,7 @@ TOKENS = {
 
 
 @pytest.mark.parametrize(("headers", "change", "words"), TOKENS.values(), ids=TOKENS)
-def test_temporary_key_needs_its_token(modelarts_emulator_factory, headers, change, words):
+def test_temporary_key_requires_its_token(modelarts_emulator_factory, headers, change, words):
     """The token of a temporary key must be sent, be the right one, and be signed."""
     with modelarts_emulator_factory(key=AccessKey("TEMPORARY", "secret", "temporary==")) as emulator:
         answer = send(emulator, "GET", PROJECTS, headers=headers, change=change or (lambda request: None))
@@ -147,7 +147,7 @@ def test_temporary_key_needs_its_token(modelarts_emulator_factory, headers, chan
 
 
 def test_five_bad_signatures_lock_the_key_for_five_minutes(modelarts_emulator_factory):
-    """The sixth request is refused however good it is; after five minutes all is forgotten."""
+    """The sixth request is refused although its signature is good; five minutes later it is accepted."""
     clock = Clock()
     with modelarts_emulator_factory(clock=clock) as emulator:
         reasons = [reason(send(emulator, "GET", PROJECTS, secret="wrong", at=clock.now)) for _ in range(5)]
@@ -161,7 +161,7 @@ def test_five_bad_signatures_lock_the_key_for_five_minutes(modelarts_emulator_fa
 
 
 def test_good_signature_starts_the_count_anew(modelarts_emulator):
-    """Only five in a row lock."""
+    """Only five in a row lock the key."""
     secrets = ["wrong"] * 4 + [None] + ["wrong"] * 4 + [None]
 
     statuses = [send(modelarts_emulator, "GET", PROJECTS, secret=secret).status for secret in secrets]
@@ -170,22 +170,22 @@ def test_good_signature_starts_the_count_anew(modelarts_emulator):
 
 
 def test_other_refusals_do_not_lock(modelarts_emulator):
-    """An expired date is no guess at the secret."""
+    """An expired date is not a bad signature."""
     for _ in range(6):
         send(modelarts_emulator, "GET", PROJECTS, at=0)
 
     assert send(modelarts_emulator, "GET", PROJECTS).status == 200
 
 
-def test_unsigned_request_learns_nothing_of_jobs(modelarts_emulator):
-    """The door comes before the house."""
+def test_unsigned_request_is_refused_first(modelarts_emulator):
+    """Authentication comes before every other check."""
     answer = send_raw(modelarts_emulator, "GET", "/v2/other-project/training-jobs/no-such-job")
 
     assert reason(answer) == "x-auth-token not found"
 
 
 def test_secrets_are_not_logged(modelarts_emulator, caplog):
-    """Neither good nor bad requests leave key, secret or signature in any log, nor in the record of requests."""
+    """Access key, secret and signature are neither in a log nor in the record of requests."""
     caplog.set_level("DEBUG")
 
     send(modelarts_emulator, "GET", PROJECTS)

@@ -1,4 +1,4 @@
-"""Bodies that no job can be made of are refused over HTTP, and nothing is left of them."""
+"""Refusals of bodies over HTTP, after which nothing is left of them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_body_with_a_bad_part_is_refused(bench, path, value, code):
     "body", ["", "[]", f'{{"kind": {"[" * 100_000}{"]" * 100_000}}}'], ids=["none", "list", "deep"]
 )
 def test_text_that_is_not_a_body_is_refused(bench, body):
-    """None of it breaks the emulator."""
+    """With the platform's code."""
     assert bench.refusal(body) in {"2787", "2788"}
 
 
 def test_refused_name_is_free(bench):
-    """A job that was never made takes none."""
+    """A job that was not created takes no name."""
     bench.refusal(changed(bench.body("mine"), "algorithm.boot_file", None))
 
     assert bench.post(bench.body("mine", x=3)).status == 201
@@ -71,7 +71,7 @@ LOOKS = ["", "/autosearch-trials", "/autosearch-parameter-analysis", "/events", 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_anything_in_the_place_of_any_part_is_a_job_or_refused(shared, data):
-    """Never an error of the emulator, and so is whatever looks at such a job."""
+    """Never an error of the emulator, and neither is any read of such a job."""
     good = shared.search_body(samples=2)
     path = data.draw(st.sampled_from(paths_in(good)))
     answer = shared.post(changed(good, path, data.draw(ANYTHING)))

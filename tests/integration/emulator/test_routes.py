@@ -1,4 +1,4 @@
-"""Which request gets which answer."""
+"""Requests and their responses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TRIALS = "/v2/{p}/training-jobs/{job}/autosearch-trials"
 LARGE = [f"1a49{number:04x}" for number in range(120)]
 
 
-def test_documented_trials_are_answered_word_by_word(modelarts_emulator):
-    """The sample answer of the API reference, and nothing else."""
+def test_documented_trials_are_returned_word_by_word(modelarts_emulator):
+    """The sample response of the API reference, and nothing else."""
     sample = json.loads((DATA / "list_trials_documented.json").read_text(encoding="utf-8"))
 
     assert get_trials(modelarts_emulator, modelarts_emulator.job_id("documented")) == sample
@@ -28,7 +28,7 @@ REFUSED = {
     "root": ("GET", "/", "", (404, "APIGW.0101")),
     "other project": ("GET", "/v2/other/training-jobs/x", "", (404, "ModelArts.2786")),
     "other method": ("DELETE", "/v2/{p}/training-job-searches", "", (405, "ModelArts.2803")),
-    "body that is no JSON": ("POST", "/v2/{p}/training-job-searches", "{", (400, "ModelArts.2787")),
+    "body that is not JSON": ("POST", "/v2/{p}/training-job-searches", "{", (400, "ModelArts.2787")),
     "body that is a list": ("POST", "/v2/{p}/training-job-searches", "[]", (400, "ModelArts.2787")),
     "search page too long": ("POST", "/v2/{p}/training-job-searches", '{"limit": 51}', (400, "ModelArts.2764")),
     "body too long": ("POST", "/v2/{p}/training-job-searches", "x" * (12 * 1024**2 + 1), (413, "APIGW.0201")),
@@ -81,7 +81,7 @@ PAGES = {
     ("unit", "query", "ids"), [(unit, query, ids) for unit, pages in PAGES.items() for query, ids in pages]
 )
 def test_page_holds_the_rows_that_it_should(modelarts_emulator_factory, unit, query, ids):
-    """``offset`` counts pages or rows; the answer repeats limit and offset, and counts its rows."""
+    """``offset`` counts pages or rows; the response repeats limit and offset, and counts its rows."""
     with modelarts_emulator_factory(offset_unit=unit, scenarios=["large"]) as emulator:
         page = get_trials(emulator, emulator.job_id("large"), **query)
 
@@ -107,8 +107,8 @@ def test_iam_knows_the_project_of_the_region(modelarts_emulator, name, found):
     assert [project["id"] for project in projects] == [modelarts_emulator.project_id] * found
 
 
-def test_every_answer_has_its_own_request_id(modelarts_emulator):
-    """The good ones, the refused ones, and those that a test put in."""
+def test_every_response_has_its_own_request_id(modelarts_emulator):
+    """Good, refused and canned responses."""
     modelarts_emulator.respond_next("/v3/projects", status=500)
     paths = ["/v3/projects", "/v3/projects", "/nowhere", "/v2/{p}/training-jobs/x", "/v2/other/training-jobs/x"]
 

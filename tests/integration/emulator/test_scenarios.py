@@ -18,7 +18,7 @@ WITH_BEST = [scenario for scenario, truth in TRUTH.items() if truth.best]
 )
 @pytest.mark.parametrize("scenario", WITH_BEST)
 def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, options):
-    """Our client and selection come to the truth that was written by hand, however the table is written."""
+    """They are those of the truth that was written by hand, in every style of table."""
     with modelarts_emulator_factory(scenarios=[scenario], **options) as emulator:
         job_id = emulator.job_id(scenario)
         with ModelArtsClient(settings_of(emulator)) as client:
@@ -34,7 +34,7 @@ def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, o
 
 @pytest.mark.parametrize(("scenario", "metric", "mode", "truth"), TRUTH_BY_METRIC)
 def test_best_trial_by_a_named_metric_is_found(modelarts_emulator, scenario, metric, mode, truth):
-    """Where the search does not say what is best, the caller does."""
+    """For searches without one clear objective, the caller names it."""
     job_id = modelarts_emulator.job_id(scenario)
     with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         for _ in range(TRUTH[scenario].looks):

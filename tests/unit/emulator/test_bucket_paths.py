@@ -1,4 +1,4 @@
-"""OBS paths of every kind: what is not refused lies below the root of the emulator."""
+"""OBS paths of every kind: an accepted one lies below the root of the emulator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelarts_emulator.runs.storage import Buckets
 
 @pytest.fixture(name="buckets")
 def _buckets(tmp_path):
-    """Buckets beside a folder that is none of theirs, with links that lead there."""
+    """Buckets beside another folder, with links to it."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     for folder in (root / "bucket" / "code", outside):
         folder.mkdir(parents=True)
@@ -62,7 +62,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("path", REFUSED.values(), ids=REFUSED)
 def test_path_that_leads_out_is_refused_in_short(buckets, path):
-    """With the platform's code, and a message that shows it harmlessly."""
+    """With the platform's code, and a short printable message."""
     with pytest.raises(Refusal) as raised:
         buckets.local(path, "code_dir")
 
@@ -86,5 +86,5 @@ KEPT = {
 @pytest.mark.skipif(os.sep != "/", reason="a backslash separates names there")
 @pytest.mark.parametrize(("path", "local"), KEPT.values(), ids=KEPT)
 def test_path_that_only_looks_odd_stays_below_the_root(buckets, path, local):
-    """It is a name like any other, in its bucket."""
+    """Its name has no special meaning."""
     assert buckets.local(path, "code_dir") == buckets.root / local

@@ -1,4 +1,4 @@
-"""How the trial table is written."""
+"""Styles of the trial table."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_decimals_are_written_within_lists_and_objects():
 
 
 @pytest.mark.parametrize("option", ["config_encoding", "offset_unit"])
-def test_option_that_nobody_knows_is_refused(option):
-    """Before anything is served."""
+def test_unknown_option_is_refused(option):
+    """When the emulator is made."""
     with pytest.raises(ValueError, match="'colour' is not a valid"):
         Emulator(**{option: "colour"})
 
@@ -77,7 +77,7 @@ def test_unknown_columns_are_added():
 
 
 def test_cells_are_text():
-    """All but the configuration, as the platform's are, in every scenario and at every look."""
+    """All but the configuration, as on the platform, in every scenario and at every tick."""
     emulator = Emulator()
     for job_id in emulator.job_ids.values():
         for _ in range(4):
@@ -88,8 +88,8 @@ def test_cells_are_text():
                 assert all(isinstance(cell, str) for cell in others)
 
 
-def test_given_table_is_answered_word_by_word():
-    """Options change what is scripted, not what a test wrote itself."""
+def test_given_table_is_returned_word_by_word():
+    """Options change scripted tables, not given ones."""
     emulator = Emulator(config_encoding="repr", header_seed=1, extra_columns={"x": "1"})
     job_id = emulator.add_table(["trial_id", "config"], [["a", {"lr": 0.1}], ["b", None]], objective=("f1", "max"))
     page = get_trials(emulator, job_id)
@@ -100,8 +100,8 @@ def test_given_table_is_answered_word_by_word():
     assert job["algorithm"]["policies"]["auto_search"]["reward_attrs"][0]["name"] == "f1"
 
 
-def test_given_job_is_answered_word_by_word():
-    """However often it is looked at."""
+def test_given_job_is_returned_word_by_word():
+    """However often it is read."""
     emulator = Emulator()
     emulator.add_job("mine", {"metadata": {"id": "mine"}, "anything": [1, None]})
 

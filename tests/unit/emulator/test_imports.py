@@ -1,4 +1,4 @@
-"""What the emulator imports."""
+"""Imports of the emulator."""
 
 from __future__ import annotations
 

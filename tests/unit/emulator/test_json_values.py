@@ -63,7 +63,7 @@ def test_integer_is_read_from_any_value(value, expected):
 
 
 def test_other_shapes_are_errors_that_name_the_field():
-    """And show the value in short."""
+    """With a short description of the value."""
     with pytest.raises(ShapeError, match="metadata must be a JSON object, not a list"):
         as_object([], "metadata")
     with pytest.raises(ShapeError, match="inputs must be a JSON list, not 'x'"):

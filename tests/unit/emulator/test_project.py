@@ -46,7 +46,7 @@ def test_job_search_finds_what_meets_all_conditions(emulator, filters, found):
 
 
 def test_job_search_ignores_blank_conditions(emulator):
-    """The sample of the API reference sends some."""
+    """The sample request of the API reference has some."""
     answer = search_jobs(emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
 
     assert answer["total"] == len(emulator.job_ids)
@@ -86,8 +86,8 @@ def test_job_search_pages_and_sorts():
     assert second == ["documented"]
 
 
-def test_job_search_does_not_look_at_jobs(emulator):
-    """Only who asks for a job moves it on."""
+def test_job_search_is_not_a_tick(emulator):
+    """Only the GET of a job is a tick."""
     for _ in range(3):
         search_jobs(emulator)
 

@@ -1,4 +1,4 @@
-"""Bodies that no job can be made of are refused, by the platform's code where it has one."""
+"""Refusals of bodies, with the platform's code where it documents one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _buckets(tmp_path):
 
 
 def test_good_body_is_accepted(buckets):
-    """Else the refusals below prove nothing."""
+    """The other tests change one part of this body."""
     assert refusal(job_body(x=1), buckets) == ""
 
 
@@ -40,7 +40,7 @@ BODY = {
     "name with a line break": ("metadata.name", "name\n", "0104"),
     "name that is a number": ("metadata.name", 7, "0104"),
     "long description": ("metadata.description", "d" * 257, "0104"),
-    "description that is no text": ("metadata.description", ["d"], "0104"),
+    "description that is not text": ("metadata.description", ["d"], "0104"),
     "no algorithm": ("algorithm", None, "2788"),
     "lone half of a character": ("metadata.description", "\ud800", "2787"),
     "NUL": ("metadata.annotations", {"a": "b\0"}, "2787"),
@@ -53,7 +53,7 @@ CODE = {
     "no code_dir": ("algorithm.code_dir", None, "2757"),
     "code_dir that is not there": ("algorithm.code_dir", "/bucket/none/", "2757"),
     "code_dir that is a file": ("algorithm.code_dir", "/bucket/code/train.py", "2757"),
-    "code_dir that is no path": ("algorithm.code_dir", "bucket/code/", "2791"),
+    "code_dir that is not a path": ("algorithm.code_dir", "bucket/code/", "2791"),
     "code_dir of another service": ("algorithm.code_dir", "https://bucket/code/", "2791"),
     "code_dir without a bucket": ("algorithm.code_dir", "obs://", "2791"),
     "code_dir that is an object": ("algorithm.code_dir", {"obs": "/bucket/code/"}, "2791"),
@@ -69,14 +69,14 @@ ABSENT = {"name": "data_url", "remote": {"obs": {"obs_url": "/bucket/data/"}}}
 FOLDERS = {
     "input that is not there": ("algorithm.inputs", [ABSENT], "2791"),
     "input without a path": ("algorithm.inputs", [{"name": "d", "remote": {"dataset": {"id": "d"}}}], "2753"),
-    "inputs that are no list": ("algorithm.inputs", {"name": "d"}, "2788"),
+    "inputs that are not a list": ("algorithm.inputs", {"name": "d"}, "2788"),
     "output without a name": (f"{OUT}.name", None, "2753"),
     "output with a bad name": (f"{OUT}.name", "a b", "2753"),
     "output without a path": (f"{OUT}.remote", {}, "2753"),
     "output that is a file": (f"{OUT}.remote.obs.obs_url", "/bucket/code/train.py", "2791"),
-    "environments that are no object": ("algorithm.environments", ["A=b"], "2788"),
+    "environments that are not an object": ("algorithm.environments", ["A=b"], "2788"),
     "variable with a bad name": ("algorithm.environments", {"A=": "b"}, "2788"),
-    "variable that is no text": ("algorithm.environments", {"A": 7}, "2788"),
+    "variable that is not text": ("algorithm.environments", {"A": 7}, "2788"),
     "long variable": ("algorithm.environments", {"A": "b" * 4097}, "2788"),
     "101 variables": ("algorithm.environments", {f"A{number}": "b" for number in range(101)}, "2788"),
 }
@@ -95,7 +95,7 @@ TEXTS = {
     "half an object": ('{"kind": "job"', "2787"),
     "list": ("[]", "2787"),
     "nothing": ("", "2788"),
-    "no standard JSON": ('{"kind": NaN}', "2787"),
+    "not standard JSON": ('{"kind": NaN}', "2787"),
     "number without end": ('{"kind": 1e999}', "2787"),
     "number of 5000 digits": (f'{{"kind": {"9" * 5000}}}', "2787"),
     "deep": (f'{{"kind": {"[" * 900}{"]" * 900}}}', "2787"),
@@ -106,7 +106,7 @@ TEXTS = {
 
 @pytest.mark.parametrize(("text", "code"), TEXTS.values(), ids=TEXTS)
 def test_text_that_is_not_a_body_is_refused(text, code):
-    """None of it breaks the emulator."""
+    """With the platform's code."""
     with pytest.raises(Refusal) as raised:
         checked_body(Call({}, body=text.encode()).object())
 

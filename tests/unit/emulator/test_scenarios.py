@@ -20,7 +20,7 @@ def _emulator():
 
 
 def course(emulator, scenario, looks):
-    """Return phase and trial statuses as they are after each look."""
+    """Return phase and trial statuses after each tick."""
     job_id = emulator.job_id(scenario)
     seen = []
     for _ in range(looks):
@@ -31,13 +31,13 @@ def course(emulator, scenario, looks):
 
 
 def test_truth_is_known_of_every_scenario():
-    """Nothing is served that nobody has thought about."""
+    """No scenario is without its truth."""
     assert set(SCENARIOS) == set(TRUTH)
 
 
 @pytest.mark.parametrize("scenario", TRUTH)
 def test_scenario_ends_as_it_should(emulator, scenario):
-    """Phase, counts, and the best trial's cells, after as many looks as it takes; more looks change nothing."""
+    """Phase, counts, and the best trial's cells, after as many ticks as it takes; more ticks change nothing."""
     truth = TRUTH[scenario]
     job_id = emulator.job_id(scenario)
     for _ in range(truth.looks):
@@ -65,7 +65,7 @@ def trial_rows(emulator, job_id):
 
 
 def test_growing_search_lists_trials_as_they_start(emulator):
-    """At looks 6 and 7 three of eight are listed, and all three have ended."""
+    """At ticks 6 and 7 three of eight are listed, and all three have ended."""
     assert course(emulator, "growing", 14) == [
         ("Creating", []),
         ("Pending", []),
@@ -101,7 +101,7 @@ def test_metrics_of_a_growing_search_appear_late(emulator):
 
 
 def test_reading_trials_does_not_move_a_search_on(emulator):
-    """Only the GET of the job is a look."""
+    """Only the GET of the job is a tick."""
     job_id = emulator.job_id("growing")
     for _ in range(9):
         get_trials(emulator, job_id)
@@ -149,12 +149,12 @@ COURSES = {
 
 @pytest.mark.parametrize(("scenario", "expected"), COURSES.items(), ids=COURSES)
 def test_scenario_takes_its_course(emulator, scenario, expected):
-    """The same looks always meet the same search."""
+    """The same calls always meet the same search."""
     assert course(emulator, scenario, len(expected)) == expected
 
 
 def test_trial_in_an_unknown_status_is_done(emulator):
-    """Its ``done`` flag is all that tells."""
+    """Only its ``done`` flag shows it."""
     course(emulator, "unknown-status", 2)
 
     page = get_trials(emulator, emulator.job_id("unknown-status"))
@@ -164,8 +164,8 @@ def test_trial_in_an_unknown_status_is_done(emulator):
 @pytest.mark.parametrize(
     ("scenario", "message"), [("failing-job", "CUDA out of memory"), ("abnormal-job", "failed to pull the image")]
 )
-def test_broken_job_says_why(emulator, scenario, message):
-    """In ``task_statuses``, and only once it is broken."""
+def test_failed_job_has_a_reason(emulator, scenario, message):
+    """In ``task_statuses``, and only once it has failed."""
     job_id = emulator.job_id(scenario)
     statuses = [get_job(emulator, job_id)["status"] for _ in range(3)]
 
@@ -196,7 +196,7 @@ def test_job_without_settings_leads_to_its_algorithm(emulator):
 
 @pytest.mark.parametrize("scenario", ["silent", "no-search"])
 def test_silent_job_holds_neither_settings_nor_algorithm(emulator, scenario):
-    """Nothing tells what it optimises."""
+    """Neither names an objective."""
     algorithm = get_job(emulator, emulator.job_id(scenario))["algorithm"]
 
     assert algorithm["policies"] == {}
@@ -204,7 +204,7 @@ def test_silent_job_holds_neither_settings_nor_algorithm(emulator, scenario):
 
 
 def test_times_of_a_job_come_from_the_clock():
-    """Created when the emulator starts, started and ended at the looks that see it so; then the duration stands."""
+    """Creation at the start of the emulator, start and end at their ticks; then the duration stands still."""
     clock = iter(range(1_800_000_000, 1_800_010_000))
     instants = []
 
@@ -228,7 +228,7 @@ def test_times_of_a_job_come_from_the_clock():
 
 
 def test_job_that_is_over_from_the_start_ended_an_hour_ago():
-    """So that a table that lags behind it lags for good."""
+    """Its table lags behind for good."""
     now = 1_800_000_000.0
     emulator = Emulator(scenarios=["never-settles"], clock=lambda: now)
     status = get_job(emulator, emulator.job_id("never-settles"))["status"]
@@ -237,7 +237,7 @@ def test_job_that_is_over_from_the_start_ended_an_hour_ago():
 
 
 def test_running_search_stays_as_it_is(emulator):
-    """Three of eight trials are listed, all of them TERMINATED, for ever."""
+    """Three of eight trials are listed, all of them TERMINATED, at every tick."""
     job_id = emulator.add_running_search(num_samples=8, terminated=3)
     jobs = [get_job(emulator, job_id) for _ in range(3)]
 

@@ -1,4 +1,4 @@
-"""Parameters and searches that cannot be are refused, by the platform's code where it has one."""
+"""Refusals of parameters and searches, with the platform's code where it documents one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _buckets(tmp_path):
 
 
 def test_good_search_is_accepted(buckets):
-    """Else the refusals below prove nothing."""
+    """The other tests change one part of this body."""
     assert refusal(search_body(), buckets) == ""
 
 
@@ -42,7 +42,7 @@ PARAMETERS = {
     "list as a value": ([{"name": "x", "value": ["1"]}], "2765"),
     "number as a value": ([{"name": "x", "value": 1}], "2765"),
     "flag as a value": ([{"name": "x", "value": True}], "2765"),
-    "constraint that is no object": ([{"name": "x", "value": "1", "constraint": ["Integer"]}], "2788"),
+    "constraint that is not an object": ([{"name": "x", "value": "1", "constraint": ["Integer"]}], "2788"),
     "word for a whole number": (constrained("one", "Integer"), "2765"),
     "fraction for a whole number": (constrained("1.5", "Integer"), "2765"),
     "word for a number": (constrained("one", "Float"), "2765"),
@@ -60,10 +60,10 @@ def test_bad_parameters_are_refused(buckets, parameters, code):
 
 
 SEARCHES = {
-    "search that is no object": (SEARCH, ["x"], "2788"),
-    "policies that are no object": ("algorithm.policies", ["x"], "2788"),
+    "search that is not an object": (SEARCH, ["x"], "2788"),
+    "policies that are not an object": ("algorithm.policies", ["x"], "2788"),
     "no search_params": (f"{SEARCH}.search_params", [], "2826"),
-    "search_params that are no list": (f"{SEARCH}.search_params", {"name": "x"}, "2788"),
+    "search_params that are not a list": (f"{SEARCH}.search_params", {"name": "x"}, "2788"),
     "the same parameter twice": (f"{SEARCH}.search_params", [{"name": "x", "discrete_values": ["1"]}] * 2, "2826"),
     "unknown parameter": (f"{X}.name", "y", "2826"),
     "parameter without a name": (f"{X}.name", None, "2826"),
@@ -74,8 +74,8 @@ SEARCHES = {
     "bounds too far apart": (X, {"name": "x", "lower_bound": "-1e308", "upper_bound": "1e308"}, "2826"),
     "lower bound above the upper one": (X, {"name": "x", "lower_bound": "2", "upper_bound": "1"}, "2826"),
     "grid of one point": (X, {"name": "x", "lower_bound": "0", "upper_bound": "1", "discrete_points_num": "1"}, "2826"),
-    "bounds that are no text": (X, {"name": "x", "lower_bound": 0, "upper_bound": 1}, "2825"),
-    "value that is no text": (f"{X}.discrete_values", ["1", 2], "2825"),
+    "bounds that are not text": (X, {"name": "x", "lower_bound": 0, "upper_bound": 1}, "2825"),
+    "value that is not text": (f"{X}.discrete_values", ["1", 2], "2825"),
     "no values": (f"{X}.discrete_values", [], "2826"),
     "blank value": (f"{X}.discrete_values", ["1", ""], "2826"),
     "value that is an object": (f"{X}.discrete_values", [{"a": "1"}], "2826"),
@@ -86,14 +86,14 @@ SEARCHES = {
     "metric named as a column": (f"{ACC}.name", "status", "2826"),
     "no mode": (f"{ACC}.mode", None, "2826"),
     "unknown mode": (f"{ACC}.mode", "maximum", "2826"),
-    "regex that is none": (f"{ACC}.regex", "acc: (", "2826"),
-    "regex that is no text": (f"{ACC}.regex", ["acc"], "2826"),
+    "invalid regex": (f"{ACC}.regex", "acc: (", "2826"),
+    "regex that is not text": (f"{ACC}.regex", ["acc"], "2826"),
     "unknown algorithm": (f"{TPE}.name", "genetic_search", "2826"),
     "no trials": (f"{TPE}.params.0.value", "0", "2826"),
     "number of trials that is a word": (f"{TPE}.params.0.value", "many", "2826"),
     "half a trial": (f"{TPE}.params.0.value", "2.5", "2826"),
-    "number of trials that is no text": (f"{TPE}.params.0.value", 2, "2825"),
-    "params that are no list": (f"{TPE}.params", {"num_samples": "1"}, "2788"),
+    "number of trials that is not text": (f"{TPE}.params.0.value", 2, "2825"),
+    "params that are not a list": (f"{TPE}.params", {"num_samples": "1"}, "2788"),
     "seed below zero": (f"{TPE}.params.0", {"key": "seed", "value": "-1"}, "2826"),
 }
 

@@ -38,7 +38,7 @@ content_types = st.sampled_from([None, "application/json", "application/json; ch
 @example("GET", "/", [("a", ""), ("a", "+"), ("a", " "), ("A", "%2B"), ("", "")], {}, None, b"", "secret")
 @example("POST", "/", [], {}, "text/plain", b"not hashed", "secret")
 def test_signature_of_any_request_is_the_vendors(method, path, query, headers, content_type, body, secret):
-    """Whatever has to be encoded or trimmed, and also where the vendor leaves the body unsigned."""
+    """Also for text to encode or trim, and for bodies that the vendor leaves unsigned."""
     headers = {"Host": HOST, "X-Sdk-Date": "20260101T000000Z", **headers}
     headers |= {"Content-Type": content_type} if content_type else {}
 
@@ -80,7 +80,7 @@ def test_canonical_request_is_that_of_the_documents():
 
 
 def test_header_of_bytes_that_are_not_utf_8_has_a_signature():
-    """aiohttp hands such bytes over as surrogates; they are no reason for an error of the emulator."""
+    """aiohttp decodes such bytes as surrogates."""
     headers = {"host": HOST, "x-sdk-date": "20260101T000000Z", "x-odd": b"\xff".decode(errors="surrogateescape")}
 
     assert canonical_request(ReceivedRequest("GET", "/", "", headers, b""), list(headers)).count(b"\xff") == 1

@@ -1,4 +1,4 @@
-"""The truth about every scenario, written down by hand from its cells: no code of ours chose any of it."""
+"""The truth about every scenario, written by hand from its cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Best:
-    """A best trial: its id, the value it is best by, and its hyperparameters."""
+    """A best trial: its id, its value, and its hyperparameters."""
 
     trial_id: str
     value: float
@@ -16,12 +16,12 @@ class Best:
 
 @dataclass(frozen=True)
 class Truth:
-    """What holds once a scenario has come to its end.
+    """State of a scenario at its end.
 
     :param phase: of the job, for good.
-    :param looks: how many GETs of the job it takes until nothing changes any more.
+    :param looks: number of GETs of the job until nothing changes any more.
     :param counts: trials by status at the end.
-    :param best: the best trial; None where there is none, or where nobody can say.
+    :param best: the best trial; None if there is none, or if the caller must name the objective.
     """
 
     phase: str
@@ -68,7 +68,7 @@ TRUTH = {
     "silent": Truth("Completed", 4, {"TERMINATED": 3}),
 }
 
-#: Where the caller must say what is meant: the scenario, the metric with its mode, and the best trial by it.
+#: Scenarios whose objective the caller must name: scenario, metric, mode, and the best trial by it.
 TRUTH_BY_METRIC = [
     ("two-objectives", "acc", "max", Best("2b000001", 0.92, {"learning_rate": 0.02})),
     ("two-objectives", "loss", "min", Best("2b000002", 0.12, {"learning_rate": 0.03})),

@@ -1,4 +1,4 @@
-"""A share of all answers is faulty, by chance, and the same chance every time."""
+"""Random faults in a share of all responses, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PROJECTS = "/v3/projects"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-def test_share_that_is_none_is_an_error(modelarts_emulator_factory, share):
-    """It is between nothing and everything."""
+def test_share_out_of_range_is_an_error(modelarts_emulator_factory, share):
+    """It is from 0 to 1."""
     with (
         pytest.raises(ValueError, match="fault_share must be from 0 to 1"),
         modelarts_emulator_factory(fault_share=share),
@@ -27,8 +27,8 @@ def test_share_that_is_none_is_an_error(modelarts_emulator_factory, share):
         pass
 
 
-def test_share_of_all_answers_is_faulty(modelarts_emulator_factory):
-    """About three in ten, of the kinds that were named, and counted per kind."""
+def test_share_of_all_responses_is_faulty(modelarts_emulator_factory):
+    """About three in ten, of the named faults, and counted by name."""
     with modelarts_emulator_factory(fault_share=0.3, fault_seed=7, faults=["500", "closed"]) as emulator:
         seen = [outcome(emulator, PROJECTS) for _ in range(200)]
         counts = dict(emulator.fault_counts)
@@ -50,8 +50,8 @@ def test_seed_gives_the_same_faults_again(modelarts_emulator_factory):
     assert seen[0] != seen[2]
 
 
-def test_faults_by_chance_are_those_that_pass(modelarts_emulator_factory):
-    """Unless others are named, whoever asks again gets a right answer."""
+def test_random_faults_are_transient(modelarts_emulator_factory):
+    """Unless others are named, a caller that retries gets the right response."""
     with modelarts_emulator_factory(fault_share=1, fault_seconds=0.001) as emulator:
         job = f"/v2/{{p}}/training-jobs/{emulator.job_id('documented')}"
         for _ in range(150):
@@ -63,16 +63,16 @@ def test_faults_by_chance_are_those_that_pass(modelarts_emulator_factory):
     assert not happened & {"HTML", "wrong shape", "redirect", "clock skew", "page shrinks", "unknown status"}
 
 
-def test_answer_that_a_test_puts_in_goes_before_chance(modelarts_emulator_factory):
-    """Chance throws its dice all the same, so that what follows stays as it was."""
+def test_canned_response_takes_precedence_over_random_faults(modelarts_emulator_factory):
+    """The random sequence goes on, so that later faults stay the same."""
     with modelarts_emulator_factory(fault_share=1, faults=["500"]) as emulator:
         emulator.respond_next(PROJECTS, status=418)
 
         assert [outcome(emulator, PROJECTS) for _ in range(2)] == ["418", "500"]
 
 
-def test_creation_that_meets_a_fault_by_chance_may_have_happened_or_not(modelarts_emulator_factory, tmp_path):
-    """Nobody who gets a 500 can know: some of the jobs are there, and some are not."""
+def test_creation_with_a_random_fault_may_have_happened(modelarts_emulator_factory, tmp_path):
+    """A 500 does not show it: some of the jobs are there, and some are not."""
     with modelarts_emulator_factory(
         scenarios=[], root=tmp_path, fault_share=1, fault_seed=1, faults=["500"]
     ) as emulator:
@@ -101,8 +101,8 @@ def test_command_serves_with_faults(modelarts_emulator_factory, tmp_path):
 
 
 @pytest.mark.parametrize("share", ["2", "-1", "nan", "many"])
-def test_command_refuses_a_share_that_is_none(share, capsys):
-    """It says so, and does not serve."""
+def test_command_refuses_a_share_out_of_range(share, capsys):
+    """With a message, and without serving."""
     with pytest.raises(SystemExit):
         main([f"--fault-share={share}"])
 

@@ -1,4 +1,4 @@
-"""What a test may do to the emulator: put in answers, watch requests, let tables grow."""
+"""Canned responses, the record of requests, and tables that grow while they are read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from modelarts_emulator import SeenRequest
 PROJECTS = "/v3/projects"
 
 
-def test_canned_answer_is_sent_word_by_word(modelarts_emulator):
-    """Status, headers and bytes are the test's own; a signature is not asked for."""
+def test_canned_response_is_sent_word_by_word(modelarts_emulator):
+    """Status, headers and bytes are the test's own, and no signature is required."""
     headers = {"Content-Type": "text/html", "Retry-After": "7"}
     modelarts_emulator.respond_next("projects", status=503, body=b"<html>", headers=headers)
 
@@ -25,8 +25,8 @@ def test_canned_answer_is_sent_word_by_word(modelarts_emulator):
     assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("text/html", "7")
 
 
-def test_canned_answer_is_for_its_path_only(modelarts_emulator):
-    """Other requests pass, and do not use it up."""
+def test_canned_response_is_for_its_path_only(modelarts_emulator):
+    """Other requests pass, and do not count."""
     modelarts_emulator.respond_next("/training-jobs/", status=500)
 
     statuses = [send(modelarts_emulator, "GET", path).status for path in (PROJECTS, "/v2/{p}/training-jobs/x")]
@@ -44,16 +44,16 @@ COUNTS = {
 
 
 @pytest.mark.parametrize(("canned", "statuses"), COUNTS.values(), ids=COUNTS)
-def test_canned_answers_are_counted(modelarts_emulator, canned, statuses):
-    """Each lets some requests pass and answers some; the first in the queue that is due answers."""
+def test_canned_responses_are_counted(modelarts_emulator, canned, statuses):
+    """Each lets some requests pass and responds to some; the first in the queue that is due is sent."""
     for answer in canned:
         modelarts_emulator.respond_next(PROJECTS, **answer)
 
     assert [send(modelarts_emulator, "GET", PROJECTS).status for _ in range(4)] == statuses
 
 
-def test_canned_answer_may_be_a_dropped_connection(modelarts_emulator):
-    """The caller gets nothing; the next request is answered."""
+def test_canned_response_may_be_a_dropped_connection(modelarts_emulator):
+    """The caller gets no response; the next request gets one."""
     modelarts_emulator.respond_next(PROJECTS, drop=True)
 
     with pytest.raises(http.client.RemoteDisconnected):
@@ -61,8 +61,8 @@ def test_canned_answer_may_be_a_dropped_connection(modelarts_emulator):
     assert send(modelarts_emulator, "GET", PROJECTS).status == 200
 
 
-def test_canned_answer_may_be_late(modelarts_emulator):
-    """Only this answer: others are not held up."""
+def test_canned_response_may_be_late(modelarts_emulator):
+    """Only this response is late."""
     modelarts_emulator.respond_next(PROJECTS, delay=0.05)
 
     before = time.monotonic()
@@ -72,7 +72,7 @@ def test_canned_answer_may_be_late(modelarts_emulator):
 
 
 def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
-    """Nobody waits for an answer that nobody waits for."""
+    """The end of the emulator does not wait for the response."""
     arrived = threading.Event()
     before = time.monotonic()
     with modelarts_emulator_factory(on_request=lambda request: arrived.set()) as emulator:
@@ -85,8 +85,8 @@ def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
     assert time.monotonic() - before < 60
 
 
-def test_canned_answer_does_not_move_a_search_on(modelarts_emulator):
-    """It never reaches the job."""
+def test_canned_response_does_not_move_a_search_on(modelarts_emulator):
+    """The request never reaches the job."""
     path = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
     modelarts_emulator.respond_next(path.rpartition("/")[2], status=500, times=5)
 
@@ -95,7 +95,7 @@ def test_canned_answer_does_not_move_a_search_on(modelarts_emulator):
     assert answers[5].json["status"]["phase"] == "Creating"
 
 
-def test_canned_answer_may_be_for_one_method(modelarts_emulator):
+def test_canned_response_may_be_for_one_method(modelarts_emulator):
     """Requests of another method to the same path pass."""
     modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
@@ -103,8 +103,8 @@ def test_canned_answer_may_be_for_one_method(modelarts_emulator):
     assert [send(modelarts_emulator, method, job).status for method in ("GET", "DELETE")] == [200, 500]
 
 
-def test_request_may_be_carried_out_before_its_answer_is_lost(modelarts_emulator):
-    """The job is deleted, and whoever deleted it is told of a failure."""
+def test_request_may_be_executed_before_its_response_is_lost(modelarts_emulator):
+    """The job is deleted, and the response is an error."""
     modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500, executes=True)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
 
@@ -112,8 +112,8 @@ def test_request_may_be_carried_out_before_its_answer_is_lost(modelarts_emulator
     assert send(modelarts_emulator, "GET", job).refusal == (400, "ModelArts.2775")
 
 
-def test_request_that_is_refused_is_not_carried_out(modelarts_emulator):
-    """A wrong signature is refused, whatever answer was put in."""
+def test_refused_request_is_not_executed(modelarts_emulator):
+    """A wrong signature is refused in spite of the canned response."""
     modelarts_emulator.respond_next("/training-jobs/", method="DELETE", status=500, executes=True)
     job = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
 
@@ -122,7 +122,7 @@ def test_request_that_is_refused_is_not_carried_out(modelarts_emulator):
 
 
 def test_requests_are_noted_in_their_order(modelarts_emulator):
-    """Method, path and query, whatever became of them."""
+    """Method, path and query of good and refused requests."""
     send(modelarts_emulator, "GET", PROJECTS, [("name", "a b"), ("blank", "")])
     send(modelarts_emulator, "POST", "/nowhere", body="{}", secret="wrong")
 
@@ -133,7 +133,7 @@ def test_requests_are_noted_in_their_order(modelarts_emulator):
 
 
 def test_table_may_grow_between_two_pages(modelarts_emulator):
-    """Before the second page is answered, the test adds a row."""
+    """The test adds a row before the response with the second page."""
     rows = [[f"t{number}", "TERMINATED", {}] for number in range(3)]
     job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows)
 
