@@ -1,50 +1,45 @@
-"""A local ModelArts for tests and demonstrations: it holds scripted searches, and really runs training jobs.
+"""ModelArts emulator for tests and demonstrations. It holds scripted searches, and runs the training jobs it is sent.
 
-It checks signatures, pages tables and refuses what it does not know as the cloud does. Synchronous code serves one
-beside itself with :func:`running`; ``python -m modelarts_emulator`` serves one by itself; tests of
-DAGs take the fixture of :mod:`~modelarts_emulator.pytest_plugin`.
+It checks signatures, pages tables and refuses unknown input as the platform does. Synchronous code serves one with
+:func:`running`, a shell with ``python -m modelarts_emulator``; tests of DAGs use the fixtures of
+:mod:`~modelarts_emulator.pytest_plugin`. The package imports nothing of the provider that it tests.
 
-================ ==========================================================
-``script``       what becomes of a scripted search and its trials, as data
-``scenarios``    the scripted searches that every emulator holds
-``runs``         jobs that are created, and run as processes of this machine
-``jobs``         state: what a job is, and one that follows its script
-``cloud``        state: the jobs and algorithms of one project
-``table``        how trial tables are written
-``documents``    how jobs and algorithms are written
-``events``       how the events of a job are listed
-``analysis``     how much each hyperparameter matters
-``job_searches`` conditions and order of a job search
-``calls``        what operations read
-``looking``      operations that look
-``acting``       operations that change something
-``signing_in``   operations that sign in
-``iam``          state: tokens and temporary keys that were given out
-``routes``       which operation has which path
-``errors``       how the platform says no
-``gate``         who may come in
-``deliveries``   how an answer goes over the wire, well or badly
-``faults``       what can become of an answer, by name
-``canned``       answers in the place of the platform's, put in or by chance
-``instance``     one emulator, as a test sees it
-``app``          all of it over HTTP
-``server``       serving it
-================ ==========================================================
+=================== ===========================================================
+``emulator``        one emulator, as a test sees it
+``server``, ``app`` an emulator over HTTP
+``handlers``        the operations and their routes
+``auth``            IAM, temporary keys, and the gateway's check of each request
+``signing``         the signature of a received request
+``project``         jobs and algorithms, job search, event listings
+``jobs``            the interface of a job; scripted and given jobs
+``runs``            jobs that run as processes of this machine
+``scenario``        the script of a search, as data
+``scenarios``       the scripted searches that every emulator holds
+``documents``       jobs, algorithms and trial tables as the platform writes them
+``importance``      importance of hyperparameters
+``faults``          faulty responses, requested or at random
+``errors``          error responses of the platform
+``vocabulary``      words and limits of the platform
+``json_values``     readers of JSON values
+=================== ===========================================================
 """
 
 from __future__ import annotations
 
+from modelarts_emulator.auth import DEMO_KEY, DEMO_USER, AccessKey
+from modelarts_emulator.documents import ConfigEncoding, OffsetUnit
+from modelarts_emulator.emulator import Emulator, SeenRequest
 from modelarts_emulator.faults import FAULTS
-from modelarts_emulator.instance import DEMO_KEY, Emulator, SeenRequest
+from modelarts_emulator.scenario import Search, TrialScript, job_id_of
 from modelarts_emulator.scenarios import SCENARIOS
-from modelarts_emulator.script import Search, TrialScript, job_id_of
 from modelarts_emulator.server import running
-from modelarts_emulator.table import ConfigEncoding, OffsetUnit
 
 __all__ = [
     "DEMO_KEY",
+    "DEMO_USER",
     "FAULTS",
     "SCENARIOS",
+    "AccessKey",
     "ConfigEncoding",
     "Emulator",
     "OffsetUnit",

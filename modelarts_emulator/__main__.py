@@ -1,4 +1,4 @@
-"""Serve a local ModelArts until SIGINT or SIGTERM."""
+"""Command that serves a ModelArts emulator until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import signal
 import sys
 from pathlib import Path
 
-from airflow_provider_modelarts.api.signing import AccessKey
-from modelarts_emulator.instance import DEMO_KEY, Emulator
+from modelarts_emulator.auth import DEMO_KEY, AccessKey
+from modelarts_emulator.documents import ConfigEncoding, OffsetUnit
+from modelarts_emulator.emulator import Emulator
 from modelarts_emulator.scenarios import SCENARIOS
 from modelarts_emulator.server import LOOPBACK, serving
-from modelarts_emulator.table import ConfigEncoding, OffsetUnit
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve as the command line says, and return the exit code."""
+    """Serve with the options of a command line, and return the exit code."""
     options = _parser().parse_args(arguments)
     emulator = Emulator(
         scenarios=options.scenario,
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if not _is_loopback(options.host):
         print(
-            f"{options.host} is no loopback address: other machines can let this emulator execute scripts",
+            f"{options.host} is not a loopback address: other machines can send scripts for this emulator to execute",
             file=sys.stderr,
         )
     try:
@@ -49,13 +49,13 @@ async def _serve(emulator: Emulator, host: str, port: int, ready_file: Path | No
         loop.add_signal_handler(signal_number, stopped.set)
     async with serving(emulator, host, port):
         if ready_file:
-            await asyncio.to_thread(_write_at_once, ready_file, json.dumps(_description(emulator)))
+            await asyncio.to_thread(_write_atomically, ready_file, json.dumps(_description(emulator)))
         print(_summary(emulator), flush=True)
         await stopped.wait()
 
 
 def _description(emulator: Emulator) -> dict[str, object]:
-    """Return what a script needs to call an emulator, as plain JSON."""
+    """Return the endpoint, connection and jobs of an emulator, as plain JSON."""
     return {
         "endpoint": emulator.endpoint,
         "project_id": emulator.project_id,
@@ -70,12 +70,12 @@ def _summary(emulator: Emulator) -> str:
     return (
         f"ModelArts emulator at {emulator.endpoint} access key {emulator.access_key} "
         f"project {emulator.project_id} jobs {jobs}; "
-        f"it executes the training scripts that it is given, from {emulator.root}"
+        f"it executes the training scripts of its jobs, from {emulator.root}"
     )
 
 
-def _write_at_once(path: Path, text: str) -> None:
-    """Write a file that nobody can see before it is complete."""
+def _write_atomically(path: Path, text: str) -> None:
+    """Write a file that is complete as soon as it exists."""
     draft = path.with_name(f"{path.name}.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
@@ -83,7 +83,7 @@ def _write_at_once(path: Path, text: str) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)
 
 
@@ -93,7 +93,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1
     if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
     return share
 
 
@@ -107,22 +107,37 @@ def _is_loopback(host: str) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m modelarts_emulator",
-        description="Serve a local ModelArts until SIGINT or SIGTERM, with scripted hyperparameter searches. "
-        "It executes the training scripts that it is given, on this machine.",
+        description="Serve a ModelArts emulator until SIGINT or SIGTERM, with scripted hyperparameter searches. "
+        "It executes the training scripts of its jobs on this machine.",
     )
     add = parser.add_argument
     add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    add("--scenario", action="append", choices=list(SCENARIOS), help="a search to hold; repeatable (default: all)")
-    add("--config-encoding", choices=[*ConfigEncoding], default=ConfigEncoding.OBJECT.value, help="how configs look")
-    add("--offset-unit", choices=[*OffsetUnit], default=OffsetUnit.PAGE.value, help="what offset counts")
-    add("--access-key", default=DEMO_KEY.access_key, help="access key id to let in (default: %(default)s)")
+    add(
+        "--scenario",
+        action="append",
+        choices=list(SCENARIOS),
+        help="scripted search to hold; repeatable (default: all)",
+    )
+    add(
+        "--config-encoding",
+        choices=[*ConfigEncoding],
+        default=ConfigEncoding.OBJECT.value,
+        help="encoding of the config cell (default: %(default)s)",
+    )
+    add(
+        "--offset-unit",
+        choices=[*OffsetUnit],
+        default=OffsetUnit.PAGE.value,
+        help="unit of offset (default: %(default)s)",
+    )
+    add("--access-key", default=DEMO_KEY.access_key, help="access key id to accept (default: %(default)s)")
     add("--secret-key", default=DEMO_KEY.secret_key, help="its secret (default: a fixed one, see --ready-file)")
-    add("--root", type=Path, help="folder of the buckets, which also keeps jobs (default: a temporary one)")
+    add("--root", type=Path, help="folder of the buckets, which also keeps the jobs (default: a temporary one)")
     add("--max-parallel", type=_positive, default=2, help="trials of a search that run at once (default: %(default)s)")
-    add("--fault-share", type=_share, default=0.0, help="share of faulty answers, from 0 to 1 (default: none)")
+    add("--fault-share", type=_share, default=0.0, help="share of faulty responses, from 0 to 1 (default: none)")
     add("--fault-seed", type=int, default=0, help="the same seed gives the same faults (default: %(default)s)")
-    add("--ready-file", type=Path, help="JSON file to write once it serves: endpoint, connection, job ids")
+    add("--ready-file", type=Path, help="JSON file to write once the emulator serves: endpoint, connection, job ids")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The emulator over HTTP: what aiohttp hands over becomes a call, and what comes of it an answer."""
+"""aiohttp application of an emulator: requests become calls of the handlers, and their values responses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from modelarts_emulator.calls import Call, Said
-from modelarts_emulator.canned import CannedAnswer
 from modelarts_emulator.errors import Refusal, method_not_allowed, no_such_api, too_large, wrong_project
-from modelarts_emulator.gate import Received
-from modelarts_emulator.routes import ROUTES, Route
+from modelarts_emulator.faults import CannedResponse
+from modelarts_emulator.handlers import ROUTES, Call, Route, TextResponse
+from modelarts_emulator.signing import ReceivedRequest
 
 if TYPE_CHECKING:
-    from modelarts_emulator.instance import Emulator
+    from modelarts_emulator.emulator import Emulator
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# limit of the gateway
 _MAX_BODY = 12 * 1024**2
 _REQUEST_ID = "X-Request-Id"
 
@@ -29,16 +29,16 @@ def make_app(emulator: Emulator) -> web.Application:
     """Return the application that serves an emulator."""
 
     @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await _respond(emulator, request, handler)
         except Refusal as refusal:
             request_id = uuid.uuid4().hex
-            response = _json(refusal.body(request_id), refusal.status)
+            response = _json_response(refusal.body(request_id), refusal.status)
             response.headers[_REQUEST_ID] = request_id
             return response
 
-    app = web.Application(middlewares=[answer], client_max_size=_MAX_BODY)
+    app = web.Application(middlewares=[refuse], client_max_size=_MAX_BODY)
     app.on_response_prepare.append(_add_request_id)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(emulator, route))
@@ -47,12 +47,11 @@ def make_app(emulator: Emulator) -> web.Application:
 
 async def _respond(emulator: Emulator, request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        received = await _received(request)
-        canned = emulator.receive(received)
-        if canned is not None and not canned.acts:
-            return await _canned(emulator, canned, request, web.Response())
+        canned = emulator.receive(await _received(request))
+        if canned is not None and not canned.executes:
+            return await _deliver(emulator, canned, request, web.Response())
         response = await handler(request)
-        return response if canned is None else await _canned(emulator, canned, request, response)
+        return response if canned is None else await _deliver(emulator, canned, request, response)
     except web.HTTPNotFound:
         raise no_such_api() from None
     except web.HTTPMethodNotAllowed:
@@ -65,23 +64,23 @@ def _handler(emulator: Emulator, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         names, received = dict(request.match_info), await _received(request)
         if not route.is_public:
-            emulator.gate.admit(received)
+            emulator.auth.authenticate(received)
         if names.get("project_id", emulator.project_id) != emulator.project_id:
             raise wrong_project()
-        value = route.answer(emulator.cloud, Call(names, request.query, received.body, received.headers))
+        value = route.handler(emulator.project, Call(names, request.query, received.body, received.headers))
         return _response(value, route.status)
 
     return handle
 
 
-async def _received(request: web.Request) -> Received:
+async def _received(request: web.Request) -> ReceivedRequest:
     path, _, query = request.raw_path.partition("?")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Received(request.method, path, query, headers, await request.read())
+    return ReceivedRequest(request.method, path, query, headers, await request.read())
 
 
-async def _canned(
-    emulator: Emulator, canned: CannedAnswer, request: web.Request, response: web.StreamResponse
+async def _deliver(
+    emulator: Emulator, canned: CannedResponse, request: web.Request, response: web.StreamResponse
 ) -> web.StreamResponse:
     await asyncio.sleep(canned.delay)
     if canned.fault.name:
@@ -97,10 +96,10 @@ def _response(value: object, status: int) -> web.Response:
     match value:
         case None:
             return web.Response(status=204)
-        case Said(headers=headers, text=text):
+        case TextResponse(headers=headers, text=text):
             return web.Response(status=status, text=text, headers=headers)
-    return _json(value, status)
+    return _json_response(value, status)
 
 
-def _json(value: object, status: int = 200) -> web.Response:
+def _json_response(value: object, status: int) -> web.Response:
     return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json")

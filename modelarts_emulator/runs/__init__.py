@@ -1,20 +1,13 @@
-"""Training jobs that really run: each script is a process of this machine.
+"""Training jobs that run: each script is a process of this machine.
 
-============= ==============================================================
-``bodies``    what CreateTrainingJob is sent, checked
-``commands``  from an algorithm to the command line of its script
-``plans``     from ``policies.auto_search`` to a search
-``spaces``    the hyperparameters of a search: what may be drawn for each
-``sampling``  draws configurations, with Optuna
-``buckets``   OBS paths are folders below a root
-``archive``   what outlives the emulator: documents, tables, logs
-``scripts``   one process, with all that it starts
-``guards``    ends scripts that outlive the emulator
-``reports``   what a script prints about its metrics
-``trials``    one run of a search, and its rows
-``state``     what is known of one job
-``running``   runs one job to its end
-``job``       one job, as the operations see it
-``workshop``  makes, keeps and ends all of them
-============= ==============================================================
+============ ======================================================================
+``request``  the body of CreateTrainingJob, checked, and the command line of its script
+``search``   ``policies.auto_search``: objectives, search space, sampler
+``storage``  OBS paths as folders below a root, and the state and logs of jobs
+``process``  one script with all that it starts, ended with the emulator
+``state``    the state of one job and its trials
+``runner``   one job from its start to its end
+``job``      one job, as the operations see it
+``executor`` all jobs of one emulator
+============ ======================================================================
 """

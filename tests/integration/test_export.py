@@ -11,7 +11,7 @@ from dataclasses import replace
 import optuna
 import pandas as pd
 import pytest
-from integration.emulator.truth import TRUTH, TRUTH_BY_METRIC
+from integration.emulated import settings_of
 from integration.emulator.wire import get_job, get_trials
 from integration.task_runs import run_task
 from integration.test_imports import modules_after
@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from unit.builders import trial
+from unit.emulator.truth import TRUTH, TRUTH_BY_METRIC
 
 from airflow_provider_modelarts.api.flows import snapshot_for_ranking
 from airflow_provider_modelarts.client import ModelArtsClient
@@ -38,7 +39,7 @@ FIXED_COLUMNS = ["number", "value", "duration", "state", "trial_id", "status"]
 
 def look_at(emulator, job_id):
     """Return a job, with the settings of its search, and its trials."""
-    with ModelArtsClient(emulator.settings()) as client:
+    with ModelArtsClient(settings_of(emulator)) as client:
         look = client.run(snapshot_for_ranking(job_id))
     return look.job, look.listing.trials
 

@@ -15,8 +15,7 @@ from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
-from modelarts_emulator.iam import DEMO_USER
-from modelarts_emulator.instance import DEMO_KEY
+from modelarts_emulator import DEMO_KEY, DEMO_USER
 
 
 class Eavesdropper:
@@ -63,7 +62,7 @@ def with_key(connection):
 
 def with_password(connection):
     """Sign in by a password, for a token."""
-    connection |= {"login": DEMO_USER.user, "password": DEMO_USER.password}
+    connection |= {"login": DEMO_USER.name, "password": DEMO_USER.password}
     connection["extra"] |= {"auth": "password", "domain_name": DEMO_USER.domain_name}
 
 
@@ -131,7 +130,7 @@ def echo(emulator, job_id):
         if job_id in received.path:
             proof = [received.headers[name] for name in ("authorization", "x-auth-token") if name in received.headers]
             body = {"error_code": "X.1", "error_msg": f"debug: {' '.join(proof)}"}
-            emulator.answer_next(job_id, status=502, body=json.dumps(body).encode())
+            emulator.respond_next(job_id, status=502, body=json.dumps(body).encode())
         return receive(received)
 
     emulator.receive = receive_and_repeat

@@ -24,9 +24,11 @@ from selenium.webdriver.common.keys import Keys
 from standalone import PATH, Standalone
 from throwaway import postgresql
 
+from airflow_provider_modelarts.api.settings import Settings
+from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.client import ModelArtsClient
 from modelarts_emulator import Emulator, running
-from modelarts_emulator.script import Search, TrialScript
+from modelarts_emulator.scenario import Search, TrialScript
 
 SEARCH, CHOICE, TOP_K = "modelarts_search_and_retrain", "modelarts_best_trial", "modelarts_top_k"
 FRAME = "iframe[title=Trials]"
@@ -41,6 +43,12 @@ MOST_OF_A_REPORT = 6_000_000
 NAMES = ["<script>top.ran=1</script>", "\"'><img src=x onerror=top.ran=1>", "constructor"]
 VALUES = ["</td></script><svg onload=top.ran=1>", "javascript:top.ran=1", "${top.ran=1}", "'+(top.ran=1)+'"]
 METRICS = ["<iframe src=javascript:top.ran=1>", "<a href=javascript:top.ran=1>loss</a>", "__proto__"]
+
+
+def settings_of(emulator: Emulator) -> Settings:
+    """Return the settings of a client that calls an emulator."""
+    key = AccessKey(emulator.access_key, emulator.secret_key)
+    return Settings(credentials=key, region=emulator.region, endpoint=emulator.endpoint, iam_endpoint=emulator.endpoint)
 
 
 def main() -> int:
@@ -58,7 +66,7 @@ def main() -> int:
         say("Running the example DAGs")
         begin_all(airflow, emulator)
         page = stack.enter_context(chromium(home, airflow.server))
-        client = stack.enter_context(ModelArtsClient(emulator.settings()))
+        client = stack.enter_context(ModelArtsClient(settings_of(emulator)))
         check_refusals(page)
         check_order(page)
         sign_in(page, "vic")

@@ -35,7 +35,7 @@ from airflow_provider_modelarts.exceptions import ModelArtsError
 from airflow_provider_modelarts.operators.modelarts import ModelArtsHyperparameterSearchOperator
 from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
 from modelarts_emulator import Emulator, running
-from modelarts_emulator.table import TableStyle
+from modelarts_emulator.documents import TableStyle
 
 BEGAN = datetime.now(UTC)
 TRIALS = 2
@@ -254,7 +254,7 @@ def best_of(number: int) -> float:
 def report(emulator: Emulator, outcomes: list[Outcome], kills: int, seconds: float, options: argparse.Namespace) -> int:
     """Print the figures, and return the exit code. The truth comes from the emulator itself, not over HTTP."""
     faults, requests = dict(emulator.fault_counts), len(emulator.requests)
-    faulty, jobs = sum(faults.values()), {job.id: job for job in emulator.cloud.jobs()}
+    faulty, jobs = sum(faults.values()), {job.id: job for job in emulator.project.jobs()}
     wrong = [outcome for outcome in outcomes if dict(outcome.config) != right_config(jobs[outcome.job_id])]
     stalls = [outcome.told_at - ended_at(jobs[outcome.job_id]) for outcome in outcomes]
     for name, value in {

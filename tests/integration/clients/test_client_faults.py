@@ -6,6 +6,7 @@ import dataclasses
 import time
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.bench import Bench, until
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
@@ -37,9 +38,7 @@ def settings(emulator, fault="", *, total=60.0):
     """Return settings with which a client tries again at once; and waits for an answer no longer than it must."""
     emulator.fault_seconds = WAITING.get(fault, 0)
     retry = RetryPolicy(0.002, 0.02, total)
-    return dataclasses.replace(
-        emulator.settings(), retry=retry, read_timeout=READ_TIMEOUT if fault in WAITING else 30.0
-    )
+    return settings_of(emulator, retry=retry, read_timeout=READ_TIMEOUT if fault in WAITING else 30.0)
 
 
 def requests_for(emulator, word):
@@ -60,7 +59,7 @@ BROKEN_OFF = ["reset", "headers then silence", "cut body", "broken gzip", "cut g
 def test_call_succeeds_after_a_fault_that_passes(cloud, call, fault):
     """One bad answer, then a good one: the caller sees the good one, and no request is sent in vain."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, fault=fault)
+    cloud.respond_next(job_id, fault=fault)
 
     assert call(settings(cloud, fault), "get_training_job", job_id).id == job_id
 
@@ -74,7 +73,7 @@ def test_call_succeeds_after_a_fault_that_passes(cloud, call, fault):
 def test_call_succeeds_though_every_answer_is_unusual(cloud, call, fault):
     """Packed or slow, but whole: no request is repeated."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next("/", fault=fault, times=1000)
+    cloud.respond_next("/", fault=fault, times=1000)
 
     assert len(call(settings(cloud, fault), "list_trials", job_id)) == 8
 
@@ -121,7 +120,7 @@ def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault
     """An error of the class that fits; one line names the request, says what happened and what to do."""
     error, words = told
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, fault=fault, times=1000)
+    cloud.respond_next(job_id, fault=fault, times=1000)
     before = time.monotonic()
 
     with pytest.raises(ModelArtsError) as raised:
@@ -133,7 +132,7 @@ def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault
     assert f"/v2/{cloud.project_id}/training-jobs/{job_id}/autosearch-trials" in message
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
-    assert FAULTS[fault].passes or requests_for(cloud, job_id) == 1
+    assert FAULTS[fault].is_transient or requests_for(cloud, job_id) == 1
     assert time.monotonic() - before < 20
 
 
@@ -146,7 +145,7 @@ def test_every_fault_that_is_an_error_is_tested():
 
 def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
     """One request: the platform, or whoever answers in its place, will not change."""
-    cloud.answer_next("/training-jobs/", fault="wrong shape", times=1000)
+    cloud.respond_next("/training-jobs/", fault="wrong shape", times=1000)
 
     with pytest.raises(ModelArtsProtocolError, match="the list of trials should be a JSON object, but is a list of 1"):
         call(settings(cloud), "list_trials", "x")
@@ -174,7 +173,7 @@ def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_facto
     job_id = cloud.job_id("documented")
     with modelarts_emulator_factory(scenarios=[]) as elsewhere:
         target = f"{elsewhere.endpoint}/v2/p/training-jobs/{job_id}"
-        cloud.answer_next(job_id, status=status, headers={"Location": target}, times=1000)
+        cloud.respond_next(job_id, status=status, headers={"Location": target}, times=1000)
 
         with pytest.raises(ModelArtsApiError, match=f"redirect to '{target}', which is not followed"):
             call(settings(cloud), "get_training_job", job_id)
@@ -187,7 +186,7 @@ def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_facto
 def test_redirect_to_nowhere_is_told_as_any_other(cloud, call, target):
     """Though it cannot even be read as an address."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, status=302, headers={"Location": target})
+    cloud.respond_next(job_id, status=302, headers={"Location": target})
 
     with pytest.raises(ModelArtsApiError, match="HTTP 302 302: redirect to"):
         call(settings(cloud), "get_training_job", job_id)
@@ -216,8 +215,8 @@ def test_clock_that_differs_a_little_is_no_matter(modelarts_emulator_factory, ca
 def test_unknown_words_are_kept_as_they_are(cloud, call):
     """A status and a phase that nobody has heard of are neither an error nor a success."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, fault="unknown status", times=1000)
-    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+    cloud.respond_next(job_id, fault="unknown status", times=1000)
+    cloud.respond_next(job_id, fault="unknown phase", times=1000)
 
     trials = call(settings(cloud), "list_trials", job_id)
     job = call(settings(cloud), "get_training_job", job_id)
@@ -235,7 +234,7 @@ CREATIONS = {
     ("429 with Retry-After", False): THROTTLED,
     ("clock skew", False): REFUSED,
     ("redirect", False): REFUSED,
-    **{(name, acts): CARRIED_OUT if acts else REFUSED for name in LOST for acts in (False, True)},
+    **{(name, executes): CARRIED_OUT if executes else REFUSED for name in LOST for executes in (False, True)},
     **{(name, True): CARRIED_OUT for name in BROKEN_OFF},
     **{(name, True): CARRIED_OUT for name in HARMLESS},
 }
@@ -247,17 +246,17 @@ def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
     with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
         bench = Bench(emulator)
         bench.write("")
-        for number, (fault, acts) in enumerate(CREATIONS):
+        for number, (fault, executes) in enumerate(CREATIONS):
             emulator.requests.clear()
-            emulator.answer_next("/training-jobs", method="POST", fault=fault, acts=acts)
+            emulator.respond_next("/training-jobs", method="POST", fault=fault, executes=executes)
             try:
                 job = call(settings(emulator, fault), "create_training_job", bench.body(f"job-{number}", x=1))
-                told[fault, acts] = job.name
+                told[fault, executes] = job.name
             except ModelArtsError as error:
-                told[fault, acts] = str(error)
+                told[fault, executes] = str(error)
             until(lambda done=number + 1: sum(emulator.fault_counts.values()) == done)  # the client may not have waited
-            names = [job.document()["metadata"]["name"] for job in emulator.cloud.jobs()]
-            seen[fault, acts] = requests_for(emulator, "/training-jobs"), names.count(f"job-{number}")
+            names = [job.document()["metadata"]["name"] for job in emulator.project.jobs()]
+            seen[fault, executes] = requests_for(emulator, "/training-jobs"), names.count(f"job-{number}")
 
     assert seen == CREATIONS
     assert all(words.startswith(("POST ", "job-", "a training job should be")) for words in told.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.bench import WAITING_SCRIPT
 
 from airflow_provider_modelarts.core.jobs import JobPhase
@@ -17,7 +18,7 @@ JOBS = "/v2/{project_id}/training-jobs"
 @pytest.fixture(name="call")
 def _call(call, bench):
     """Calls a method of one of the clients: name of the method, arguments."""
-    return partial(call, bench.emulator.settings())
+    return partial(call, settings_of(bench.emulator))
 
 
 def test_job_is_created_and_read(bench, call):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from integration.emulated import settings_of
 
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
@@ -31,9 +32,9 @@ PAGES = {
 @pytest.mark.parametrize("page", [1, 2])
 def test_listing_is_complete_though_a_page_changes_meanwhile(modelarts_emulator, call, fault, expected, page):
     """Of three pages one is other than the rest promise: every trial is listed, and once."""
-    modelarts_emulator.answer_next("autosearch-trials", fault=fault, after=page)
+    modelarts_emulator.respond_next("autosearch-trials", fault=fault, after=page)
 
-    trials = call(modelarts_emulator.settings(), "list_trials", modelarts_emulator.job_id("documented"), page_size=3)
+    trials = call(settings_of(modelarts_emulator), "list_trials", modelarts_emulator.job_id("documented"), page_size=3)
 
     assert sorted(ids(trials)) == expected
     assert requests_for(modelarts_emulator, "autosearch-trials") <= 9
@@ -67,7 +68,7 @@ def test_listing_is_complete_though_the_table_changes_meanwhile(modelarts_emulat
         change(rows, next(changes, "")) if request.query.get("offset") == page else None
     )
 
-    trials = call(modelarts_emulator.settings(), "list_trials", job_id, page_size=3)
+    trials = call(settings_of(modelarts_emulator), "list_trials", job_id, page_size=3)
 
     assert sorted(ids(trials)) == expected
 
@@ -78,6 +79,6 @@ def test_listing_that_promises_the_same_trials_twice_is_an_error(modelarts_emula
     job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows * 2)
 
     with pytest.raises(ModelArtsProtocolError, match=r"reports 16 trials but .* 8"):
-        call(modelarts_emulator.settings(), "list_trials", job_id, page_size=3)
+        call(settings_of(modelarts_emulator), "list_trials", job_id, page_size=3)
 
     assert requests_for(modelarts_emulator, job_id) <= 30

@@ -7,6 +7,7 @@ import socket
 
 import certifi
 import pytest
+from integration.emulated import settings_of
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import (
@@ -23,7 +24,7 @@ from airflow_provider_modelarts.exceptions import (
 
 def test_client_lists_every_trial_once(modelarts_emulator, call):
     """120 trials on three pages."""
-    trials = call(modelarts_emulator.settings(), "list_trials", modelarts_emulator.job_id("large"))
+    trials = call(settings_of(modelarts_emulator), "list_trials", modelarts_emulator.job_id("large"))
 
     assert len(trials) == 120
     assert len({trial.trial_id for trial in trials}) == 120
@@ -41,7 +42,7 @@ def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_facto
             data.extend([name, "TERMINATED", {}] for name in names[len(data) :][:17])
 
     with modelarts_emulator_factory(offset_unit=unit, on_request=grow) as emulator:
-        trials = call(emulator.settings(), "list_trials", emulator.add_table(header, data))
+        trials = call(settings_of(emulator), "list_trials", emulator.add_table(header, data))
 
     assert [trial.trial_id for trial in trials] == names
 
@@ -50,7 +51,7 @@ def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_facto
 def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator, call, page_size):
     """Nothing is sent."""
     with pytest.raises(ModelArtsConfigurationError, match="page_size must be from 1 to 50"):
-        call(modelarts_emulator.settings(), "list_trials", "x", page_size=page_size)
+        call(settings_of(modelarts_emulator), "list_trials", "x", page_size=page_size)
 
     assert modelarts_emulator.requests == []
 
@@ -58,7 +59,7 @@ def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator
 def test_client_calls_any_operation(modelarts_emulator, call):
     """What has no method of its own is one call away, with the same signature and errors."""
     answer = call(
-        modelarts_emulator.settings(), "request", "POST", "/v2/{project_id}/training-job-searches", body={"limit": 1}
+        settings_of(modelarts_emulator), "request", "POST", "/v2/{project_id}/training-job-searches", body={"limit": 1}
     )
 
     assert answer["count"] == 1
@@ -68,25 +69,25 @@ def test_client_calls_any_operation(modelarts_emulator, call):
 def test_client_refuses_a_path_that_leads_elsewhere(modelarts_emulator, call, path):
     """A path cannot change host or query."""
     with pytest.raises(ModelArtsConfigurationError, match="path must begin with one '/'"):
-        call(modelarts_emulator.settings(), "request", "GET", path)
+        call(settings_of(modelarts_emulator), "request", "GET", path)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_client_tries_again_after_a_passing_error(modelarts_emulator, call, status):
     """Two bad answers, then a good one: the caller sees the good one."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, status=status, body=b"{}", times=2)
+    modelarts_emulator.respond_next(job_id, status=status, body=b"{}", times=2)
 
-    assert call(modelarts_emulator.settings(), "get_training_job", job_id).id == job_id
+    assert call(settings_of(modelarts_emulator), "get_training_job", job_id).id == job_id
 
 
 def test_client_waits_as_long_as_retry_after_says(modelarts_emulator, call):
     """A Retry-After beyond the total time of the call ends it at once."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, status=429, body=b"{}", headers={"Retry-After": "3600"}, times=9)
+    modelarts_emulator.respond_next(job_id, status=429, body=b"{}", headers={"Retry-After": "3600"}, times=9)
 
     with pytest.raises(ModelArtsThrottledError):
-        call(modelarts_emulator.settings(), "get_training_job", job_id)
+        call(settings_of(modelarts_emulator), "get_training_job", job_id)
 
     assert requests_for(modelarts_emulator, job_id) == 1
 
@@ -106,10 +107,10 @@ def test_client_does_not_repeat_what_cannot_succeed(modelarts_emulator, call, st
     """One request, and an error of the class that fits."""
     job_id = modelarts_emulator.job_id("documented")
     headers = {"Location": modelarts_emulator.endpoint + "/elsewhere"}
-    modelarts_emulator.answer_next(job_id, status=status, body=body, headers=headers, times=9)
+    modelarts_emulator.respond_next(job_id, status=status, body=body, headers=headers, times=9)
 
     with pytest.raises(error) as raised:
-        call(modelarts_emulator.settings(), "get_training_job", job_id)
+        call(settings_of(modelarts_emulator), "get_training_job", job_id)
 
     assert type(raised.value) is error
     assert requests_for(modelarts_emulator, job_id) == 1
@@ -119,7 +120,7 @@ def test_client_does_not_repeat_what_cannot_succeed(modelarts_emulator, call, st
 def test_api_error_names_request_code_and_request_id(modelarts_emulator, call):
     """What the platform's support asks for is in the message."""
     with pytest.raises(ModelArtsNotFoundError) as raised:
-        call(modelarts_emulator.settings(), "get_training_job", "no-such-job")
+        call(settings_of(modelarts_emulator), "get_training_job", "no-such-job")
 
     error = raised.value
     assert (error.status, error.code) == (400, "ModelArts.2775")
@@ -132,8 +133,8 @@ def test_api_error_names_request_code_and_request_id(modelarts_emulator, call):
 def test_server_error_is_raised_when_time_is_up(modelarts_emulator, call):
     """A platform that stays broken does not hold the caller for ever."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, status=503, body=b"busy", times=1000)
-    settings = dataclasses.replace(modelarts_emulator.settings(), retry=RetryPolicy(0.001, 0.01, total=0.05))
+    modelarts_emulator.respond_next(job_id, status=503, body=b"busy", times=1000)
+    settings = settings_of(modelarts_emulator, retry=RetryPolicy(0.001, 0.01, total=0.05))
 
     with pytest.raises(ModelArtsServerError, match="HTTP 503"):
         call(settings, "get_training_job", job_id)
@@ -147,7 +148,7 @@ def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
         once = RetryPolicy(total=0)
-        settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", retry=once)
+        settings = settings_of(modelarts_emulator, endpoint=endpoint, project_id="p", retry=once)
 
         with pytest.raises(ModelArtsTransportError, match=f"GET {endpoint}/v2/p/training-jobs/x: no response"):
             call(settings, "get_training_job", "x")
@@ -156,9 +157,7 @@ def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
 def test_tls_failure_is_not_repeated(modelarts_emulator, call):
     """A server that speaks no TLS will not learn it."""
     endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
-    settings = dataclasses.replace(
-        modelarts_emulator.settings(), endpoint=endpoint, project_id="p", retry=RetryPolicy(total=3600)
-    )
+    settings = settings_of(modelarts_emulator, endpoint=endpoint, project_id="p", retry=RetryPolicy(total=3600))
 
     with pytest.raises(ModelArtsTransportError) as raised:
         call(settings, "get_training_job", "x")
@@ -183,7 +182,7 @@ def test_verify_wins_over_the_environment(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, environment)
     endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
-    settings = dataclasses.replace(modelarts_emulator.settings(), endpoint=endpoint, project_id="p", verify=verify)
+    settings = settings_of(modelarts_emulator, endpoint=endpoint, project_id="p", verify=verify)
 
     with pytest.raises(error, match=told):
         call(settings, "get_training_job", "x")
@@ -196,13 +195,13 @@ def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, ca
     monkeypatch.setenv("NETRC", str(netrc))
     job_id = modelarts_emulator.job_id("documented")
 
-    assert call(modelarts_emulator.settings(), "get_training_job", job_id).id == job_id
+    assert call(settings_of(modelarts_emulator), "get_training_job", job_id).id == job_id
 
 
 def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
     """The libraries quote the header they refuse, and it holds the signature."""
-    key = dataclasses.replace(modelarts_emulator.settings().credentials, access_key="line\nbreak")
-    settings = dataclasses.replace(modelarts_emulator.settings(), credentials=key, project_id="p")
+    key = dataclasses.replace(settings_of(modelarts_emulator).credentials, access_key="line\nbreak")
+    settings = settings_of(modelarts_emulator, credentials=key, project_id="p")
 
     with pytest.raises(ModelArtsConfigurationError) as raised:
         call(settings, "get_training_job", "x")

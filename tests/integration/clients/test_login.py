@@ -7,6 +7,7 @@ import dataclasses
 import time
 
 import pytest
+from integration.emulated import DEMO_LOGIN, settings_of
 
 from airflow_provider_modelarts.api.credentials import Issued, MetadataLogin
 from airflow_provider_modelarts.api.retry import RetryPolicy
@@ -19,7 +20,6 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsServerError,
     ModelArtsTransportError,
 )
-from modelarts_emulator.iam import DEMO_USER
 
 TOKENS = "/v3/auth/tokens"
 KEYS = "/openstack/latest/securitykey"
@@ -67,7 +67,7 @@ def _client_for(request, modelarts_emulator):
     def client_for(
         credentials, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
     ):
-        settings = modelarts_emulator.settings()
+        settings = settings_of(modelarts_emulator)
         settings = dataclasses.replace(settings, credentials=credentials, iam_endpoint=iam_endpoint, retry=retry)
         return request.param(settings, **options)
 
@@ -91,7 +91,7 @@ def agency(emulator):
 
 
 WAYS = pytest.mark.parametrize(
-    ("way", "path"), [(lambda emulator: DEMO_USER, TOKENS), (agency, KEYS)], ids=["password", "agency"]
+    ("way", "path"), [(lambda emulator: DEMO_LOGIN, TOKENS), (agency, KEYS)], ids=["password", "agency"]
 )
 
 
@@ -136,7 +136,7 @@ def test_new_credential_that_is_refused_too_fails(modelarts_emulator, client_for
     client = client_for(way(modelarts_emulator))
     client.get(job_id)
     refusal = b'{"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information"}'
-    modelarts_emulator.answer_next(job_id, status=401, body=refusal, times=9)
+    modelarts_emulator.respond_next(job_id, status=401, body=refusal, times=9)
     before = requests_to(modelarts_emulator, f"/v2/{modelarts_emulator.project_id}/training-jobs/{job_id}")
 
     with pytest.raises(ModelArtsAuthenticationError, match="Incorrect IAM authentication information"):
@@ -153,7 +153,7 @@ def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator,
     client.get(job_id)
     now, session = time.time(), session_of(client.settings)
     session.keep(Issued(session.fresh(None, now), renew_at=now, expires_at=now + 3600))
-    modelarts_emulator.answer_next(path, status=500, body=b"{}", times=10_000)
+    modelarts_emulator.respond_next(path, status=500, body=b"{}", times=10_000)
 
     assert client.get(job_id) == job_id
     assert requests_to(modelarts_emulator, path) == 2
@@ -162,8 +162,8 @@ def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator,
 @WAYS
 def test_sign_in_that_fails_is_tried_again(modelarts_emulator, client_for, job_id, way, path):
     """Throttling and passing errors do not fail a call."""
-    modelarts_emulator.answer_next(path, status=503, body=b"{}", times=2)
-    modelarts_emulator.answer_next(path, drop=True)
+    modelarts_emulator.respond_next(path, status=503, body=b"{}", times=2)
+    modelarts_emulator.respond_next(path, drop=True)
 
     assert client_for(way(modelarts_emulator)).get(job_id) == job_id
 
@@ -171,7 +171,7 @@ def test_sign_in_that_fails_is_tried_again(modelarts_emulator, client_for, job_i
 @WAYS
 def test_sign_in_that_fails_for_good_is_told(modelarts_emulator, client_for, job_id, way, path):
     """The error names the request that failed."""
-    modelarts_emulator.answer_next(path, status=503, body=b"busy", times=10_000)
+    modelarts_emulator.respond_next(path, status=503, body=b"busy", times=10_000)
 
     with pytest.raises(ModelArtsServerError, match=f"{path}: HTTP 503"):
         client_for(way(modelarts_emulator), retry=RetryPolicy(0.001, 0.01, 0.05)).get(job_id)
@@ -190,7 +190,7 @@ def test_secrets_are_told_as_soon_as_they_are_obtained(modelarts_emulator, clien
 @pytest.mark.parametrize("wrong", [{"user": "nobody"}, {"password": "wrong"}, {"domain_name": "elsewhere"}])
 def test_wrong_password_fails_at_once(modelarts_emulator, client_for, job_id, wrong):
     """With IAM's words, after one request, and without the password in them."""
-    login = dataclasses.replace(DEMO_USER, **wrong)
+    login = dataclasses.replace(DEMO_LOGIN, **wrong)
 
     with pytest.raises(ModelArtsAuthenticationError, match=r"POST /v3/auth/tokens: HTTP 401 IAM\.0062") as raised:
         client_for(login).get(job_id)
@@ -212,8 +212,8 @@ def test_wrong_key_fails_at_once(modelarts_emulator, client_for, job_id):
 SIGN_INS = pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        (lambda emulator: emulator.settings().credentials, AccessKey("OLD", "old")),
-        (lambda emulator: DEMO_USER, dataclasses.replace(DEMO_USER, password="old")),
+        (lambda emulator: settings_of(emulator).credentials, AccessKey("OLD", "old")),
+        (lambda emulator: DEMO_LOGIN, dataclasses.replace(DEMO_LOGIN, password="old")),
     ],
     ids=["key", "password"],
 )
@@ -222,7 +222,7 @@ SIGN_INS = pytest.mark.parametrize(
 @SIGN_INS
 def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client_for, job_id, right, wrong):
     """A wait of days outlives a key: the connection is read again, and the call succeeds."""
-    good = dataclasses.replace(modelarts_emulator.settings(), credentials=right(modelarts_emulator))
+    good = settings_of(modelarts_emulator, credentials=right(modelarts_emulator))
     asked = []
     client = client_for(wrong, reload=lambda: asked.append(1) or good)
 
@@ -233,7 +233,7 @@ def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client
 @SIGN_INS
 def test_key_that_was_not_changed_fails_at_once(modelarts_emulator, client_for, job_id, right, wrong):
     """The connection says the same as before: nothing is sent a second time."""
-    same = dataclasses.replace(modelarts_emulator.settings(), credentials=wrong)
+    same = settings_of(modelarts_emulator, credentials=wrong)
 
     with pytest.raises(ModelArtsAuthenticationError):
         client_for(wrong, reload=lambda: same).get(job_id)
@@ -273,8 +273,8 @@ def test_missing_metadata_service_is_told(client_for, job_id):
 
 def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
     """They begin together, each with a client of its own; when their token is revoked, one more serves them all."""
-    settings = dataclasses.replace(
-        modelarts_emulator.settings(), credentials=DEMO_USER, project_id=modelarts_emulator.project_id, verify=False
+    settings = settings_of(
+        modelarts_emulator, credentials=DEMO_LOGIN, project_id=modelarts_emulator.project_id, verify=False
     )
 
     async def look(client):
@@ -293,11 +293,11 @@ def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
 
 
 @pytest.mark.parametrize(
-    "wrong", [AccessKey("AK", "wrong"), dataclasses.replace(DEMO_USER, password="wrong")], ids=["key", "password"]
+    "wrong", [AccessKey("AK", "wrong"), dataclasses.replace(DEMO_LOGIN, password="wrong")], ids=["key", "password"]
 )
 def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wrong):
     """Five times would lock it for everybody, also for those who have the right one."""
-    right = dataclasses.replace(modelarts_emulator.settings(), project_id=modelarts_emulator.project_id, verify=False)
+    right = settings_of(modelarts_emulator, project_id=modelarts_emulator.project_id, verify=False)
     if isinstance(wrong, AccessKey):
         wrong = dataclasses.replace(wrong, access_key=right.credentials.access_key)
     settings = dataclasses.replace(right, credentials=wrong)

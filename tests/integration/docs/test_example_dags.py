@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from integration.emulated import settings_of
 
 from airflow_provider_modelarts.client import ModelArtsClient
 
@@ -108,7 +109,7 @@ def run_dag(home, emulator, dag_id, **conf):
 
 def created_jobs(emulator):
     """Return the jobs that were created, oldest first."""
-    with ModelArtsClient(emulator.settings()) as client:
+    with ModelArtsClient(settings_of(emulator)) as client:
         jobs = client.search_training_jobs().jobs
     return [job for job in reversed(jobs) if "[airflow " in job.description]
 
@@ -121,7 +122,7 @@ def models(root, task):
 
 def best_row(emulator, job_id):
     """Return the trial with the highest accuracy, found without this package's own choosing."""
-    with ModelArtsClient(emulator.settings()) as client:
+    with ModelArtsClient(settings_of(emulator)) as client:
         return max(client.list_trials(job_id), key=lambda trial: float(trial.raw["best_reward"]))
 
 

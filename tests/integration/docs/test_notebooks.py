@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from integration.emulator.truth import TRUTH
+from unit.emulator.truth import TRUTH
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")

@@ -187,7 +187,7 @@ def test_faults_of_the_guide_are_those_that_there_are():
     rows = table_rows(section("Faults", TEXTS["docs/testing.md"]))
     told = [(name, by_chance == "yes") for names, _, by_chance in rows for name in quoted(names)]
 
-    assert sorted(told) == sorted((fault.name, fault.passes) for fault in FAULTS.values())
+    assert sorted(told) == sorted((fault.name, fault.is_transient) for fault in FAULTS.values())
 
 
 def test_connection_example_is_a_connection(example_connection):

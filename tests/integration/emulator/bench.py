@@ -1,8 +1,7 @@
-"""A local ModelArts with a bucket, and what tests ask of the jobs that they create on it."""
+"""An emulator with a bucket, and calls of the jobs that tests create on it."""
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.emulator.wire import Response, column, get_job, get_trials, send
+from unit.emulator.bodies import job_body, search_body
 
 from modelarts_emulator import Emulator
 
@@ -30,7 +30,7 @@ if given.fail == given.x:
     sys.exit(f"cannot train with x = {given.x}")
 """
 
-#: Reports once, writes down its process and that of a child, and then does nothing until it is ended.
+#: Reports once, writes its process id and that of a child into a file, and waits until it is stopped.
 WAITING_SCRIPT = """
 import os, pathlib, subprocess, sys, time
 print("acc: 0.5")
@@ -42,12 +42,12 @@ draft.rename(out / f"{os.getpid()}.pids")
 time.sleep(600)
 """
 
-#: Does the same, and does not end when it is told to.
+#: The same script, which ignores SIGTERM.
 STUBBORN_SCRIPT = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITING_SCRIPT}"
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Return what a condition returns, as soon as that is true."""
+    """Return the value of a condition as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not become true"
@@ -70,31 +70,11 @@ class Bench:
 
     def body(self, name: str = "my-job", **parameters: object) -> dict[str, Any]:
         """Return the body of a job that runs the script once."""
-        return {
-            "kind": "job",
-            "metadata": {"name": name, "description": "a test"},
-            "algorithm": {
-                "code_dir": "/bucket/code/",
-                "boot_file": "/bucket/code/train.py",
-                "parameters": [{"name": key, "value": str(value)} for key, value in parameters.items()],
-                "outputs": [{"name": "train_url", "remote": {"obs": {"obs_url": "obs://bucket/out/"}}}],
-            },
-            "spec": {"resource": {"flavor_id": "modelarts.vm.cpu.8u", "node_count": 1}},
-        }
+        return job_body(name, **parameters)
 
     def search_body(self, name: str = "my-search", *, samples: int = 4, values: str = "1 2 3 4") -> dict[str, Any]:
         """Return the body of a search for the best x."""
-        body = self.body(name, x=1, fail=-1)
-        body["algorithm"]["policies"] = {
-            "auto_search": {
-                "reward_attrs": [{"name": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}],
-                "search_params": [{"name": "x", "param_type": "discrete", "discrete_values": values.split()}],
-                "algo_configs": [
-                    {"name": "tpe_search", "params": [{"key": "num_samples", "value": str(samples), "type": "Integer"}]}
-                ],
-            }
-        }
-        return body
+        return search_body(name, samples=samples, values=values)
 
     def post(self, body: object) -> Response:
         """Send the body of a job."""
@@ -111,7 +91,7 @@ class Bench:
         return until(lambda: (job := get_job(self.emulator, job_id))["status"]["phase"] in ENDED and job)
 
     def refusal(self, body: object) -> str:
-        """Return the number of the code with which a body is refused. After that all is as it was."""
+        """Return the number of the code with which a body is refused. Nothing else changes."""
         before = sorted(self.emulator.root.rglob("*"))
         answer = self.post(body)
         assert answer.status == 400, answer.body
@@ -132,7 +112,7 @@ class Bench:
         return send(self.emulator, method, f"{JOBS}/{job_id}{path.partition('?')[0]}", query, text)
 
     def stop(self, job_id: str) -> Response:
-        """Ask a job to end."""
+        """Stop a job."""
         return self.ask("POST", job_id, "/actions", {"action_type": "terminate"})
 
     def log(self, job_id: str) -> str:
@@ -151,7 +131,7 @@ class Bench:
         return column(page, "status") if page["total"] else []
 
     def waiting(self, count: int = 1, search_id: str = "") -> list[int]:
-        """Return the processes of so many scripts that wait, and of their children, once they do.
+        """Return the process ids of so many waiting scripts and of their children, once they wait.
 
         :param search_id: of the search whose trials they are; the emulator then knows that they run, and guards them.
         """
@@ -162,19 +142,8 @@ class Bench:
 
 
 def lives(pid: int) -> bool:
-    """Return whether a process runs; one that only waits to be buried does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):  # the latter if it goes between opening and reading
         return False
-
-
-def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """Return a body with another value under a dotted path; numbers count entries of lists."""
-    copied = copy.deepcopy(body)
-    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
-    target: Any = copied
-    for key in way:
-        target = target[key]
-    target[last] = value
-    return copied

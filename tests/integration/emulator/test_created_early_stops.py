@@ -1,11 +1,11 @@
-"""Trials that are stopped early, while the others of their search go on."""
+"""Trials that are stopped early, while the others of their search continue."""
 
 from __future__ import annotations
 
 import pytest
 from integration.emulator.bench import STUBBORN_SCRIPT, lives, until
 
-#: Reports, and once it may go on, reports more.
+#: Reports, waits for a file, and reports more.
 PATIENT_SCRIPT = """
 import pathlib, time
 print("acc: 0.5")
@@ -16,23 +16,23 @@ print("acc: 0.75")
 
 
 def early_stop(bench, job_id, trial_id):
-    """Ask a trial to end."""
+    """Stop a trial."""
     return bench.ask("POST", job_id, f"/autosearch-trial-earlystop/{trial_id}")
 
 
 def patient_search(bench, samples):
-    """Return the id of a search two trials of which wait to go on, and these trials."""
+    """Return the id of a search with two waiting trials, and these trials."""
     bench.write(PATIENT_SCRIPT)
     job_id = bench.create(bench.search_body(samples=samples))
     return job_id, until(lambda: [row["acc"] for row in bench.rows(job_id)] == ["0.5"] * 2 and bench.rows(job_id))
 
 
 def go_on(bench):
-    """Let trials go on."""
+    """Let trials continue."""
     (bench.emulator.root / "bucket" / "code" / "go").touch()
 
 
-def test_early_stop_is_answered_with_the_trial(bench):
+def test_response_of_an_early_stop_is_the_trial(bench):
     """Status 200, not 202, as documented."""
     job_id, (first, _) = patient_search(bench, 2)
     answer = early_stop(bench, job_id, first["trial_id"])
@@ -41,7 +41,7 @@ def test_early_stop_is_answered_with_the_trial(bench):
 
 
 def test_trial_that_is_stopped_early_is_terminated(bench):
-    """With what it had reported; the others go on, and the job is Completed."""
+    """It keeps its reports; the others continue, and the job is Completed."""
     job_id, (first, second) = patient_search(bench, 3)
     early_stop(bench, job_id, first["trial_id"])
     until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING", "RUNNING"])
@@ -69,7 +69,7 @@ def test_search_all_of_whose_trials_are_stopped_early_is_completed(bench):
 
 
 def test_trial_that_will_not_end_is_killed(bench):
-    """Only its own processes are dead."""
+    """Only its own processes are killed."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.search_body(samples=2))
     processes = bench.waiting(2, job_id)
@@ -82,7 +82,7 @@ def test_trial_that_will_not_end_is_killed(bench):
 
 
 def test_early_stop_of_an_unknown_trial_is_refused(bench):
-    """The platform publishes no code for it; neither has a job without a search a trial."""
+    """The platform documents no code for it. A job without a search has no trial."""
     search_id, _ = patient_search(bench, 2)
     job_id = bench.create(bench.body())
 
@@ -96,7 +96,7 @@ ENDINGS = {"well": ("print('acc: 0.5')", "TERMINATED"), "badly": ("import sys; s
 
 @pytest.mark.parametrize(("script", "status"), ENDINGS.values(), ids=ENDINGS)
 def test_early_stop_of_an_ended_trial_changes_nothing(bench, script, status):
-    """It is answered as any other."""
+    """The response is that of any other trial."""
     bench.write(script)
     job_id = bench.done(bench.search_body(samples=1))["metadata"]["id"]
     rows = bench.rows(job_id)

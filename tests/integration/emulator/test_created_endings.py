@@ -1,4 +1,4 @@
-"""How jobs that run are ended: stopped, or deleted."""
+"""Running jobs that are stopped or deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from integration.emulator.bench import STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
 from integration.emulator.wire import get_job
 
-#: The first one reports and ends; all others wait.
+#: The first run reports and ends; all others wait.
 ONE_ENDS_SCRIPT = f"""
 import pathlib, sys
 try:
@@ -23,7 +23,7 @@ except FileExistsError:
 
 @pytest.fixture(name="waiting")
 def _waiting(bench):
-    """The bench, whose script waits until it is ended."""
+    """The bench with a script that waits until it is stopped."""
     bench.write(WAITING_SCRIPT)
     return bench
 
@@ -34,13 +34,13 @@ def delete(bench, job_id):
 
 
 def phases(bench, job_id):
-    """Return what the events of a job say, oldest first."""
+    """Return the messages of a job's events, oldest first."""
     events = bench.ask("GET", job_id, "/events?order=asc").json["events"]
     return [event["message"].removeprefix("Training job is ").rstrip(".") for event in events]
 
 
 def test_stopped_job_is_terminating_at_once(waiting):
-    """The answer is the job."""
+    """The response is the job."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     answer = waiting.stop(job_id)
@@ -51,7 +51,7 @@ def test_stopped_job_is_terminating_at_once(waiting):
 
 
 def test_stopped_job_is_terminated_in_the_end(waiting):
-    """By way of Terminating; it has not failed."""
+    """It is Terminating first, and has not failed."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     waiting.stop(job_id)
@@ -63,7 +63,7 @@ def test_stopped_job_is_terminated_in_the_end(waiting):
 
 
 def test_stopped_job_leaves_no_process(waiting):
-    """Neither the script nor what it has started."""
+    """Neither the script nor its child runs any more."""
     job_id = waiting.create(waiting.body())
     processes = waiting.waiting()
     assert [lives(process) for process in processes] == [True, True]
@@ -74,7 +74,7 @@ def test_stopped_job_leaves_no_process(waiting):
 
 
 def test_stopped_job_keeps_its_log(waiting):
-    """What was printed before is there."""
+    """The output up to the stop is there."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     waiting.stop(job_id)
@@ -84,7 +84,7 @@ def test_stopped_job_keeps_its_log(waiting):
 
 
 def test_job_that_is_being_stopped_cannot_be_stopped(bench):
-    """Once is enough."""
+    """A second call is refused."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.body())
     bench.waiting()
@@ -104,7 +104,7 @@ def test_job_that_has_ended_cannot_be_stopped(bench):
 
 
 def test_unknown_action_does_not_stop_a_job(waiting):
-    """It is refused, and the script goes on."""
+    """It is refused, and the script continues."""
     job_id = waiting.create(waiting.body())
     processes = waiting.waiting()
 
@@ -114,7 +114,7 @@ def test_unknown_action_does_not_stop_a_job(waiting):
 
 
 def test_script_that_will_not_end_is_killed(bench):
-    """After a time of grace."""
+    """After the grace period."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.body())
     processes = bench.waiting()
@@ -125,7 +125,7 @@ def test_script_that_will_not_end_is_killed(bench):
 
 
 def test_script_has_time_to_end_well(bench):
-    """What it prints when it is told to end is in the log."""
+    """Its output after SIGTERM is in the log."""
     farewell = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved')))\n"
     bench.write(farewell + WAITING_SCRIPT)
     job_id = bench.create(bench.body())
@@ -137,7 +137,7 @@ def test_script_has_time_to_end_well(bench):
 
 
 def test_stopped_search_starts_no_more_trials(bench):
-    """What had ended stays TERMINATED, and what ran has no end of its own."""
+    """Ended trials stay TERMINATED, and running ones have no end of their own."""
     bench.write(ONE_ENDS_SCRIPT)
     job_id = bench.create(bench.search_body(samples=20))
     processes = bench.waiting(2, job_id)
@@ -149,7 +149,7 @@ def test_stopped_search_starts_no_more_trials(bench):
     until(lambda: not any(map(lives, processes)))
 
 
-def test_trials_of_a_stopped_search_grow_no_older(modelarts_emulator_factory, tmp_path):
+def test_time_of_trials_ends_with_a_stopped_search(modelarts_emulator_factory, tmp_path):
     """Their time ends with the job."""
     late = [0]
     with modelarts_emulator_factory(scenarios=[], root=tmp_path, clock=lambda: time.time() + late[0]) as emulator:
@@ -166,7 +166,7 @@ def test_trials_of_a_stopped_search_grow_no_older(modelarts_emulator_factory, tm
 
 
 def test_deleted_job_is_gone_at_once(waiting):
-    """Even while it runs; the body of the answer is an empty text."""
+    """Even while it runs; the body of the response is an empty text."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     answer = delete(waiting, job_id)
@@ -177,7 +177,7 @@ def test_deleted_job_is_gone_at_once(waiting):
 
 
 def test_deleted_job_leaves_nothing(waiting, tmp_path):
-    """No process, and nothing that is kept of it."""
+    """Neither a process nor a saved file."""
     job_id = waiting.create(waiting.body())
     processes = waiting.waiting()
     kept = tmp_path / ".modelarts-emulator" / "jobs" / job_id
@@ -188,7 +188,7 @@ def test_deleted_job_leaves_nothing(waiting, tmp_path):
 
 
 def test_job_that_has_ended_can_be_deleted(bench, tmp_path):
-    """What its script wrote into a bucket stays."""
+    """The files that its script wrote into a bucket stay."""
     bench.write("import sys, pathlib; pathlib.Path(sys.argv[1].split('=')[1], 'model.txt').write_text('trained')")
     job_id = bench.done(bench.body())["metadata"]["id"]
 
@@ -198,7 +198,7 @@ def test_job_that_has_ended_can_be_deleted(bench, tmp_path):
 
 
 def test_unknown_job_cannot_be_deleted(bench):
-    """It is refused as everywhere."""
+    """It is refused as by every operation."""
     assert delete(bench, "no-such-job").refusal == (400, "ModelArts.2775")
 
 
@@ -212,7 +212,7 @@ def test_name_of_a_job_is_taken(bench):
 
 
 def test_name_of_a_deleted_job_is_free(waiting):
-    """At once, while the old job still comes to its end."""
+    """At once, while the old job is still ending."""
     delete(waiting, waiting.create(waiting.body("mine")))
 
     assert waiting.post(waiting.body("mine")).status == 201

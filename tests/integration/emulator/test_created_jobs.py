@@ -7,10 +7,11 @@ import re
 import time
 
 import pytest
-from integration.emulator.bench import Bench, changed, until
+from integration.emulator.bench import Bench, until
 from integration.emulator.wire import get_job, get_trials, send
+from unit.emulator.bodies import changed
 
-# Tells all that a script can see of how it was started.
+# Prints arguments, environment and folder.
 TELLING_SCRIPT = """
 import json, os, sys
 print(json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}))
@@ -18,7 +19,7 @@ print("a warning", file=sys.stderr)
 """
 
 
-def test_new_job_is_answered_as_it_was_sent(bench):
+def test_new_job_has_the_values_of_its_body(bench):
     """With an id, a time and a status of its own, Creating."""
     body = bench.body(x=2)
     answer = bench.post(body)
@@ -38,7 +39,7 @@ def test_new_job_is_answered_as_it_was_sent(bench):
 
 
 def test_job_completes_by_itself(bench):
-    """Nobody needs to look at it; its duration is that of the script."""
+    """No call is required for it; its duration is that of the script."""
     bench.write("import time; time.sleep(0.2)")
     job_id = bench.create(bench.body())
     until(lambda: bench.ask("GET", job_id, "/events").json["total"] == 4)
@@ -51,7 +52,7 @@ def test_job_completes_by_itself(bench):
 
 
 def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypatch):
-    """By name and as text; of the emulator's own environment it sees next to nothing."""
+    """By name and as text; of the emulator's own environment it sees only a few variables."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nobody else's business")
     bench.write(TELLING_SCRIPT)
     data = tmp_path / "data-bucket" / "points"
@@ -81,7 +82,7 @@ def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypat
 
 
 def test_output_folder_is_there(bench, tmp_path):
-    """A script need not make it; what it writes is in the bucket."""
+    """The emulator creates it; the script's files are in the bucket."""
     bench.write("import sys, pathlib; pathlib.Path(sys.argv[1].split('=')[1], 'model.txt').write_text('trained')")
     bench.done(bench.body())
 
@@ -109,7 +110,7 @@ def test_job_whose_script_breaks_has_failed(bench, script, code, words):
 
 
 def test_job_whose_script_cannot_be_started_has_failed(bench):
-    """One argument is longer than the system takes."""
+    """One argument is longer than the system's limit."""
     job = bench.done(bench.body(x="9" * 200_000))
 
     assert job["status"]["phase"] == "Failed"
@@ -117,7 +118,7 @@ def test_job_whose_script_cannot_be_started_has_failed(bench):
 
 
 def test_job_whose_output_cannot_be_made_has_failed(bench):
-    """It would lie below a file."""
+    """Its path lies below a file."""
     job = bench.done(changed(bench.body(), "algorithm.outputs.0.remote.obs.obs_url", "/bucket/code/train.py/out/"))
 
     assert job["status"]["phase"] == "Failed"
@@ -131,7 +132,7 @@ def test_job_without_a_search_has_no_trials(bench):
 
 
 def test_events_tell_what_has_happened(bench):
-    """Newest first unless asked otherwise, in pages."""
+    """Newest first by default, in pages."""
     job_id = bench.done(bench.body(x=3))["metadata"]["id"]
     all_events = bench.ask("GET", job_id, "/events?order=asc").json
     page = bench.ask("GET", job_id, "/events?limit=1&offset=1").json
@@ -156,7 +157,7 @@ def test_events_out_of_range_are_refused(bench, query):
 
 
 def test_log_preview_is_the_newest_five_megabytes(bench):
-    """It tells how much that is, and how long the log is in all."""
+    """The response holds the size of the part and of the whole log."""
     bench.write("print('the beginning'); print(('x' * 999 + '\\n') * 6000, end=''); print('the end')")
     job_id = bench.done(bench.body())["metadata"]["id"]
     preview = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview").json
@@ -167,7 +168,7 @@ def test_log_preview_is_the_newest_five_megabytes(bench):
 
 
 def test_log_preview_without_a_log_has_no_body(bench):
-    """Status 204; of a task that the job does not have, a refusal."""
+    """Status 204; an unknown task is refused."""
     bench.write("")
     job_id = bench.done(bench.body())["metadata"]["id"]
     answer = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview")
@@ -176,8 +177,8 @@ def test_log_preview_without_a_log_has_no_body(bench):
     assert bench.ask("GET", job_id, "/tasks/worker-7/logs/preview").refusal == (400, "ModelArts.2788")
 
 
-def test_bytes_that_are_no_text_do_not_break_the_log(bench):
-    """They are shown as such."""
+def test_log_may_hold_bytes_that_are_not_utf_8(bench):
+    """They are shown as replacement characters."""
     bench.write("import sys; sys.stdout.buffer.write(b'\\xff\\xfe acc\\n')")
 
     assert bench.log(bench.done(bench.body())["metadata"]["id"]) == "\ufffd\ufffd acc\n"
@@ -214,7 +215,7 @@ def test_description_can_be_changed(bench):
 
 
 def test_emulator_without_a_root_has_one_while_it_serves(modelarts_emulator_factory):
-    """It is a temporary one, and gone afterwards."""
+    """It is temporary, and removed afterwards."""
     with modelarts_emulator_factory(scenarios=[]) as emulator:
         bench, root = Bench(emulator), emulator.root
         bench.write("print('hello')")

@@ -1,4 +1,4 @@
-"""What becomes of jobs when their emulator ends, and what the next one on the same root knows of them."""
+"""Jobs after the end of their emulator, and on the next emulator with the same root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOKS = [
 
 @contextmanager
 def serving(root, script=SCRIPT):
-    """Serve the root with a local ModelArts."""
+    """Serve the root with an emulator."""
     with running(scenarios=[], root=root) as emulator:
         bench = Bench(emulator)
         bench.write(script)
@@ -34,7 +34,7 @@ def serving(root, script=SCRIPT):
 
 @contextmanager
 def process_serving(root):
-    """Serve the root with a local ModelArts in a process of its own; yield that too."""
+    """Serve the root with an emulator in its own process; yield both."""
     ready = root / "ready.json"
     command = [sys.executable, "-m", "modelarts_emulator", "--scenario", "tie"]
     with subprocess.Popen(
@@ -50,7 +50,7 @@ def process_serving(root):
 
 
 def answers(bench, job_id):
-    """Return what all operations that look at a job answer."""
+    """Return the responses of all operations that read a job."""
     trial = next((row["trial_id"] for row in bench.rows(job_id)), "none")
     looked = {path: bench.ask("GET", job_id, path.replace("{trial}", trial)) for path in LOOKS}
     return {path: (answer.status, answer.body) for path, answer in looked.items()}
@@ -75,7 +75,7 @@ ENDED = {
 
 @pytest.mark.parametrize("end", ENDED.values(), ids=ENDED)
 def test_ended_job_is_as_it_was(tmp_path, end):
-    """Every operation that looks at it answers the same, word by word."""
+    """Every operation that reads it has the same response as before."""
     with serving(tmp_path) as bench:
         job_id = end(bench)
         bench.ask("PUT", job_id, body={"description": "changed since"})
@@ -95,7 +95,7 @@ def listed(bench):
 
 
 def test_all_jobs_are_known_again(tmp_path):
-    """Newest first; one that was deleted stays away."""
+    """Newest first; a deleted job stays deleted."""
     with serving(tmp_path) as bench:
         ids = {name: bench.done(bench.body(name, x=3))["metadata"]["id"] for name in ("a", "b", "c", "d")}
         bench.ask("DELETE", ids["b"])
@@ -113,7 +113,7 @@ def test_names_stay_taken(tmp_path):
 
 
 def test_running_job_ends_with_the_emulator(tmp_path):
-    """Neither its script is left nor what that has started."""
+    """Neither the script nor its child runs any more."""
     with serving(tmp_path, STUBBORN_SCRIPT) as bench:
         bench.create(bench.body())
         processes = bench.waiting()
@@ -123,7 +123,7 @@ def test_running_job_ends_with_the_emulator(tmp_path):
 
 
 def test_job_that_was_running_has_failed(tmp_path):
-    """It says why."""
+    """With the reason."""
     with serving(tmp_path, WAITING_SCRIPT) as bench:
         job_id = bench.create(bench.body())
         bench.waiting()
@@ -138,7 +138,7 @@ def test_job_that_was_running_has_failed(tmp_path):
 
 
 def test_search_that_was_running_has_failed(tmp_path):
-    """Its trials are there, with what they had reported."""
+    """Its trials are there, with their reports."""
     with serving(tmp_path, WAITING_SCRIPT) as bench:
         job_id = bench.create(bench.search_body(samples=20))
         bench.waiting(2, job_id)
@@ -148,7 +148,7 @@ def test_search_that_was_running_has_failed(tmp_path):
 
 
 def test_job_that_was_being_stopped_is_terminated(tmp_path):
-    """That is what it was asked for."""
+    """It was Terminating when the emulator ended."""
     with serving(tmp_path, STUBBORN_SCRIPT) as bench:
         job_id = bench.create(bench.body())
         processes = bench.waiting()
@@ -160,7 +160,7 @@ def test_job_that_was_being_stopped_is_terminated(tmp_path):
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
-    """Even when that is killed; the next emulator says that they have failed."""
+    """Even when the emulator is killed; on the next one the jobs are Failed."""
     with process_serving(tmp_path) as (process, bench):
         bench.write(WAITING_SCRIPT)
         job_id = bench.create(bench.search_body(samples=20))
@@ -174,7 +174,7 @@ def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
 
 
 def test_job_that_was_being_stopped_when_the_emulator_was_killed_is_terminated(tmp_path):
-    """As if the emulator had ended it."""
+    """As if the emulator had been ended first."""
     with process_serving(tmp_path) as (process, bench):
         bench.write(STUBBORN_SCRIPT)
         job_id = bench.create(bench.body())
@@ -209,7 +209,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("change", GARBAGE.values(), ids=GARBAGE)
 def test_state_that_cannot_be_read_is_left_alone(tmp_path, caplog, change):
-    """The emulator warns, and knows the others."""
+    """The emulator logs a warning, and restores the others."""
     with serving(tmp_path) as bench:
         job_id = bench.done(bench.body("bad", x=3))["metadata"]["id"]
         bench.done(bench.body("good", x=3))
@@ -224,7 +224,7 @@ def test_state_that_cannot_be_read_is_left_alone(tmp_path, caplog, change):
 
 
 def test_root_is_used_by_one_emulator_at_a_time(tmp_path):
-    """The second is told so; once the first has ended, the root is free."""
+    """The second one raises an error; once the first has ended, the root is free."""
     with serving(tmp_path) as bench:
         with pytest.raises(OSError, match="another emulator uses the root"), running(root=tmp_path):
             pass

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from integration.emulator.bench import Bench, changed, until
+from integration.emulated import settings_of
+from integration.emulator.bench import Bench, until
 from integration.emulator.wire import get_trials
+from unit.emulator.bodies import changed
 
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.selection import criterion_for, rank, select_best
@@ -24,7 +26,7 @@ def test_search_runs_a_trial_per_sample(bench):
     assert bench.statuses(job["metadata"]["id"]) == ["TERMINATED"] * 5
 
 
-def test_trials_look_as_those_of_the_cloud(bench):
+def test_trials_have_the_documented_cells(bench):
     """The documented columns, text in all cells but the config, and typed values in that."""
     job_id = bench.done(bench.search_body(samples=2))["metadata"]["id"]
     page = get_trials(bench.emulator, job_id)
@@ -49,9 +51,9 @@ def test_trials_look_as_those_of_the_cloud(bench):
 
 
 def test_best_trial_is_found_as_in_the_cloud(bench):
-    """The client reads job and trials; 3 is where the script is best."""
+    """The client reads job and trials; the script is best at 3."""
     job_id = bench.done(bench.search_body(samples=12))["metadata"]["id"]
-    with ModelArtsClient(bench.emulator.settings()) as client:
+    with ModelArtsClient(settings_of(bench.emulator)) as client:
         job, trials = client.get_training_job(job_id), client.list_trials(job_id)
     ranking = rank(trials, criterion_for(job.search))
 
@@ -62,7 +64,7 @@ def test_best_trial_is_found_as_in_the_cloud(bench):
 
 
 def drawn(bench, body):
-    """Return the configurations that a search draws, without what the platform adds."""
+    """Return the configurations that a search draws, without the platform's own keys."""
     rows = bench.rows(bench.done(body)["metadata"]["id"])
     return [{name: value for name, value in row["config"].items() if "/" not in name} for row in rows]
 
@@ -176,7 +178,7 @@ def test_trial_without_a_metric_ends_with_blank_cells(bench):
 
 
 def test_trial_that_breaks_does_not_stop_the_others(bench):
-    """It is in ERROR, with its reports and an event; the job goes on and is Completed."""
+    """It is in ERROR, with its reports and an event; the job continues and is Completed."""
     body = changed(bench.search_body(samples=8), "algorithm.parameters.1.value", "2")
     job = bench.done(body)
     rows = bench.rows(job["metadata"]["id"])
@@ -193,7 +195,7 @@ def test_trial_that_breaks_does_not_stop_the_others(bench):
 
 
 def test_search_all_of_whose_trials_break_has_failed(bench):
-    """It says what the last of them said."""
+    """The message of the job is that of the last trial."""
     bench.write("raise SystemExit('no such device')")
     status = bench.done(bench.search_body(samples=3))["status"]
 
@@ -204,7 +206,7 @@ def test_search_all_of_whose_trials_break_has_failed(bench):
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_trials_are_listed_as_they_start(modelarts_emulator_factory, tmp_path, at_once):
-    """As many run at once as the emulator's option says; the others are not there yet."""
+    """As many run at once as the option allows; the others are not listed yet."""
     script = (
         "import pathlib, time\nprint('acc: 0.5')\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n"
         "print('acc: 0.75')"
@@ -224,14 +226,14 @@ def test_trials_are_listed_as_they_start(modelarts_emulator_factory, tmp_path, a
     assert [(row["status"], row["done"], row["best_reward"]) for row in late] == [("TERMINATED", "True", "0.75")] * 5
 
 
-def test_no_trial_at_once_is_no_emulator(modelarts_emulator_factory):
+def test_emulator_requires_room_for_one_trial(modelarts_emulator_factory):
     """It would never end."""
     with pytest.raises(ValueError, match="max_parallel"), modelarts_emulator_factory(max_parallel=0):
         pass
 
 
 def test_table_of_a_search_is_paged(bench):
-    """Rows are numbered through, in the order in which the trials began."""
+    """Row numbers continue over pages, in the order in which the trials began."""
     job_id = bench.done(bench.search_body(samples=5))["metadata"]["id"]
     page = get_trials(bench.emulator, job_id, limit=2, offset=2)
 
@@ -240,7 +242,7 @@ def test_table_of_a_search_is_paged(bench):
 
 
 def test_one_trial_is_shown_report_by_report(bench):
-    """The documented columns; the last report comes again, as done."""
+    """The documented columns; the last report is repeated as done."""
     job_id = bench.done(bench.search_body(samples=1, values="3"))["metadata"]["id"]
     row = bench.rows(job_id)[0]
     table = bench.ask("GET", job_id, f"/autosearch-trials/{row['trial_id']}").json
@@ -263,7 +265,7 @@ def test_log_of_a_search_holds_those_of_its_trials(bench):
     assert titles == [f"==> trial {row['trial_id']} <==" for row in bench.rows(job_id)]
 
 
-def test_importance_tells_what_matters(bench):
+def test_importance_is_that_of_the_script(bench):
     """Mean and standard deviation as one text; ``x`` decides everything here, ``fail`` nothing."""
     body = bench.search_body(samples=16)
     body["algorithm"]["policies"]["auto_search"]["search_params"] = [
@@ -280,18 +282,18 @@ def test_importance_tells_what_matters(bench):
     assert float(figures["x"].split("/")[0]) > float(figures["fail"].split("/")[0])
 
 
-def test_importance_needs_two_trials(bench):
-    """Less says nothing, and is refused in clear words."""
+def test_importance_requires_two_trials(bench):
+    """Fewer are refused."""
     answer = bench.ask(
         "GET", bench.done(bench.search_body(samples=1))["metadata"]["id"], "/autosearch-parameter-analysis"
     )
 
     assert answer.refusal == (400, "ModelArts.2788")
-    assert "needs 2 finished trials" in answer.json["error_msg"]
+    assert "requires 2 finished trials" in answer.json["error_msg"]
 
 
 def test_search_runs_the_settings_of_its_algorithm(modelarts_emulator_factory, tmp_path):
-    """What a body leaves out is that of the managed algorithm, its search too."""
+    """The managed algorithm supplies the fields that a body leaves out, also the search."""
     with modelarts_emulator_factory(scenarios=["algorithm-search"], root=tmp_path) as emulator:
         bench = Bench(emulator)
         bench.write("print('acc: 0.25')")
@@ -307,7 +309,7 @@ def test_search_runs_the_settings_of_its_algorithm(modelarts_emulator_factory, t
 
 
 def test_search_without_optuna_is_refused(tmp_path):
-    """It says what to install; a job without a search needs none."""
+    """The message names the package to install; a job without a search does not require it."""
     code = (
         "import sys; sys.modules['optuna'] = None\n"
         "from integration.emulator.bench import Bench, SCRIPT\nfrom modelarts_emulator import running\n"

@@ -1,4 +1,4 @@
-"""The faults are on the wire as they are named, seen without any client of ours."""
+"""Faults on the wire, seen without the provider's client."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REFUSALS = {
 def test_refusal_has_its_status_and_code(modelarts_emulator, fault, refusal):
     """In the platform's shape, and once."""
     path = f"{job_path(modelarts_emulator)}/autosearch-trials"
-    modelarts_emulator.answer_next("/training-jobs/", fault=fault)
+    modelarts_emulator.respond_next("/training-jobs/", fault=fault)
 
     answers = [send(modelarts_emulator, "GET", path) for _ in range(2)]
 
@@ -57,11 +57,11 @@ def test_refusal_has_its_status_and_code(modelarts_emulator, fault, refusal):
     assert modelarts_emulator.fault_counts == {fault: 1}
 
 
-def test_retry_after_is_as_long_as_the_test_says(modelarts_emulator_factory):
+def test_retry_after_is_fault_seconds(modelarts_emulator_factory):
     """In whole seconds; without it there is no such header."""
     with modelarts_emulator_factory(fault_seconds=7) as emulator:
-        emulator.answer_next(PROJECTS, fault="429 with Retry-After")
-        emulator.answer_next(PROJECTS, fault="429")
+        emulator.respond_next(PROJECTS, fault="429 with Retry-After")
+        emulator.respond_next(PROJECTS, fault="429")
         answers = [send(emulator, "GET", PROJECTS) for _ in range(2)]
 
     assert [answer.headers.get("retry-after") for answer in answers] == ["7", None]
@@ -77,9 +77,9 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("fault", "expected"), FOREIGN.items())
-def test_foreign_answer_is_sent_word_by_word(modelarts_emulator, fault, expected):
-    """It is not the platform that speaks. Whoever speaks leads elsewhere only with a redirect."""
-    modelarts_emulator.answer_next(PROJECTS, fault=fault)
+def test_foreign_response_is_sent_word_by_word(modelarts_emulator, fault, expected):
+    """Only the redirect has a location."""
+    modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -99,9 +99,9 @@ BROKEN = {
 
 @pytest.mark.parametrize(("fault", "error"), BROKEN.items())
 def test_broken_connection_is_broken_in_its_own_way(modelarts_emulator_factory, fault, error):
-    """The next request is answered."""
+    """The next request gets a response."""
     with modelarts_emulator_factory(fault_seconds=0.05) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
 
         with pytest.raises(error) as raised:
             send(emulator, "GET", PROJECTS)
@@ -111,11 +111,11 @@ def test_broken_connection_is_broken_in_its_own_way(modelarts_emulator_factory, 
 
 
 @pytest.mark.parametrize(("fault", "share"), [("cut body", 0.5), ("headers then silence", 0.0)])
-def test_broken_answer_has_promised_all_of_its_body(modelarts_emulator_factory, fault, share):
-    """Content-Length is that of the whole; so much of it comes."""
+def test_broken_response_announces_its_whole_body(modelarts_emulator_factory, fault, share):
+    """Content-Length is that of the whole body, and only a part arrives."""
     with modelarts_emulator_factory(fault_seconds=0.05) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
 
         with pytest.raises(http.client.IncompleteRead) as raised:
             send(emulator, "GET", PROJECTS)
@@ -125,10 +125,10 @@ def test_broken_answer_has_promised_all_of_its_body(modelarts_emulator_factory, 
 
 
 @pytest.mark.parametrize("fault", ["silence", "headers then silence", "slow bytes"])
-def test_slow_fault_takes_as_long_as_the_test_says(modelarts_emulator_factory, fault):
-    """No less; and no test waits for more than it asked for."""
+def test_slow_fault_takes_fault_seconds(modelarts_emulator_factory, fault):
+    """As long as ``fault_seconds``."""
     with modelarts_emulator_factory(fault_seconds=0.06) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault)
+        emulator.respond_next(PROJECTS, fault=fault)
         before = time.monotonic()
         outcome(emulator, PROJECTS)
 
@@ -136,10 +136,10 @@ def test_slow_fault_takes_as_long_as_the_test_says(modelarts_emulator_factory, f
 
 
 def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory):
-    """A dozen writes, spread over the time; what a reader gets at once depends on the machine."""
+    """A dozen writes, spread over the time; the size of each read depends on the machine."""
     with modelarts_emulator_factory(fault_seconds=1.2) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
-        emulator.answer_next(PROJECTS, fault="slow bytes", after=1)
+        emulator.respond_next(PROJECTS, fault="slow bytes", after=1)
         connection = ask(emulator)
         response = connection.getresponse()
         pieces = list(itertools.takewhile(bool, iter(response.read1, None)))
@@ -153,9 +153,9 @@ UNPACKED = {"broken gzip": zlib.error, "cut gzip": EOFError}
 
 
 def test_gzip_holds_the_right_answer(modelarts_emulator):
-    """Byte by byte what comes without it."""
+    """Byte by byte the body without it."""
     plain = send(modelarts_emulator, "GET", PROJECTS)
-    modelarts_emulator.answer_next(PROJECTS, fault="gzip")
+    modelarts_emulator.respond_next(PROJECTS, fault="gzip")
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -166,7 +166,7 @@ def test_gzip_holds_the_right_answer(modelarts_emulator):
 @pytest.mark.parametrize(("fault", "error"), UNPACKED.items())
 def test_broken_gzip_cannot_be_unpacked(modelarts_emulator, fault, error):
     """Though it is as long as its Content-Length says."""
-    modelarts_emulator.answer_next(PROJECTS, fault=fault)
+    modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
     answer = send(modelarts_emulator, "GET", PROJECTS)
 
@@ -187,10 +187,10 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("fault", "expected"), PAGES.items())
-def test_page_of_trials_is_changed_as_its_name_says(modelarts_emulator, fault, expected):
+def test_page_of_trials_is_changed(modelarts_emulator, fault, expected):
     """Total and rows; the next page is as it was."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, fault=fault)
+    modelarts_emulator.respond_next(job_id, fault=fault)
 
     page, after = (get_trials(modelarts_emulator, job_id) for _ in range(2))
 
@@ -199,10 +199,10 @@ def test_page_of_trials_is_changed_as_its_name_says(modelarts_emulator, fault, e
     assert (after["total"], column(after, "trial_id")) == (8, IDS)
 
 
-def test_unknown_phase_is_one_that_nobody_has_heard_of(modelarts_emulator):
+def test_unknown_phase_is_not_documented(modelarts_emulator):
     """All else of the job is as it was."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next(job_id, fault="unknown phase")
+    modelarts_emulator.respond_next(job_id, fault="unknown phase")
 
     strange, job = (get_job(modelarts_emulator, job_id) for _ in range(2))
 
@@ -211,46 +211,46 @@ def test_unknown_phase_is_one_that_nobody_has_heard_of(modelarts_emulator):
     assert strange["algorithm"] == job["algorithm"]
 
 
-def test_fault_waits_for_an_answer_that_it_can_happen_to(modelarts_emulator):
-    """A table of trials cannot be reversed in an answer that holds none."""
+def test_fault_waits_for_a_response_that_it_applies_to(modelarts_emulator):
+    """A response without trials cannot be reversed."""
     job_id = modelarts_emulator.job_id("documented")
-    modelarts_emulator.answer_next("/training-jobs", fault="rows reversed")
+    modelarts_emulator.respond_next("/training-jobs", fault="rows reversed")
 
     assert get_job(modelarts_emulator, job_id)["status"]["phase"] == "Completed"
     assert column(get_trials(modelarts_emulator, job_id), "trial_id") == IDS[::-1]
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS.items())
-@pytest.mark.parametrize("acts", [False, True])
-def test_fault_knows_whether_the_request_is_carried_out(modelarts_emulator_factory, name, fault, acts):
-    """What is refused at the door never is, what comes of a right answer always; of all others the test decides."""
+@pytest.mark.parametrize("executes", [False, True])
+def test_fault_decides_whether_the_request_is_executed(modelarts_emulator_factory, name, fault, executes):
+    """A refused request never is, a changed response always; for all others the test decides."""
     with modelarts_emulator_factory(scenarios=["tie"], fault_seconds=0.01) as emulator:
         path = job_path(emulator, "tie")
-        emulator.answer_next("/training-jobs/", fault=name, method="DELETE", acts=acts)
+        emulator.respond_next("/training-jobs/", fault=name, method="DELETE", executes=executes)
         outcome(emulator, path, "DELETE")
         happened, gone = sum(emulator.fault_counts.values()), send(emulator, "GET", path).status == 400
 
     assert happened == (fault.where == "")
-    assert gone is (True if not happened else acts if fault.acts is None else fault.acts)
+    assert gone is (True if not happened else executes if fault.executes is None else fault.executes)
 
 
-def test_fault_that_nobody_knows_is_an_error(modelarts_emulator, modelarts_emulator_factory):
-    """It is raised where the test asks for it, with the names that there are."""
+def test_unknown_fault_is_an_error(modelarts_emulator, modelarts_emulator_factory):
+    """The error lists the known names."""
     said = r"no fault 'no-such-fault'; there are '429', .*'cut body'"
 
     with pytest.raises(ValueError, match=said):
-        modelarts_emulator.answer_next(PROJECTS, fault="no-such-fault")
+        modelarts_emulator.respond_next(PROJECTS, fault="no-such-fault")
     with pytest.raises(ValueError, match=said), modelarts_emulator_factory(faults=["no-such-fault"]):
         pass
 
 
 @pytest.mark.parametrize("fault", ["silence", "headers then silence", "slow bytes"])
 def test_slow_fault_holds_up_neither_others_nor_the_end(modelarts_emulator_factory, fault):
-    """Another request is answered meanwhile, and the emulator stops though somebody still waits."""
+    """Another request gets a response meanwhile, and the emulator stops although a caller still waits."""
     arrived = threading.Semaphore(0)
     before = time.monotonic()
     with modelarts_emulator_factory(fault_seconds=3600, on_request=lambda request: arrived.release()) as emulator:
-        emulator.answer_next(PROJECTS, fault=fault, after=1)
+        emulator.respond_next(PROJECTS, fault=fault, after=1)
         connection = ask(emulator)
         assert all(arrived.acquire(timeout=60) for _ in range(2))
         assert send(emulator, "GET", PROJECTS).status == 200

@@ -1,4 +1,4 @@
-"""Which request gets which answer."""
+"""Requests and their responses."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from integration.emulator.wire import column, get_job, get_trials, send
+from integration.emulator.wire import column, get_trials, send
 
 DATA = Path(__file__).parents[2] / "data"
 TRIALS = "/v2/{p}/training-jobs/{job}/autosearch-trials"
 LARGE = [f"1a49{number:04x}" for number in range(120)]
 
 
-def test_documented_trials_are_answered_word_by_word(modelarts_emulator):
-    """The sample answer of the API reference, and nothing else."""
+def test_documented_trials_are_returned_word_by_word(modelarts_emulator):
+    """The sample response of the API reference, and nothing else."""
     sample = json.loads((DATA / "list_trials_documented.json").read_text(encoding="utf-8"))
 
     assert get_trials(modelarts_emulator, modelarts_emulator.job_id("documented")) == sample
@@ -28,7 +28,7 @@ REFUSED = {
     "root": ("GET", "/", "", (404, "APIGW.0101")),
     "other project": ("GET", "/v2/other/training-jobs/x", "", (404, "ModelArts.2786")),
     "other method": ("DELETE", "/v2/{p}/training-job-searches", "", (405, "ModelArts.2803")),
-    "body that is no JSON": ("POST", "/v2/{p}/training-job-searches", "{", (400, "ModelArts.2787")),
+    "body that is not JSON": ("POST", "/v2/{p}/training-job-searches", "{", (400, "ModelArts.2787")),
     "body that is a list": ("POST", "/v2/{p}/training-job-searches", "[]", (400, "ModelArts.2787")),
     "search page too long": ("POST", "/v2/{p}/training-job-searches", '{"limit": 51}', (400, "ModelArts.2764")),
     "body too long": ("POST", "/v2/{p}/training-job-searches", "x" * (12 * 1024**2 + 1), (413, "APIGW.0201")),
@@ -81,7 +81,7 @@ PAGES = {
     ("unit", "query", "ids"), [(unit, query, ids) for unit, pages in PAGES.items() for query, ids in pages]
 )
 def test_page_holds_the_rows_that_it_should(modelarts_emulator_factory, unit, query, ids):
-    """``offset`` counts pages or rows; the answer repeats limit and offset, and counts its rows."""
+    """``offset`` counts pages or rows; the response repeats limit and offset, and counts its rows."""
     with modelarts_emulator_factory(offset_unit=unit, scenarios=["large"]) as emulator:
         page = get_trials(emulator, emulator.job_id("large"), **query)
 
@@ -107,102 +107,9 @@ def test_iam_knows_the_project_of_the_region(modelarts_emulator, name, found):
     assert [project["id"] for project in projects] == [modelarts_emulator.project_id] * found
 
 
-def search(emulator, **body):
-    """Search jobs and return status and JSON."""
-    answer = send(emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
-    return answer.status, answer.json
-
-
-def names(answer):
-    """Return the names of the jobs that were found."""
-    return [job["metadata"]["name"] for job in answer[1]["items"]]
-
-
-def condition(key, operator, *values):
-    """Return a list with one condition."""
-    return [{"key": key, "operator": operator, "value": list(values)}]
-
-
-FILTERS = {
-    "like": (condition("name", "like", "failing"), ["failing-job", "failing-trial"]),
-    "in": (condition("name", "in", "tie", "nan", "none"), ["nan", "tie"]),
-    "phase": (condition("phase", "in", "Creating"), ["abnormal-job", "growing"]),
-    "not": (condition("phase", "not", "Completed", "Running"), ["abnormal-job", "growing", "stopped-job"]),
-    "algorithm": (condition("algorithm_id", "like", "-"), ["algorithm-search"]),
-    "past": (condition("create_time", "between", "2001-01-01T00:00:00Z", "2001-01-31T00:00:00Z"), []),
-    "two": (condition("name", "like", "job") + condition("phase", "in", "Running"), ["failing-job"]),
-}
-
-
-@pytest.mark.parametrize(("filters", "found"), FILTERS.values(), ids=FILTERS)
-def test_job_search_finds_what_meets_all_conditions(modelarts_emulator, filters, found):
-    """``total`` counts what was found."""
-    answer = search(modelarts_emulator, filters=filters)
-
-    assert sorted(names(answer)) == found
-    assert answer[1]["total"] == len(found)
-
-
-def test_job_search_ignores_blank_conditions(modelarts_emulator):
-    """The sample of the API reference sends some."""
-    answer = search(modelarts_emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
-
-    assert answer[1]["total"] == len(modelarts_emulator.job_ids)
-
-
-BAD_SEARCHES = {
-    "key": ({"filters": condition("colour", "in", "red")}, "ModelArts.2807"),
-    "operator": ({"filters": condition("name", "above", "x")}, "ModelArts.2808"),
-    "value": ({"filters": condition("create_time", "between", "soon", "later")}, "ModelArts.2809"),
-    "number of values": ({"filters": condition("create_time", "between", "2001-01-01")}, "ModelArts.2809"),
-    "first year": ({"filters": condition("create_time", "between", "0001-01-01", "0001-01-01")}, "ModelArts.2809"),
-    "sort": ({"sort_by": "colour"}, "ModelArts.2790"),
-    "sort that is a list": ({"sort_by": ["name"]}, "ModelArts.2790"),
-    "order": ({"order": "upwards"}, "ModelArts.2790"),
-    "order that is an object": ({"order": {"name": "asc"}}, "ModelArts.2790"),
-}
-
-
-@pytest.mark.parametrize(("body", "code"), BAD_SEARCHES.values(), ids=BAD_SEARCHES)
-def test_job_search_refuses_what_it_does_not_know(modelarts_emulator, body, code):
-    """A condition is never ignored in silence."""
-    status, answer = search(modelarts_emulator, **body)
-
-    assert (status, answer["error_code"]) == (400, code)
-
-
-def test_job_search_pages_and_sorts(modelarts_emulator_factory):
-    """Newest first unless asked otherwise; jobs of the same instant in the order in which they were added."""
-    scenarios = ["documented", "pending-forever", "growing", "abnormal-job"]
-    with modelarts_emulator_factory(scenarios=scenarios, clock=lambda: NOW) as emulator:
-        newest, oldest = (names(search_at(emulator, order=order)) for order in ("desc", "asc"))
-        second = names(search_at(emulator, limit=3, offset=1))
-
-    assert oldest == scenarios
-    assert newest == scenarios[::-1]
-    assert second == ["documented"]
-
-
-NOW = 1_800_000_000.0
-
-
-def search_at(emulator, **body):
-    """Search jobs when the emulator's clock stands."""
-    answer = send(emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body), at=NOW)
-    return answer.status, answer.json
-
-
-def test_job_search_does_not_look_at_jobs(modelarts_emulator):
-    """Only who asks for a job moves it on."""
-    for _ in range(3):
-        search(modelarts_emulator)
-
-    assert get_job(modelarts_emulator, modelarts_emulator.job_id("growing"))["status"]["phase"] == "Creating"
-
-
-def test_every_answer_has_its_own_request_id(modelarts_emulator):
-    """The good ones, the refused ones, and those that a test put in."""
-    modelarts_emulator.answer_next("/v3/projects", status=500)
+def test_every_response_has_its_own_request_id(modelarts_emulator):
+    """Good, refused and canned responses."""
+    modelarts_emulator.respond_next("/v3/projects", status=500)
     paths = ["/v3/projects", "/v3/projects", "/nowhere", "/v2/{p}/training-jobs/x", "/v2/other/training-jobs/x"]
 
     answers = [send(modelarts_emulator, "GET", path) for path in paths]

@@ -1,65 +1,14 @@
-"""The scripted searches: their courses look by look, and the truth about their ends."""
+"""Best trials of the scripted searches, found by the client and the selection of the provider."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
-from integration.emulator.truth import TRUTH, TRUTH_BY_METRIC
-from integration.emulator.wire import column, get_job, get_trials, send
+from integration.emulated import settings_of
+from unit.emulator.truth import TRUTH, TRUTH_BY_METRIC
 
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.core.jobs import Mode
 from airflow_provider_modelarts.core.selection import criterion_for, rank, select_best
-from modelarts_emulator import SCENARIOS
-
-TERMINATED, RUNNING, PENDING = "TERMINATED", "RUNNING", "PENDING"
-
-
-def course(emulator, scenario, looks):
-    """Return phase and trial statuses as they are after each look."""
-    job_id = emulator.job_id(scenario)
-    seen = []
-    for _ in range(looks):
-        phase = get_job(emulator, job_id)["status"]["phase"]
-        page = get_trials(emulator, job_id)
-        seen.append((phase, column(page, "status") if page["total"] else []))
-    return seen
-
-
-def test_truth_is_known_of_every_scenario():
-    """Nothing is served that nobody has thought about."""
-    assert set(SCENARIOS) == set(TRUTH)
-
-
-@pytest.mark.parametrize("scenario", TRUTH)
-def test_scenario_ends_as_it_should(modelarts_emulator, scenario):
-    """Phase, counts, and the best trial's cells, after as many looks as it takes; more looks change nothing."""
-    truth = TRUTH[scenario]
-    job_id = modelarts_emulator.job_id(scenario)
-    for _ in range(truth.looks):
-        get_job(modelarts_emulator, job_id)
-
-    for _ in range(2):
-        rows = trial_rows(modelarts_emulator, job_id)
-        assert Counter(row["status"] for row in rows) == truth.counts
-        if truth.best:
-            (best,) = [row for row in rows if row["trial_id"] == truth.best.trial_id]
-            assert best["status"] == TERMINATED
-            assert str(truth.best.value) in best["best_reward"]
-            assert {name: best["config"][name] for name in truth.best.config} == truth.best.config
-        assert get_job(modelarts_emulator, job_id)["status"]["phase"] == truth.phase
-
-
-def trial_rows(emulator, job_id):
-    """Return all trials as mappings, from as many pages as there are."""
-    rows, page = [], get_trials(emulator, job_id)
-    for number in range(1, 4):
-        header = page["items"]["header"]
-        rows += [dict(zip(header, row, strict=False)) for row in page["items"]["data"]]
-        page = get_trials(emulator, job_id, offset=number)
-    return rows
-
 
 WITH_BEST = [scenario for scenario, truth in TRUTH.items() if truth.best]
 
@@ -69,10 +18,10 @@ WITH_BEST = [scenario for scenario, truth in TRUTH.items() if truth.best]
 )
 @pytest.mark.parametrize("scenario", WITH_BEST)
 def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, options):
-    """Our client and selection come to the truth that was written by hand, however the table is written."""
+    """They are those of the truth that was written by hand, in every style of table."""
     with modelarts_emulator_factory(scenarios=[scenario], **options) as emulator:
         job_id = emulator.job_id(scenario)
-        with ModelArtsClient(emulator.settings()) as client:
+        with ModelArtsClient(settings_of(emulator)) as client:
             for _ in range(TRUTH[scenario].looks):
                 client.get_training_job(job_id)
             job = client.get_training_job(job_id)
@@ -85,9 +34,9 @@ def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, o
 
 @pytest.mark.parametrize(("scenario", "metric", "mode", "truth"), TRUTH_BY_METRIC)
 def test_best_trial_by_a_named_metric_is_found(modelarts_emulator, scenario, metric, mode, truth):
-    """Where the search does not say what is best, the caller does."""
+    """For searches without one clear objective, the caller names it."""
     job_id = modelarts_emulator.job_id(scenario)
-    with ModelArtsClient(modelarts_emulator.settings()) as client:
+    with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         for _ in range(TRUTH[scenario].looks):
             client.get_training_job(job_id)
         search = client.get_training_job(job_id).search
@@ -95,187 +44,3 @@ def test_best_trial_by_a_named_metric_is_found(modelarts_emulator, scenario, met
         (best,) = select_best(rank(client.list_trials(job_id), criterion))
 
     assert (best.trial.trial_id, best.value, best.trial.config) == (truth.trial_id, truth.value, truth.config)
-
-
-def test_growing_search_lists_trials_as_they_start(modelarts_emulator):
-    """At looks 6 and 7 three of eight are listed, and all three have ended."""
-    assert course(modelarts_emulator, "growing", 14) == [
-        ("Creating", []),
-        ("Pending", []),
-        ("Running", [RUNNING, PENDING]),
-        ("Running", [RUNNING, RUNNING, RUNNING]),
-        ("Running", [TERMINATED, RUNNING, RUNNING]),
-        ("Running", [TERMINATED] * 3),
-        ("Running", [TERMINATED] * 3),
-        ("Running", [TERMINATED] * 3 + [RUNNING, PENDING]),
-        ("Running", [TERMINATED] * 3 + [RUNNING] * 3),
-        ("Running", [TERMINATED] * 5 + [RUNNING, RUNNING, PENDING]),
-        ("Running", [TERMINATED] * 6 + [RUNNING, RUNNING]),
-        ("Running", [TERMINATED] * 8),
-        ("Completed", [TERMINATED] * 8),
-        ("Completed", [TERMINATED] * 8),
-    ]
-
-
-def test_metrics_of_a_growing_search_appear_late(modelarts_emulator):
-    """A trial without a report has blank cells, or a row that is too short; it has its id, status and config."""
-    job_id = modelarts_emulator.job_id("growing")
-    for _ in range(4):
-        get_job(modelarts_emulator, job_id)
-
-    page = get_trials(modelarts_emulator, job_id)
-
-    assert column(page, "acc") == ["0.31", "", None]
-    assert column(page, "loss") == ["1.1", "", None]
-    assert column(page, "done") == ["False"] * 3
-    assert column(page, "pid") == ["300", "301", "302"]
-    assert column(page, "training_iteration") == ["1", "", ""]
-    assert column(page, "trial_id") == ["97a00000", "97a00001", "97a00002"]
-
-
-def test_reading_trials_does_not_move_a_search_on(modelarts_emulator):
-    """Only the GET of the job is a look."""
-    job_id = modelarts_emulator.job_id("growing")
-    for _ in range(9):
-        get_trials(modelarts_emulator, job_id)
-
-    assert get_trials(modelarts_emulator, job_id)["total"] == 0
-
-
-COURSES = {
-    "failing-trial": [
-        ("Running", [TERMINATED, RUNNING, RUNNING, RUNNING]),
-        ("Running", [TERMINATED, "ERROR", RUNNING, RUNNING]),
-        ("Running", [TERMINATED, "ERROR", TERMINATED, RUNNING]),
-        ("Running", [TERMINATED, "ERROR", TERMINATED, TERMINATED]),
-        ("Completed", [TERMINATED, "ERROR", TERMINATED, TERMINATED]),
-    ],
-    "failing-job": [
-        ("Running", [TERMINATED, RUNNING]),
-        ("Running", [TERMINATED, RUNNING]),
-        ("Failed", [TERMINATED, RUNNING]),
-    ],
-    "abnormal-job": [("Creating", []), ("Abnormal", [])],
-    "stopped-job": [("Terminated", [TERMINATED] * 3 + [RUNNING] * 2)],
-    "pending-forever": [("Running", [PENDING])] * 20,
-    "unknown-status": [
-        ("Running", [TERMINATED, RUNNING, RUNNING]),
-        ("Running", [TERMINATED, "EARLY_STOPPED", TERMINATED]),
-        ("Completed", [TERMINATED, "EARLY_STOPPED", TERMINATED]),
-    ],
-    "lagging": [
-        ("Running", [TERMINATED, RUNNING, TERMINATED]),
-        ("Completed", [TERMINATED, RUNNING, TERMINATED]),
-        ("Completed", [TERMINATED, RUNNING, TERMINATED]),
-        ("Completed", [TERMINATED, TERMINATED, TERMINATED]),
-    ],
-    "never-settles": [("Completed", [TERMINATED, RUNNING])] * 20,
-    "silent": [
-        ("Running", [TERMINATED, RUNNING]),
-        ("Running", [TERMINATED, TERMINATED]),
-        ("Running", [TERMINATED, TERMINATED, TERMINATED]),
-        ("Completed", [TERMINATED, TERMINATED, TERMINATED]),
-    ],
-    "no-search": [("Completed", [])],
-}
-
-
-@pytest.mark.parametrize(("scenario", "expected"), COURSES.items(), ids=COURSES)
-def test_scenario_takes_its_course(modelarts_emulator, scenario, expected):
-    """The same looks always meet the same search."""
-    assert course(modelarts_emulator, scenario, len(expected)) == expected
-
-
-def test_trial_in_an_unknown_status_is_done(modelarts_emulator):
-    """Its ``done`` flag is all that tells."""
-    course(modelarts_emulator, "unknown-status", 2)
-
-    page = get_trials(modelarts_emulator, modelarts_emulator.job_id("unknown-status"))
-    assert column(page, "done") == ["True"] * 3
-
-
-@pytest.mark.parametrize(
-    ("scenario", "message"), [("failing-job", "CUDA out of memory"), ("abnormal-job", "failed to pull the image")]
-)
-def test_broken_job_says_why(modelarts_emulator, scenario, message):
-    """In ``task_statuses``, and only once it is broken."""
-    job_id = modelarts_emulator.job_id(scenario)
-    statuses = [get_job(modelarts_emulator, job_id)["status"] for _ in range(3)]
-
-    assert "task_statuses" not in statuses[0]
-    assert statuses[2]["task_statuses"] == [{"task": "worker-0", "exit_code": 1, "message": message}]
-
-
-def test_settings_of_a_search_are_those_of_the_documents(modelarts_emulator):
-    """``reward_attrs``, ``search_params`` and ``algo_configs`` are lists, and all numbers in them text."""
-    job = get_job(modelarts_emulator, modelarts_emulator.job_id("documented"))
-    search = job["algorithm"]["policies"]["auto_search"]
-
-    assert search["reward_attrs"] == [{"name": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}]
-    assert search["algo_configs"][0]["params"] == [{"key": "num_samples", "value": "8", "type": "Integer"}]
-    assert search["search_params"][0]["discrete_values"] == ["16", "32", "64"]
-
-
-def test_job_without_settings_leads_to_its_algorithm(modelarts_emulator):
-    """There the values of a discrete parameter are one text."""
-    job = get_job(modelarts_emulator, modelarts_emulator.job_id("algorithm-search"))
-    algorithm = send(modelarts_emulator, "GET", f"/v2/{{p}}/algorithms/{job['algorithm']['id']}").json
-    search = algorithm["advanced_config"]["auto_search"]
-
-    assert job["algorithm"]["policies"] == {"auto_search": None}
-    assert search["reward_attrs"][0]["mode"] == "max"
-    assert search["search_params"][0]["discrete_values"] == "16,32,64"
-
-
-@pytest.mark.parametrize("scenario", ["silent", "no-search"])
-def test_silent_job_holds_neither_settings_nor_algorithm(modelarts_emulator, scenario):
-    """Nothing tells what it optimises."""
-    algorithm = get_job(modelarts_emulator, modelarts_emulator.job_id(scenario))["algorithm"]
-
-    assert algorithm["policies"] == {}
-    assert "id" not in algorithm
-
-
-def test_times_of_a_job_come_from_the_clock(modelarts_emulator_factory):
-    """Created when the emulator starts, started and ended at the looks that see it so; then the duration stands."""
-    clock = iter(range(1_800_000_000, 1_800_010_000))
-    instants = []
-
-    def tick():
-        instants.append(float(next(clock)))
-        return instants[-1]
-
-    with modelarts_emulator_factory(scenarios=["growing"], clock=tick) as emulator:
-        job_id = emulator.job_id("growing")
-        created = instants[-1]
-        looks = [send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}", at=created).json for _ in range(15)]
-
-    statuses = [look["status"] for look in looks]
-    assert {look["metadata"]["create_time"] for look in looks} == {created * 1000}
-    assert [status["start_time"] for status in statuses[:2]] == [0, 0]
-    assert len({status["start_time"] for status in statuses[2:]}) == 1
-    assert statuses[2]["start_time"] > created * 1000
-    durations = [status["duration"] for status in statuses]
-    assert durations[:2] == [0, 0]
-    assert durations == sorted(durations)
-    assert durations[12] == durations[13] == durations[14] > 0
-
-
-def test_job_that_is_over_from_the_start_ended_an_hour_ago(modelarts_emulator_factory):
-    """So that a table that lags behind it lags for good."""
-    now = 1_800_000_000.0
-    with modelarts_emulator_factory(scenarios=["never-settles"], clock=lambda: now) as emulator:
-        path = f"/v2/{{p}}/training-jobs/{emulator.job_id('never-settles')}"
-        status = send(emulator, "GET", path, at=now).json["status"]
-
-    assert (status["start_time"] + status["duration"]) / 1000 == now - 3600
-
-
-def test_running_search_stays_as_it_is(modelarts_emulator):
-    """Three of eight trials are listed, all of them TERMINATED, for ever."""
-    job_id = modelarts_emulator.add_running_search(num_samples=8, terminated=3)
-    jobs = [get_job(modelarts_emulator, job_id) for _ in range(3)]
-
-    assert {job["status"]["phase"] for job in jobs} == {"Running"}
-    assert column(get_trials(modelarts_emulator, job_id), "status") == [TERMINATED] * 3
-    assert jobs[0]["algorithm"]["policies"]["auto_search"]["algo_configs"][0]["params"][0]["value"] == "8"

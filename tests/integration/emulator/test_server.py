@@ -1,4 +1,4 @@
-"""Serving: in process, by the fixture, and from the command line."""
+"""Servers: in process, by the fixture, and from the command line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import subprocess
 import sys
 
 import pytest
+from integration.emulated import settings_of
 from integration.emulator.wire import get_trials, send
 
 from airflow_provider_modelarts.api.settings import read_connection
-from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.client import ModelArtsClient
-from modelarts_emulator import DEMO_KEY, SCENARIOS, running
+from modelarts_emulator import DEMO_KEY, SCENARIOS, AccessKey, running
 
 COMMAND = [sys.executable, "-m", "modelarts_emulator"]
 
 
 def test_emulators_share_nothing():
-    """Each begins anew, and knows only its own requests."""
+    """Each has its own state and its own requests."""
     with running() as first, running() as second:
         send(first, "GET", f"/v2/{{p}}/training-jobs/{first.job_id('growing')}")
 
@@ -30,7 +30,7 @@ def test_emulators_share_nothing():
 
 
 def test_emulator_listens_on_loopback_and_stops(modelarts_emulator_factory):
-    """Nothing listens any more once the block is left."""
+    """Nothing listens after the block."""
     with modelarts_emulator_factory() as emulator:
         host, port = emulator.endpoint.removeprefix("http://").split(":")
 
@@ -63,7 +63,7 @@ def test_root_that_cannot_be_used_is_an_error(modelarts_emulator_factory, root, 
         pass
 
 
-def test_scenario_that_nobody_knows_is_an_error(modelarts_emulator_factory):
+def test_unknown_scenario_is_an_error(modelarts_emulator_factory):
     """The name is in the message."""
     with pytest.raises(KeyError, match="no-such-scenario"), modelarts_emulator_factory(scenarios=["no-such-scenario"]):
         pass
@@ -78,7 +78,7 @@ def test_emulator_holds_only_the_scenarios_asked_for(modelarts_emulator_factory)
 
 def test_settings_lead_to_the_emulator(modelarts_emulator):
     """A client made of them reads; where no project id is set, it is looked up."""
-    with ModelArtsClient(modelarts_emulator.settings()) as client:
+    with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         assert client.project_id == modelarts_emulator.project_id
         assert len(client.list_trials(modelarts_emulator.job_id("large"))) == 120
 
@@ -94,15 +94,15 @@ def test_connection_leads_to_the_emulator(modelarts_emulator_factory, token):
 
 
 def test_emulator_needs_no_airflow():
-    """It can be installed beside anything."""
+    """Airflow is not imported."""
     code = "import sys, modelarts_emulator.__main__; print('airflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_command_serves_until_it_is_told_to_stop(tmp_path, signal_number):
-    """One line says where and as whom; the exit is clean."""
+def test_command_serves_until_a_signal(tmp_path, signal_number):
+    """One line has the endpoint and the access key; the exit code is 0."""
     ready = tmp_path / "ready.json"
     with subprocess.Popen(
         [*COMMAND, "--ready-file", str(ready)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -144,14 +144,14 @@ def test_command_serves_as_its_options_say(tmp_path):
         process.terminate()
 
     assert process.returncode == 0
-    assert settings.credentials == AccessKey("MINE", "mine")
+    assert (settings.credentials.access_key, settings.credentials.secret_key) == ("MINE", "mine")
     assert set(known["jobs"]) == {"tie", "large"}
     assert page["items"]["data"][0][4] == "1a490077"
     assert isinstance(page["items"]["data"][0][3], str)
 
 
-def test_command_says_when_others_can_reach_it():
-    """It is meant for one machine."""
+def test_command_warns_when_other_machines_can_reach_it():
+    """Other machines could send scripts."""
     with subprocess.Popen(
         [*COMMAND, "--host", "0.0.0.0"],  # noqa: S104 - what is tested
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -160,10 +160,10 @@ def test_command_says_when_others_can_reach_it():
         process.terminate()
         _, errors = process.communicate(timeout=30)
 
-    assert errors == "0.0.0.0 is no loopback address: other machines can let this emulator execute scripts\n"
+    assert errors == "0.0.0.0 is not a loopback address: other machines can send scripts for this emulator to execute\n"
 
 
-def test_command_says_when_the_port_is_taken(modelarts_emulator):
+def test_command_fails_when_the_port_is_in_use(modelarts_emulator):
     """And fails."""
     port = modelarts_emulator.endpoint.rpartition(":")[2]
     done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False, timeout=30)
@@ -173,6 +173,6 @@ def test_command_says_when_the_port_is_taken(modelarts_emulator):
 
 
 def test_fixture_is_fresh_and_serves(modelarts_emulator):
-    """A test gets an emulator that nobody has called yet."""
+    """A test gets an emulator without requests."""
     assert modelarts_emulator.requests == []
     assert get_trials(modelarts_emulator, modelarts_emulator.job_id("documented"))["total"] == 8

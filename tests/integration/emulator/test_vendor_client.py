@@ -1,4 +1,4 @@
-"""The vendor's own client on the emulator: what it sends must be good enough, and it must find the truth."""
+"""The vendor's own client on the emulator: its requests are accepted, and it finds the truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _vendor(modelarts_emulator):
 
 
 def make_client(emulator, *, secret=None, project_id=None):
-    """Return the vendor's client for an emulator; without project id it asks IAM."""
+    """Return the vendor's client for an emulator; without project id it calls IAM."""
     credentials = BasicCredentials(emulator.access_key, secret or emulator.secret_key, project_id)
     return (
         ModelArtsClient.new_builder()
@@ -83,7 +83,7 @@ def test_vendor_client_searches_jobs(vendor, modelarts_emulator):
 
 
 def test_vendor_client_finds_the_project_in_iam(modelarts_emulator):
-    """Without project id it asks IAM for the project that is named after the region."""
+    """Without project id it calls IAM for the project that is named after the region."""
     vendor = make_client(modelarts_emulator)
 
     job_id = modelarts_emulator.job_id("documented")

@@ -74,7 +74,7 @@ def rows(vendor, job_id):
 
 
 def test_vendor_client_creates_a_job(vendor):
-    """The answer fits the vendor's model, and says what was sent."""
+    """The response fits the vendor's model, and holds the sent values."""
     job = create(vendor)
 
     assert (job.kind, job.metadata.name, job.metadata.description) == ("job", "my-job", "a test")
@@ -118,7 +118,7 @@ def test_vendor_client_reads_the_log(vendor):
 
 
 def test_vendor_client_reads_the_events(vendor):
-    """What has happened to the job, oldest first."""
+    """The events of the job, oldest first."""
     job_id = create(vendor).metadata.id
     ended(vendor, job_id)
     page = vendor.list_training_job_events(
@@ -179,7 +179,7 @@ def test_vendor_client_reads_one_trial(vendor):
 
 
 def test_vendor_client_reads_the_importance(vendor):
-    """All of it is that of the only parameter."""
+    """It is 1 for the only parameter."""
     job_id = create_search(vendor, 4).metadata.id
     ended(vendor, job_id)
     table = vendor.show_auto_search_params_analysis(v1.ShowAutoSearchParamsAnalysisRequest(training_job_id=job_id))
@@ -189,7 +189,7 @@ def test_vendor_client_reads_the_importance(vendor):
 
 
 def test_vendor_client_stops_a_trial_early(vendor, bench):
-    """The answer is its id."""
+    """The response is its id."""
     bench.write(WAITING_SCRIPT)
     job_id = create_search(vendor, 2).metadata.id
     bench.waiting(2)
@@ -215,7 +215,7 @@ def test_vendor_client_stops_a_running_job(vendor, bench):
 
 
 def test_vendor_client_deletes_a_running_job(vendor, bench):
-    """It is not found afterwards, which the platform says with status 400."""
+    """It is not found afterwards, with status 400 as on the platform."""
     bench.write(WAITING_SCRIPT)
     job_id = create(vendor).metadata.id
     processes = bench.waiting()
@@ -227,7 +227,7 @@ def test_vendor_client_deletes_a_running_job(vendor, bench):
     until(lambda: not any(map(lives, processes)))
 
 
-def test_vendor_client_is_told_why_a_job_cannot_be(vendor):
+def test_vendor_client_reads_the_reason_of_a_refusal(vendor):
     """Code and words are those of the refusal."""
     with pytest.raises(ClientRequestException) as raised:
         create(vendor, boot_file="/bucket/code/none.py")

@@ -1,4 +1,4 @@
-"""Requests signed by the vendor's own signer and sent as they are, and their raw answers."""
+"""Requests signed by the vendor's own signer, and their raw responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelarts_emulator import Emulator
 
 @dataclass
 class Response:
-    """An answer; header names in lower case."""
+    """A response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -88,7 +88,7 @@ def send_raw(
 
 
 def outcome(emulator: Emulator, path: str, method: str = "GET") -> str:
-    """Return the status of an answer and how it is packed, or the name of what came instead."""
+    """Return the status and content encoding of a response, or the name of the error instead."""
     try:
         answer = send(emulator, method, path)
     except (OSError, http.client.HTTPException) as error:
@@ -97,7 +97,7 @@ def outcome(emulator: Emulator, path: str, method: str = "GET") -> str:
 
 
 def get_job(emulator: Emulator, job_id: str) -> Any:
-    """Look at a job once and return the answer's JSON."""
+    """Return the JSON of a job. Each call is one tick."""
     return send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}").json
 
 
@@ -108,6 +108,6 @@ def get_trials(emulator: Emulator, job_id: str, **query: int) -> Any:
 
 
 def column(page: Any, name: str) -> list[Any]:
-    """Return one column of a page; a cell that its row is too short for is None."""
+    """Return one column of a page; None for the cells that a short row lacks."""
     position = page["items"]["header"].index(name)
     return [row[position] if position < len(row) else None for row in page["items"]["data"]]

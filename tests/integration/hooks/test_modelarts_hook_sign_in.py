@@ -11,9 +11,9 @@ from integration.task_runs import fire
 from airflow_provider_modelarts.exceptions import ModelArtsAuthenticationError
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparameterSearchTrigger
-from modelarts_emulator.iam import DEMO_USER
+from modelarts_emulator import DEMO_USER
 
-PASSWORD = {"login": DEMO_USER.user, "password": DEMO_USER.password}
+PASSWORD = {"login": DEMO_USER.name, "password": DEMO_USER.password}
 TOKENS = "/v3/auth/tokens"
 
 
@@ -107,7 +107,7 @@ def test_connection_test_tells_who_and_where(modelarts_emulator, define):
 
 def test_connection_test_tells_the_reason(define):
     """In IAM's words."""
-    define(login=DEMO_USER.user, password="wrong", auth="password", domain_name=DEMO_USER.domain_name)
+    define(login=DEMO_USER.name, password="wrong", auth="password", domain_name=DEMO_USER.domain_name)
 
     works, words = ModelArtsHook().test_connection()
 

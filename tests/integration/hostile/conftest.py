@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from integration.emulated import settings_of
 from integration.hostile.raw_server import speaking
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
@@ -22,7 +23,7 @@ def _platform():
 @pytest.fixture(name="settings")
 def _settings(platform):
     """Settings that lead there. No test here speaks TLS, whose certificates take long to load."""
-    return dataclasses.replace(platform.settings(), verify=False)
+    return settings_of(platform, verify=False)
 
 
 @pytest.fixture(name="fail")
@@ -30,7 +31,7 @@ def _fail(platform, settings, call):
     """Calls a method that is answered with a body, and returns the error."""
 
     def fail(method, *arguments, part="training-jobs", **answer):
-        platform.answer_next(part, **answer)
+        platform.respond_next(part, **answer)
         with pytest.raises(ModelArtsError) as raised:
             call(settings, method, *arguments)
         return raised.value

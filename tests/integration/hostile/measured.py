@@ -6,17 +6,19 @@ import asyncio
 import resource
 import sys
 
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.api.settings import Settings
+from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.exceptions import ModelArtsError
-from modelarts_emulator import Emulator
 
 
 def settings(endpoint):
     """Return settings that lead to a server."""
-    emulator = Emulator(scenarios=[])
-    emulator.endpoint = endpoint
-    return emulator.settings()
+    return Settings(
+        credentials=AccessKey("AK", "SK"), region="cn-north-4", endpoint=endpoint, retry=RetryPolicy(0.002, 0.02, 2.0)
+    )
 
 
 def read_sync(endpoint):

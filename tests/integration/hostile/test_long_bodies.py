@@ -105,7 +105,7 @@ def test_body_as_long_as_may_be_is_read(hear, encoding):
 def test_longest_log_is_read(platform, settings, call):
     """The documents let a preview have 5 MB; of nothing but control characters, it is six times that as JSON."""
     log = "\x1b" * 5_000_000
-    platform.answer_next("logs", body=json.dumps({"content": log}).encode())
+    platform.respond_next("logs", body=json.dumps({"content": log}).encode())
 
     assert call(settings, "get_log_preview", "x") == log
 

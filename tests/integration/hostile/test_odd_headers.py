@@ -90,7 +90,7 @@ def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
 def test_absurd_time_to_wait_does_not_stop_the_second_try(platform, settings, call):
     """After what cannot be read as seconds, the call goes on as if nothing had been said."""
     job_id = platform.job_id("documented")
-    platform.answer_next(job_id, status=429, headers={"Retry-After": "-1e300"}, times=2)
+    platform.respond_next(job_id, status=429, headers={"Retry-After": "-1e300"}, times=2)
 
     assert call(settings, "get_training_job", job_id).id == job_id
 

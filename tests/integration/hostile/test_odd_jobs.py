@@ -25,7 +25,7 @@ def _read(platform, settings, call):
     """Reads a job that is answered with an object."""
 
     def read(answer):
-        platform.answer_next("training-jobs", body=json.dumps(answer).encode())
+        platform.respond_next("training-jobs", body=json.dumps(answer).encode())
         return call(settings, "get_training_job", "x")
 
     return read
@@ -62,9 +62,9 @@ def test_task_that_would_lead_elsewhere_is_left_out(read):
 def test_explanation_of_a_failure_asks_for_no_odd_log(platform, settings, read, call):
     """A task named like a way upwards changes no path."""
     answer = json.dumps(job(tasks=["../../../v3/projects", "worker-0"])).encode()
-    platform.answer_next("/events", body=b'{"events": []}')
-    platform.answer_next("/logs/", body=b'{"content": "the last words"}')
-    platform.answer_next("training-jobs/x", body=answer)
+    platform.respond_next("/events", body=b'{"events": []}')
+    platform.respond_next("/logs/", body=b'{"content": "the last words"}')
+    platform.respond_next("training-jobs/x", body=answer)
 
     said = call(settings, "run", explain_failure("x"))
 

@@ -68,7 +68,7 @@ def test_body_in_another_unicode_is_read(platform, settings, call, encoding):
     """Its first bytes tell which it is, and it holds no more than what it says."""
     body = '{"metadata": {"id": "j"}, "status": {"phase": "Running"}}'.encode(encoding)
     assert body[:1] in {codecs.BOM_UTF16[:1], codecs.BOM_UTF32[:1], codecs.BOM_UTF8[:1]}
-    platform.answer_next("training-jobs", body=body)
+    platform.respond_next("training-jobs", body=body)
 
     assert call(settings, "get_training_job", "x").id == "j"
 
@@ -76,7 +76,7 @@ def test_body_in_another_unicode_is_read(platform, settings, call, encoding):
 def test_key_that_is_given_twice_counts_as_its_last(platform, settings, call):
     """Both clients agree on which of two values is meant, and it is still checked."""
     body = b'{"metadata": {"id": "../x", "id": "j"}, "status": {"phase": "Failed", "phase": "Running"}}'
-    platform.answer_next("training-jobs", body=body)
+    platform.respond_next("training-jobs", body=body)
 
     job = call(settings, "get_training_job", "x")
 
@@ -92,7 +92,7 @@ def test_number_beyond_reason_in_a_job_is_missing(platform, settings, call, numb
     body = """{"metadata": {"id": "j", "create_time": %s}, "status": {"phase": "Completed", "start_time": %s,
         "duration": %s, "running_records": [{"end_at": %s}]}, "algorithm": {"policies": {"auto_search": {"algo_configs":
         [{"params": [{"key": "num_samples", "value": %s}]}]}}}}""" % ((number,) * 5)
-    platform.answer_next("training-jobs", body=body.encode())
+    platform.respond_next("training-jobs", body=body.encode())
 
     job = call(settings, "get_training_job", "x")
 
@@ -114,7 +114,7 @@ def test_number_beyond_reason_in_a_trial_is_a_value_or_missing(platform, setting
     row = f'["t", "TERMINATED", {{"trial_index": {number}}}, {number}, {number}, {number}]'
     body = '{"total": 1, "items": {"header": ["trial_id", "status", "config", "acc", "training_iteration",'
     body += f' "time_total_s"], "data": [{row}]}}}}'
-    platform.answer_next("training-jobs", body=body.encode())
+    platform.respond_next("training-jobs", body=body.encode())
 
     (trial,) = call(settings, "list_trials", "x")
 

@@ -23,7 +23,7 @@ def _list_trials(platform, settings, call):
 
     def list_trials(header, data, total=1):
         body = json.dumps({"total": total, "items": {"header": header, "data": data}}).encode()
-        platform.answer_next("training-jobs", body=body)
+        platform.respond_next("training-jobs", body=body)
         return call(settings, "list_trials", "x")
 
     return list_trials

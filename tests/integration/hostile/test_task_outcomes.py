@@ -127,7 +127,7 @@ ANSWERS = {
 @pytest.mark.parametrize(("body", "said"), ANSWERS.values(), ids=ANSWERS)
 def test_sensor_fails_with_our_own_error(connected_once, body, said, mode):
     """In all of its modes, and nothing is left in XCom."""
-    connected_once.answer_next("training-jobs", body=body, times=9)
+    connected_once.respond_next("training-jobs", body=body, times=9)
 
     run = watch("x", mode)
 

@@ -80,7 +80,7 @@ LOST = {
 def test_answer_to_a_creation_that_is_lost_costs_no_second_job(cloud, connect, body, lost, deferrable):
     """The job was created, its answer never came: it is found by its name, and the task goes on with it."""
     connect(cloud, timeout="1,0.5")
-    cloud.answer_next("/training-jobs", method="POST", acts=True, **lost)
+    cloud.respond_next("/training-jobs", method="POST", executes=True, **lost)
 
     run = train(body(), deferrable=deferrable)
 
@@ -119,7 +119,7 @@ def looks_at(cloud):
 
 def is_completed(cloud):
     """Return whether the only job is Completed, asked on the emulator's own thread."""
-    return [job.document()["status"]["phase"] for job in cloud.cloud.jobs()] == ["Completed"]
+    return [job.document()["status"]["phase"] for job in cloud.project.jobs()] == ["Completed"]
 
 
 KILLS = {
@@ -133,7 +133,7 @@ KILLS = {
 @pytest.mark.parametrize("when", KILLS.values(), ids=KILLS)
 def test_worker_that_is_killed_costs_no_second_job(cloud, body, when):
     """SIGKILL, wherever it hits: the retry goes on with the job of the first try, and returns its result."""
-    cloud.answer_next("/training-jobs", method="POST", acts=True, delay=0.3, status=500)
+    cloud.respond_next("/training-jobs", method="POST", executes=True, delay=0.3, status=500)
 
     assert kill_worker(cloud, body(gate="go"), lambda request: when(cloud, request)) == -signal.SIGKILL
     run = train(body(gate="go"), TaskInstance(try_number=2))
@@ -205,7 +205,7 @@ def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body
 def test_failure_is_told_even_if_the_job_cannot_be_stopped(cloud, connect, body, task_log):
     """Two things went wrong: the task fails with the first, and its log has the second."""
     connect(cloud, retry_seconds=0)
-    cloud.answer_next("/actions", status=503, body=b"{}")
+    cloud.respond_next("/actions", status=503, body=b"{}")
 
     run = train(body(fail="gpu0"))
 
@@ -263,7 +263,7 @@ class Terminated(BaseException):
 def test_task_that_is_ended_while_it_creates_stops_what_comes_of_it(cloud, body, error):
     """The answer to the creation is on its way when Airflow calls on_kill; Airflow 3 then lets the task go on."""
     task = operator(body(sleep=30))
-    cloud.answer_next("/training-jobs", method="POST", acts=True, delay=0.3, status=500)
+    cloud.respond_next("/training-jobs", method="POST", executes=True, delay=0.3, status=500)
     cloud.on_request = lambda request: (
         signal.raise_signal(signal.SIGUSR1) if request.path.endswith("/training-jobs") else None
     )

@@ -12,7 +12,7 @@ from integration.task_runs import run_task
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
 from airflow_provider_modelarts.task_exceptions import ModelArtsBestTrialError, ModelArtsCallRefusedError
-from modelarts_emulator.scenarios.outcomes import stopped_job
+from modelarts_emulator.scenarios import stopped_job
 
 
 def choose(job_id, **arguments):

@@ -126,7 +126,7 @@ ANSWERS = [{"status": 400, "body": b'{"error_code": "ModelArts.2788"}'}, {"body"
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, task_log, answer):
     """Optuna analyses instead, and the log says why."""
-    connected_once.answer_next(ANALYSIS, **answer)
+    connected_once.respond_next(ANALYSIS, **answer)
 
     run = report(connected_once.job_id("large"), tmp_path)
 
@@ -146,7 +146,7 @@ def test_analysis_by_another_metric_is_not_asked_for(connected, tmp_path):
 
 def test_key_that_is_refused_stops_the_task(connected, tmp_path):
     """Five bad signatures lock a key: nothing goes on after the first."""
-    connected.answer_next(ANALYSIS, status=401, body=b'{"error_code": "APIGW.0301", "error_msg": "bad"}')
+    connected.respond_next(ANALYSIS, status=401, body=b'{"error_code": "APIGW.0301", "error_msg": "bad"}')
 
     run = report(connected.job_id("documented"), tmp_path)
 

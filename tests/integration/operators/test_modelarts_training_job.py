@@ -123,7 +123,7 @@ def test_call_that_fails_while_waiting_says_that_the_job_goes_on(cloud, connect,
     """Who gives no retries must know what is still paid for."""
     connect(cloud, retry_seconds=0)
     job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
-    cloud.answer_next(job_id, method="GET", status=503, after=deferrable)
+    cloud.respond_next(job_id, method="GET", status=503, after=deferrable)
 
     run = train(body(sleep=30), TaskInstance(), deferrable=deferrable)
 
@@ -212,7 +212,7 @@ def test_call_that_fails_after_the_goal_costs_no_second_search(cloud, connect, b
     class FailsOnce(ModelArtsHyperparameterSearchOperator):
         def choose(self, context, training_job_id):
             if context["ti"].try_number == 1:
-                cloud.answer_next(training_job_id, method="GET", status=503)
+                cloud.respond_next(training_job_id, method="GET", status=503)
             return super().choose(context, training_job_id)
 
     connect(cloud, retry_seconds=0)

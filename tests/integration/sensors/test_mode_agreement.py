@@ -81,7 +81,7 @@ class Fault:
         """Let it happen to the next task."""
         body = json.dumps({"error_code": self.code, "error_msg": "no"}).encode()
         path = f"/training-jobs/{job_id}"
-        emulator.answer_next(path, status=self.status, body=body, after=self.after, times=self.times)
+        emulator.respond_next(path, status=self.status, body=body, after=self.after, times=self.times)
 
 
 faults = st.builds(

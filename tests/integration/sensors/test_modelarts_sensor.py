@@ -181,7 +181,7 @@ CALLS = {
 def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, look):
     """A call that failed says nothing about the search: the task fails, soft_fail or not, and may be retried."""
     job_id = connected_once.job_id("pending-forever")
-    connected_once.answer_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=look - 1)
+    connected_once.respond_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=look - 1)
 
     run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
 
@@ -199,7 +199,7 @@ REFUSED = b'{"error_code": "APIGW.0301", "error_msg": "verify aksk signature fai
 def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, look):
     """Five bad signatures lock a key: neither the call nor the task is tried again, and soft_fail does not hide it."""
     job_id = connected.job_id("pending-forever")
-    connected.answer_next(f"/training-jobs/{job_id}", status=401, body=REFUSED, times=100, after=look - 1)
+    connected.respond_next(f"/training-jobs/{job_id}", status=401, body=REFUSED, times=100, after=look - 1)
 
     run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
 
@@ -213,7 +213,7 @@ def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, l
 def test_never_fail_skips_after_a_failed_call(connected_once, mode):
     """never_fail hides what went wrong in every mode."""
     job_id = connected_once.job_id("pending-forever")
-    connected_once.answer_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=100, after=1)
+    connected_once.respond_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=100, after=1)
 
     assert wait(job_id, mode, timeout=5, never_fail=True).state == "skipped"
 
@@ -222,7 +222,7 @@ def test_never_fail_skips_after_a_failed_call(connected_once, mode):
 def test_silent_fail_goes_on_after_a_failed_call(connected_once, mode):
     """silent_fail logs a call that failed, and looks again."""
     job_id = connected_once.job_id("growing")
-    connected_once.answer_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=1, after=1)
+    connected_once.respond_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=1, after=1)
 
     assert wait(job_id, mode, silent_fail=True).state == "success"
 

@@ -89,7 +89,7 @@ def test_fault_that_lasts_fails_the_task_with_its_reason(cloud, connect, mode, f
     """The same in each mode, soft_fail or not; it says nothing about the search."""
     connect(cloud, retry_seconds=0.02)
     job_id = cloud.job_id("growing")
-    cloud.answer_next(f"/training-jobs/{job_id}", fault=fault, times=1000, after=2)
+    cloud.respond_next(f"/training-jobs/{job_id}", fault=fault, times=1000, after=2)
 
     run = wait(job_id, mode, soft_fail=True)
 
@@ -101,18 +101,18 @@ def test_fault_that_lasts_fails_the_task_with_its_reason(cloud, connect, mode, f
 def test_phase_that_nobody_has_heard_of_is_waited_for(cloud, mode):
     """It is no end: should it last, time runs out; should it pass, the search goes on."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+    cloud.respond_next(job_id, fault="unknown phase", times=1000)
     assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
 
     other = cloud.job_id("tie")
-    cloud.answer_next(other, fault="unknown phase", times=2)
+    cloud.respond_next(other, fault="unknown phase", times=2)
     assert wait(other, mode).value["job_phase"] == "Completed"
 
 
 def test_phase_that_nobody_has_heard_of_is_named_when_time_is_up(cloud):
     """The user reads the platform's own word."""
     job_id = cloud.job_id("documented")
-    cloud.answer_next(job_id, fault="unknown phase", times=1000)
+    cloud.respond_next(job_id, fault="unknown phase", times=1000)
 
     assert "Hibernating" in wait(job_id, "deferrable", timeout=0.05).message
 
@@ -121,7 +121,7 @@ def test_phase_that_nobody_has_heard_of_is_named_when_time_is_up(cloud):
 def test_status_that_nobody_has_heard_of_is_no_end_of_a_trial(cloud, mode):
     """Trials that are not done are waited for, whatever they are called; the summary of a timeout has the word."""
     job_id = cloud.job_id("pending-forever")
-    cloud.answer_next(job_id, fault="unknown status", times=1000)
+    cloud.respond_next(job_id, fault="unknown status", times=1000)
 
     assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
 
@@ -131,7 +131,7 @@ def test_status_that_nobody_has_heard_of_is_no_end_of_a_trial(cloud, mode):
 def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
     """At every look: each trial counts once."""
     job_id = cloud.job_id("growing")
-    cloud.answer_next(job_id, fault=fault, times=1000)
+    cloud.respond_next(job_id, fault=fault, times=1000)
 
     assert wait(job_id, mode).value["trial_counts"] == {"TERMINATED": 8}
 
@@ -142,7 +142,7 @@ def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
 def test_failure_is_told_though_the_table_changes_meanwhile(cloud, mode, look, fault):
     """One page of one look is other than the rest; the trial in ERROR is found all the same."""
     job_id = cloud.add_search(search("TERMINATED", "ERROR", "TERMINATED"))
-    cloud.answer_next(job_id, fault=fault, after=look)
+    cloud.respond_next(job_id, fault=fault, after=look)
 
     run = wait(job_id, mode)
 
@@ -156,7 +156,7 @@ def test_trials_that_go_astray_are_no_success(cloud, mode):
     table = [["trial_id", "status", "config"], [["t0", "TERMINATED", {}], ["t1", "TERMINATED", {}]]]
     job_id = cloud.add_table(*table)
     page = {"total": 3, "count": 2, "limit": 50, "offset": 0, "items": {"header": table[0], "data": table[1]}}
-    cloud.answer_next("autosearch-trials", body=json.dumps(page).encode(), times=1000)
+    cloud.respond_next("autosearch-trials", body=json.dumps(page).encode(), times=1000)
 
     run = wait(job_id, mode, settle_seconds=0)
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from integration.emulated import settings_of
 from integration.task_runs import fire
 
 from airflow_provider_modelarts.client import ModelArtsClient
@@ -136,7 +137,7 @@ def test_first_look_does_not_wait_beyond_the_deadline(connected):
 def test_job_of_a_killed_task_is_stopped_in_time(connected):
     """Airflow gives it 30 seconds; the platform asks it, and a look just before, to come again in a minute."""
     job_id = connected.add_running_search(num_samples=2, terminated=1)
-    connected.answer_next(job_id, times=2, status=429, headers={"Retry-After": "60"}, body=b"{}")
+    connected.respond_next(job_id, times=2, status=429, headers={"Retry-After": "60"}, body=b"{}")
     wait = ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, poll_interval=0, stop_on_kill=True)
 
     async def kill():
@@ -150,7 +151,7 @@ def test_job_of_a_killed_task_is_stopped_in_time(connected):
     asyncio.run(kill())
 
     assert [request.path.endswith("/actions") for request in connected.requests].count(True) == 2
-    assert ModelArtsClient(connected.settings()).get_training_job(job_id).phase in {"Terminating", "Terminated"}
+    assert ModelArtsClient(settings_of(connected)).get_training_job(job_id).phase in {"Terminating", "Terminated"}
 
 
 def test_line_of_log_that_is_not_taken_holds_up_nobody(connected):

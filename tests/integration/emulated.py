@@ -1,0 +1,29 @@
+"""Settings and credentials with which a client of the provider calls an emulator."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from airflow_provider_modelarts.api.credentials import PasswordLogin
+from airflow_provider_modelarts.api.retry import RetryPolicy
+from airflow_provider_modelarts.api.settings import Settings, read_connection
+from modelarts_emulator import DEMO_USER, Emulator
+
+#: Credentials of the emulator's IAM user.
+DEMO_LOGIN = PasswordLogin(DEMO_USER.name, DEMO_USER.password, DEMO_USER.domain_name)
+
+#: Soon, and not for long.
+QUICK_RETRY = RetryPolicy(first_delay=0.002, max_delay=0.02, total=2.0)
+
+
+def settings_of(emulator: Emulator, **changes: Any) -> Settings:
+    """Return the settings of the emulator's Airflow connection, with quick retries.
+
+    :param changes: other values of :class:`Settings`.
+    """
+    connection: dict[str, Any] = emulator.connection()
+    settings = read_connection(
+        login=connection["login"], password=connection["password"], host=None, port=None, extra=connection["extra"]
+    )
+    return dataclasses.replace(settings, **{"retry": QUICK_RETRY, **changes})

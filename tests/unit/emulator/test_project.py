@@ -1,0 +1,94 @@
+"""Job searches: conditions, order and pages."""
+
+from __future__ import annotations
+
+import pytest
+from unit.emulator.calls import get_job, search_jobs
+
+from modelarts_emulator import Emulator
+from modelarts_emulator.errors import Refusal
+
+
+@pytest.fixture(name="emulator")
+def _emulator():
+    """An emulator that holds all scenarios, and is not served."""
+    return Emulator()
+
+
+def names(answer):
+    """Return the names of the jobs that were found."""
+    return [job["metadata"]["name"] for job in answer["items"]]
+
+
+def condition(key, operator, *values):
+    """Return a list with one condition."""
+    return [{"key": key, "operator": operator, "value": list(values)}]
+
+
+FILTERS = {
+    "like": (condition("name", "like", "failing"), ["failing-job", "failing-trial"]),
+    "in": (condition("name", "in", "tie", "nan", "none"), ["nan", "tie"]),
+    "phase": (condition("phase", "in", "Creating"), ["abnormal-job", "growing"]),
+    "not": (condition("phase", "not", "Completed", "Running"), ["abnormal-job", "growing", "stopped-job"]),
+    "algorithm": (condition("algorithm_id", "like", "-"), ["algorithm-search"]),
+    "past": (condition("create_time", "between", "2001-01-01T00:00:00Z", "2001-01-31T00:00:00Z"), []),
+    "two": (condition("name", "like", "job") + condition("phase", "in", "Running"), ["failing-job"]),
+}
+
+
+@pytest.mark.parametrize(("filters", "found"), FILTERS.values(), ids=FILTERS)
+def test_job_search_finds_what_meets_all_conditions(emulator, filters, found):
+    """``total`` counts what was found."""
+    answer = search_jobs(emulator, filters=filters)
+
+    assert sorted(names(answer)) == found
+    assert answer["total"] == len(found)
+
+
+def test_job_search_ignores_blank_conditions(emulator):
+    """The sample request of the API reference has some."""
+    answer = search_jobs(emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
+
+    assert answer["total"] == len(emulator.job_ids)
+
+
+BAD_SEARCHES = {
+    "key": ({"filters": condition("colour", "in", "red")}, "ModelArts.2807"),
+    "operator": ({"filters": condition("name", "above", "x")}, "ModelArts.2808"),
+    "value": ({"filters": condition("create_time", "between", "soon", "later")}, "ModelArts.2809"),
+    "number of values": ({"filters": condition("create_time", "between", "2001-01-01")}, "ModelArts.2809"),
+    "first year": ({"filters": condition("create_time", "between", "0001-01-01", "0001-01-01")}, "ModelArts.2809"),
+    "sort": ({"sort_by": "colour"}, "ModelArts.2790"),
+    "sort that is a list": ({"sort_by": ["name"]}, "ModelArts.2790"),
+    "order": ({"order": "upwards"}, "ModelArts.2790"),
+    "order that is an object": ({"order": {"name": "asc"}}, "ModelArts.2790"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), BAD_SEARCHES.values(), ids=BAD_SEARCHES)
+def test_job_search_refuses_what_it_does_not_know(emulator, body, code):
+    """A condition is never ignored in silence."""
+    with pytest.raises(Refusal) as raised:
+        search_jobs(emulator, **body)
+
+    assert (raised.value.status, raised.value.code) == (400, code)
+
+
+def test_job_search_pages_and_sorts():
+    """Newest first unless asked otherwise; jobs of the same instant in the order in which they were added."""
+    scenarios = ["documented", "pending-forever", "growing", "abnormal-job"]
+    emulator = Emulator(scenarios=scenarios, clock=lambda: 1_800_000_000.0)
+    newest, oldest = (names(search_jobs(emulator, order=order)) for order in ("desc", "asc"))
+    second = names(search_jobs(emulator, limit=3, offset=1))
+
+    assert oldest == scenarios
+    assert newest == scenarios[::-1]
+    assert second == ["documented"]
+
+
+def test_job_search_is_not_a_tick(emulator):
+    """Only the GET of a job is a tick."""
+    for _ in range(3):
+        search_jobs(emulator)
+
+    assert get_job(emulator, emulator.job_id("growing"))["status"]["phase"] == "Creating"
