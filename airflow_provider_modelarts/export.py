@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from airflow_provider_modelarts.core.jobs import Mode, Objective
-from airflow_provider_modelarts.core.json_values import JSON
-from airflow_provider_modelarts.core.search_space import Choices, Interval, Scalar, SearchSpace, fit, plain, storable
+from airflow_provider_modelarts.core.json_values import JSON, replace_surrogates
+from airflow_provider_modelarts.core.search_space import Choices, Interval, Scalar, SearchSpace, fit, to_scalar
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, in_order, rank
 from airflow_provider_modelarts.core.trials import Trial, TrialStatus
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
@@ -141,7 +141,7 @@ def _names(rows: Iterable[Mapping[str, object]]) -> list[str]:
 
 def _columns(prefix: str, rows: Sequence[Mapping[str, JSON]] | Sequence[Mapping[str, float]]) -> dict[str, object]:
     """Return the cells under each name, as Optuna names and sorts nested columns."""
-    return {f"{prefix}_{storable(name)}": [plain(row.get(name)) for row in rows] for name in _names(rows)}
+    return {f"{prefix}_{replace_surrogates(name)}": [to_scalar(row.get(name)) for row in rows] for name in _names(rows)}
 
 
 def _parameters(
@@ -156,7 +156,7 @@ def _parameters(
         distribution = _distribution(space)
         for (params, distributions), value in zip(rows, values, strict=True):
             if value is not None:
-                params[storable(name)], distributions[storable(name)] = value, distribution
+                params[replace_surrogates(name)], distributions[replace_surrogates(name)] = value, distribution
     return rows
 
 

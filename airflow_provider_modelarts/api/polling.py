@@ -70,7 +70,7 @@ class SearchPoller:
         state, message = progress.state, progress.message
         if state is State.WAITING and self._is_reached(look):
             state, message = State.DONE, f"training job {look.job.id} has reached {self.stop_when!r}"
-        news = self._log.news(progress_line(look, progress), now, aside=time_left(look, progress))
+        news = self._log.line_if_new(progress_line(look, progress), now, aside=time_left(look, progress))
         return PollResult(state, message, search_summary(look.job, progress), news)
 
     def timeout_message(self) -> str:
@@ -96,7 +96,7 @@ class JobPoller:
         """Read the job and judge it."""
         job: TrainingJob = yield operations.show_training_job(self.training_job_id)
         state, message = assess_job(job, accept_stopped=self.accept_stopped)
-        news = self._log.news(f"Training job {job.id} is {job.phase_text}", clock())
+        news = self._log.line_if_new(f"Training job {job.id} is {job.phase_text}", clock())
         return PollResult(state, message, job_summary(job), news)
 
     def timeout_message(self) -> str:

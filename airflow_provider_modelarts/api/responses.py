@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_modelarts.core.json_values import JSON, describe, integer, text, words
+from airflow_provider_modelarts.core.json_values import JSON, describe, integer, one_line, text
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsAuthenticationError,
@@ -78,7 +78,7 @@ def read_json(answer: Response, request: str) -> JSON:
         if _breaks_off(answer.body, error):
             end = _excerpt(answer.body[-_LONGEST_EXCERPT // 2 :])
             raise ModelArtsTransportError(f"{request}: the answer breaks off after {end}. {_CHECK_NETWORK}") from error
-        kind = words(answer.headers.get("content-type", "no content type"), _LONGEST_WORD)
+        kind = one_line(answer.headers.get("content-type", "no content type"), _LONGEST_WORD)
         raise ModelArtsProtocolError(
             f"{request}: the answer is no JSON ({kind}): {_excerpt(answer.body)}. Is the endpoint right?"
         ) from error
@@ -105,7 +105,7 @@ def no_response(request: str, error: Exception, *, temporary: bool) -> ModelArts
     :param error: of the HTTP library.
     :param temporary: False for a failure of TLS.
     """
-    reason = words(f"{type(error).__name__}: {error}", _LONGEST_REASON)
+    reason = one_line(f"{type(error).__name__}: {error}", _LONGEST_REASON)
     advice = _CHECK_NETWORK if temporary else "Does the endpoint speak TLS, and is its certificate trusted?"
     return ModelArtsTransportError(f"{request}: no answer: {reason}. {advice}", temporary=temporary)
 
@@ -156,7 +156,7 @@ def _api_error(answer: Response, request: str) -> ModelArtsApiError:
         status=answer.status,
         code=code,
         solution=solution or None,
-        request_id=words(request_id, _LONGEST_WORD) or None,
+        request_id=one_line(request_id, _LONGEST_WORD) or None,
         request=request,
     )
 
@@ -188,9 +188,9 @@ def _said(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
     for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
         if text(body.get(code)) and text(body.get(message)):
             return (
-                words(body[code], _LONGEST_WORD),
-                words(body[message], _LONGEST_SENTENCE),
-                words(body.get("error_solution"), _LONGEST_SENTENCE),
+                one_line(body[code], _LONGEST_WORD),
+                one_line(body[message], _LONGEST_SENTENCE),
+                one_line(body.get("error_solution"), _LONGEST_SENTENCE),
             )
     return next((said for value in body.values() if (said := _said(value, depth - 1))), None)
 

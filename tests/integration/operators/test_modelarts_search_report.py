@@ -158,8 +158,8 @@ def test_running_search_is_reported_as_it_stands(connected, tmp_path, task_log):
     run = report(connected.add_running_search(num_samples=8, terminated=3), tmp_path)
 
     assert run.state == "success"
-    assert "its best may yet change" in page_in(tmp_path)
-    assert "its best may yet change" in task_log()
+    assert "its best trial may still change" in page_in(tmp_path)
+    assert "its best trial may still change" in task_log()
     assert len(board_in(tmp_path)["trials"]) == 3
 
 

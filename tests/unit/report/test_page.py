@@ -322,8 +322,8 @@ def test_objective_without_a_name_is_told_as_such():
     ("phase", "warnings"),
     [
         ("Completed", []),
-        ("Running", ["Training job job-1 is Running: its best may yet change."]),
-        ("Failed", ["Training job job-1 is Failed: its best is that of the trials that ended before."]),
+        ("Running", ["Training job job-1 is Running: its best trial may still change."]),
+        ("Failed", ["Training job job-1 is Failed: only trials that ended before compete for the best."]),
     ],
 )
 def test_search_that_did_not_run_to_its_end_is_warned_about(phase, warnings):
