@@ -221,7 +221,7 @@ def _message(job: dict[str, JSON]) -> str:
 
 
 def _task_message(task: dict[str, JSON]) -> str:
-    """Return the message of one task of a job; the empty string when it ended well."""
+    """Return the message of one task of a job; the empty string when it succeeded."""
     message = one_line(task.get("message"), _MAX_MESSAGE_CHARS)
     code = one_line(task.get("exit_code"), _MAX_WORD_CHARS)
     if not message and code in {"", "0"}:
