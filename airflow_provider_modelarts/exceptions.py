@@ -1,19 +1,19 @@
-"""What a call to ModelArts can meet. No Airflow in here: see ``task_exceptions`` for what tasks raise.
+"""Errors of calls to ModelArts, without Airflow. See ``task_exceptions`` for the errors that tasks raise.
 
 ::
 
     ModelArtsError
     ├── ModelArtsConfigurationError     an argument or a connection field is wrong; nothing was sent
-    ├── ModelArtsTransportError         no answer: refused, reset, timed out, TLS failed
-    ├── ModelArtsProtocolError          an answer that is not what the documents promise
-    ├── ModelArtsApiError               an answer that says no: status, code, message, solution, request id
-    │   ├── ModelArtsAuthenticationError    the key, the signature or the token is refused
-    │   ├── ModelArtsPermissionError        known, but not allowed
+    ├── ModelArtsTransportError         no response: refused, reset, timed out, TLS failed
+    ├── ModelArtsProtocolError          a response that is not as documented
+    ├── ModelArtsApiError               an error response: status, code, message, solution, request id
+    │   ├── ModelArtsAuthenticationError    the access key, signature or token is rejected
+    │   ├── ModelArtsPermissionError        authenticated, but not allowed
     │   ├── ModelArtsNotFoundError          no such job, trial or algorithm
     │   ├── ModelArtsQuotaError             a quota is used up
     │   ├── ModelArtsThrottledError         too many requests
     │   └── ModelArtsServerError            the platform failed
-    └── ModelArtsNoBestTrialError       the trials were read, and none of them can be called the best
+    └── ModelArtsNoBestTrialError       no trial competes for the best
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
 
-_LONGEST_TEXT = 4000
-_TELLING = 32  # characters of a secret that are as good as all of it
+_MAX_TEXT_CHARS = 4000  # of an error: a server may send megabytes, and logs and events must stay small
+_SECRET_PREFIX_CHARS = 32  # of a secret, which disclose as much as all of it
 
 
 def sanitize(text: str, limit: int) -> str:
-    """Return a text that cannot break a log apart: on one line, without control characters, of bounded length."""
+    """Return a text that is safe to log: on one line, without control characters, of bounded length."""
     shown = text[: limit + 1]
     if not shown.isprintable():
         shown = "".join(char if char.isprintable() else "?" for char in shown)
@@ -34,17 +34,17 @@ def sanitize(text: str, limit: int) -> str:
 
 
 class ModelArtsError(Exception):
-    """Root of everything that this package raises by itself. Its text is harmless, whoever said what is in it."""
+    """Root of all errors of this package. Its text is safe to log, even where a server wrote it."""
 
     def __str__(self) -> str:
-        return sanitize(super().__str__(), _LONGEST_TEXT)
+        return sanitize(super().__str__(), _MAX_TEXT_CHARS)
 
     def facts(self) -> dict[str, str | int | None]:
-        """Return what is needed to raise this error again in another process, as plain JSON."""
+        """Return the constructor's arguments as plain JSON, to raise the error again in another process."""
         return {"message": str(self)}
 
     def __reduce__(self) -> tuple[Callable[..., ModelArtsError], tuple[dict[str, object]]]:
-        """Let the error pass between processes, as exceptions do."""
+        """Support pickling."""
         return error_from_dict, (error_to_dict(self),)
 
 
@@ -53,9 +53,9 @@ class ModelArtsConfigurationError(ModelArtsError, ValueError):
 
 
 class ModelArtsTransportError(ModelArtsError):
-    """There was no answer: connection refused or reset, timeout, TLS failure.
+    """There was no response: connection refused or reset, timeout, TLS failure.
 
-    :param temporary: whether it may be different next time; a certificate that is not trusted stays so.
+    :param temporary: whether a retry may succeed; an untrusted certificate stays untrusted.
     """
 
     def __init__(self, message: str, *, temporary: bool = True) -> None:
@@ -68,21 +68,21 @@ class ModelArtsTransportError(ModelArtsError):
 
 
 class ModelArtsProtocolError(ModelArtsError):
-    """The answer is not what the documents promise."""
+    """The response is not as documented."""
 
 
 class ModelArtsNoBestTrialError(ModelArtsError):
-    """The trials were read, and none of them can be called the best."""
+    """No trial of the search competes for the best."""
 
 
 class ModelArtsApiError(ModelArtsError):
-    """ModelArts, its gateway or IAM answered with an error.
+    """Error response of ModelArts, its gateway or IAM.
 
-    :param message: what the platform said.
+    :param message: the platform's message.
     :param status: HTTP status.
     :param code: the platform's error code, such as ``ModelArts.2775`` or ``APIGW.0301``.
     :param solution: the platform's advice (``error_solution``), if any.
-    :param request_id: the platform's id of the request; its support asks for it.
+    :param request_id: the platform's id of the request, for its support.
     :param request: method and path of the request, without query and host.
     """
 
@@ -110,7 +110,7 @@ class ModelArtsApiError(ModelArtsError):
             text += f" {self.solution}"
         if self.request_id:
             text += f" (request id {self.request_id})"
-        return sanitize(text, _LONGEST_TEXT)
+        return sanitize(text, _MAX_TEXT_CHARS)
 
     def facts(self) -> dict[str, str | int | None]:
         """Return message and attributes as plain JSON."""
@@ -125,14 +125,14 @@ class ModelArtsApiError(ModelArtsError):
 
 
 class ModelArtsAuthenticationError(ModelArtsApiError):
-    """The key, its signature or the token is refused.
+    """The access key, its signature or the token is rejected.
 
-    Do not try again with the same key: five bad signatures in a row lock it for some minutes.
+    Do not retry with the same key: five bad signatures in a row lock it for some minutes.
     """
 
 
 class ModelArtsPermissionError(ModelArtsApiError):
-    """The caller is known, but not allowed to do this."""
+    """The caller is authenticated, but not allowed to do this."""
 
 
 class ModelArtsNotFoundError(ModelArtsApiError):
@@ -156,45 +156,10 @@ def error_to_dict(error: ModelArtsError) -> dict[str, object]:
     return {"type": type(error).__name__, "facts": error.facts()}
 
 
-def with_sentence(text: str, sentence: str) -> str:
-    """Return a text with one more sentence, whether or not it ends in a full stop itself."""
-    return f"{text.rstrip('.')}. {sentence}"
-
-
-def with_hint(error: ModelArtsError, advice: str) -> ModelArtsError:
-    """Return an error like another one, whose message also says what to do, in sentences of its own."""
-    facts = error.facts()
-    message = with_sentence(str(facts["message"]), advice)
-    return error_from_dict({"type": type(error).__name__, "facts": {**facts, "message": message}})
-
-
-def without_secrets(error: ModelArtsError, secrets: Iterable[str]) -> ModelArtsError:
-    """Return an error whose texts hold none of these, should a server have echoed what it was sent."""
-    hidden = [secret for secret in secrets if secret[:_TELLING] in str(error)]
-    if not hidden:
-        return error
-    facts = error.facts()
-    for secret in hidden:
-        facts = {name: _hide(fact, secret) if isinstance(fact, str) else fact for name, fact in facts.items()}
-    return error_from_dict({"type": type(error).__name__, "facts": facts})
-
-
-def _hide(text: str, secret: str) -> str:
-    """Return a text without a secret; what was cut to a bounded length may end in the beginning of a long one."""
-    parts = text.split(secret[:_TELLING])
-    rest = secret[_TELLING:]
-    return "***".join([parts[0], *(part[_in_common(part, rest) :] for part in parts[1:])])
-
-
-def _in_common(first: str, second: str) -> int:
-    """Return how many characters two texts have in common at their beginnings."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
-
-
 def error_from_dict(data: Mapping[str, object]) -> ModelArtsError:
-    """Return the error that :func:`error_to_dict` was given.
+    """Return the error that :func:`error_to_dict` stored.
 
-    What another version stored may have an unknown type or other facts: it comes back as the plain root class.
+    An event of another version may have an unknown type or other facts: it becomes a plain :class:`ModelArtsError`.
     """
     facts = data.get("facts")
     facts = dict(facts) if isinstance(facts, Mapping) else {}
@@ -210,3 +175,38 @@ def _tree(cls: type[ModelArtsError]) -> Iterator[type[ModelArtsError]]:
     yield cls
     for subclass in cls.__subclasses__():
         yield from _tree(subclass)
+
+
+def with_sentence(text: str, sentence: str) -> str:
+    """Return a text followed by one more sentence, with exactly one full stop between them."""
+    return f"{text.rstrip('.')}. {sentence}"
+
+
+def with_hint(error: ModelArtsError, advice: str) -> ModelArtsError:
+    """Return a copy of an error whose message ends with advice on what to do."""
+    facts = error.facts()
+    message = with_sentence(str(facts["message"]), advice)
+    return error_from_dict({"type": type(error).__name__, "facts": {**facts, "message": message}})
+
+
+def without_secrets(error: ModelArtsError, secrets: Iterable[str]) -> ModelArtsError:
+    """Return an error whose texts hold none of these secrets: a server may echo the request."""
+    hidden = [secret for secret in secrets if secret[:_SECRET_PREFIX_CHARS] in str(error)]
+    if not hidden:
+        return error
+    facts = error.facts()
+    for secret in hidden:
+        facts = {name: _hide(fact, secret) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    return error_from_dict({"type": type(error).__name__, "facts": facts})
+
+
+def _hide(text: str, secret: str) -> str:
+    """Return a text without a secret; a text that was cut may end in the middle of it."""
+    parts = text.split(secret[:_SECRET_PREFIX_CHARS])
+    rest = secret[_SECRET_PREFIX_CHARS:]
+    return "***".join([parts[0], *(part[_common_prefix(part, rest) :] for part in parts[1:])])
+
+
+def _common_prefix(first: str, second: str) -> int:
+    """Return the length of the longest common prefix of two texts."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))

@@ -1,4 +1,4 @@
-"""The trials of a search in pandas and in Optuna, with and without Airflow."""
+"""Export of trials to pandas and Optuna, with and without Airflow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from airflow_provider_modelarts.core.jobs import Mode, Objective
-from airflow_provider_modelarts.core.json_values import JSON
-from airflow_provider_modelarts.core.search_space import Choices, Interval, Scalar, SearchSpace, fit, plain, storable
+from airflow_provider_modelarts.core.json_values import JSON, replace_surrogates
+from airflow_provider_modelarts.core.search_space import Choices, Interval, Scalar, SearchSpace, fit, to_scalar
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, in_order, rank
 from airflow_provider_modelarts.core.trials import Trial, TrialStatus
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _START = datetime(1970, 1, 1)
-_LONGEST = 10**9  # seconds, which are thirty years: beyond it is no duration
+_MAX_DURATION_SECONDS = 10**9  # thirty years: a longer one is not a duration
 _STATES = {TrialStatus.PENDING: "WAITING", TrialStatus.RUNNING: "RUNNING", TrialStatus.PAUSED: "RUNNING"}
 
 
 def trials_to_dataframe(trials: Sequence[Trial], objective: Objective | Criterion | None = None) -> pd.DataFrame:
-    """Return a data frame with a row for each trial, in the order in which they were made.
+    """Return a data frame with one row per trial, in the order of their creation.
 
-    Its columns are named as those of Optuna's ``Study.trials_dataframe``: ``number``, ``value``, ``duration``,
-    ``params_<name>`` and ``state``. Then come ``trial_id``, ``status`` (the platform's word) and ``metrics_<name>``
-    (last values). Only trials that compete for the best have a ``value`` and are ``COMPLETE``: the row of the best
-    trial is ``frame.loc[frame["value"].idxmax()]``, or ``idxmin``. What a trial lacks is missing in its row. Lists and
-    objects are JSON text.
+    Columns are named as in Optuna's ``Study.trials_dataframe``: ``number``, ``value``, ``duration``,
+    ``params_<name>`` and ``state``; then ``trial_id``, ``status`` (the platform's word) and ``metrics_<name>`` (last
+    values). Only trials that compete for the best have a ``value`` and are ``COMPLETE``: the row of the best trial is
+    ``frame.loc[frame["value"].idxmax()]``, or ``idxmin``. Missing values are NaN or None. Lists and objects are JSON
+    text.
 
-    :param objective: what ``value`` is; the best report of the search's own objective when None.
+    :param objective: metric of ``value``; the best report of the search's own objective when None.
     :raises ModelArtsConfigurationError: when pandas is not installed.
     """
-    pandas = installed("pandas", extra="pandas", user="a data frame")
+    pandas = import_optional("pandas", extra="pandas", user="a data frame")
     criterion = _criterion(objective or Objective(UNNAMED_METRIC, Mode.MAX))
     ordered = in_order(trials)
     values = [_value(trial, criterion) for trial in ordered]
@@ -63,28 +63,27 @@ def trials_to_study(
     search_space: SearchSpace | None = None,
     study_name: str | None = None,
 ) -> Study:
-    """Return an Optuna study, kept in memory, with the trials in the order in which they were made.
+    """Return an Optuna study in memory, with the trials in the order of their creation.
 
     Only trials that compete for the best are ``COMPLETE`` and have a value; the others are ``FAIL``, ``RUNNING`` or
-    ``WAITING``. ``study.best_trial`` is the trial that ``ModelArtsBestTrialOperator`` chooses when it is given no
-    constraints. The user attributes of each are ``trial_id``, ``status`` (the platform's word) and ``metrics`` (last
-    values).
+    ``WAITING``. ``study.best_trial`` is the trial that ``ModelArtsBestTrialOperator`` chooses without constraints. Each
+    trial has the user attributes ``trial_id``, ``status`` (the platform's word) and ``metrics`` (last values).
 
-    The platform tells how long a trial ran, not when. Every ``datetime_start`` is the beginning of 1970, so that
-    ``duration`` is right; it is 0 where the platform does not tell it.
+    The platform reports how long a trial ran, not when. Every ``datetime_start`` is the beginning of 1970, so that
+    ``duration`` is right; an unknown duration is 0.
 
-    Optuna takes numbers, flags and texts for parameters. So NaN, infinities and None are left out of their trial;
-    lists, objects and whole numbers beyond 2**53 become text, and so do all values of a parameter that has values of
-    several kinds.
+    Parameters in Optuna are numbers, flags and texts. NaN, infinities and None are left out of their trial. Lists,
+    objects and whole numbers beyond 2**53 become text, and so do all values of a parameter with values of several
+    kinds.
 
-    :param objective: what to compare by: the search's own objective (``job.search.objectives[0]``), by the best
-        report of each trial, or any other criterion.
-    :param search_space: see :func:`~airflow_provider_modelarts.core.search_space.read_search_space`. For a parameter
-        that is not in it, or has values outside of it, the space is told from the values.
+    :param objective: criterion of the comparison: the search's own objective (``job.search.objectives[0]``), by the
+        best report of each trial, or any other.
+    :param search_space: see :func:`~airflow_provider_modelarts.core.search_space.read_search_space`. The space of a
+        parameter that is not in it, or has values outside of it, is inferred from the values.
     :param study_name: ``<metric> (<mode>)`` when None.
     :raises ModelArtsConfigurationError: when Optuna is not installed.
     """
-    optuna = installed("optuna", extra="optuna", user="a study")
+    optuna = import_optional("optuna", extra="optuna", user="a study")
     criterion = _criterion(objective)
     ordered = in_order(trials)
     study: Study = optuna.create_study(
@@ -96,18 +95,18 @@ def trials_to_study(
     return study
 
 
-def installed(module: str, *, extra: str, user: str) -> ModuleType:
-    """Return a module of an optional library.
+def import_optional(module: str, *, extra: str, user: str) -> ModuleType:
+    """Import a module of an optional library.
 
-    :param extra: the extra of this package that brings it.
-    :param user: what needs it.
-    :raises ModelArtsConfigurationError: when it is not there, saying what to install.
+    :param extra: the extra of this package that installs it.
+    :param user: the feature that requires it.
+    :raises ModelArtsConfigurationError: when it is not installed, with the command to install it.
     """
     try:
         return import_module(module)
     except ImportError as error:
         raise ModelArtsConfigurationError(
-            f'{user} needs {module}, which is not installed: pip install "airflow-provider-modelarts[{extra}]"'
+            f'{user} requires {module}, which is not installed: pip install "airflow-provider-modelarts[{extra}]"'
         ) from error
 
 
@@ -118,13 +117,13 @@ def _criterion(objective: Objective | Criterion) -> Criterion:
 
 
 def _value(trial: Trial, criterion: Criterion) -> float | None:
-    """Return the value with which a trial competes; None when it does not."""
+    """Return the value of a trial that competes; None when it does not."""
     ranked = rank([trial], criterion).ranked
     return ranked[0].value if ranked else None
 
 
 def _state(trial: Trial, value: float | None) -> str:
-    """Return the name of a trial's state in Optuna."""
+    """Return Optuna's name of a trial's state."""
     if value is not None:
         return "COMPLETE"
     return "FAIL" if trial.ended else _STATES.get(trial.status, "RUNNING")
@@ -132,22 +131,18 @@ def _state(trial: Trial, value: float | None) -> str:
 
 def _seconds(trial: Trial) -> float | None:
     seconds = trial.duration
-    return seconds if seconds is not None and 0 <= seconds <= _LONGEST else None
-
-
-def _names(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    return sorted({name for row in rows for name in row})
+    return seconds if seconds is not None and 0 <= seconds <= _MAX_DURATION_SECONDS else None
 
 
 def _columns(prefix: str, rows: Sequence[Mapping[str, JSON]] | Sequence[Mapping[str, float]]) -> dict[str, object]:
-    """Return the cells under each name, as Optuna names and sorts nested columns."""
-    return {f"{prefix}_{storable(name)}": [plain(row.get(name)) for row in rows] for name in _names(rows)}
+    """Return the columns of nested values, named and sorted as in Optuna."""
+    return {f"{prefix}_{replace_surrogates(name)}": [to_scalar(row.get(name)) for row in rows] for name in _names(rows)}
 
 
 def _parameters(
     configs: Sequence[Mapping[str, JSON]], search_space: SearchSpace
 ) -> list[tuple[dict[str, Scalar], dict[str, BaseDistribution]]]:
-    """Return the parameters of each trial and what they are from, the same for all trials."""
+    """Return the parameters of each trial with their distributions, which are the same for all trials."""
     rows: list[tuple[dict[str, Scalar], dict[str, BaseDistribution]]] = [({}, {}) for _ in configs]
     for name in _names(configs):
         space, values = fit([config.get(name) for config in configs], search_space.get(name))
@@ -156,8 +151,12 @@ def _parameters(
         distribution = _distribution(space)
         for (params, distributions), value in zip(rows, values, strict=True):
             if value is not None:
-                params[storable(name)], distributions[storable(name)] = value, distribution
+                params[replace_surrogates(name)], distributions[replace_surrogates(name)] = value, distribution
     return rows
+
+
+def _names(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    return sorted({name for row in rows for name in row})
 
 
 def _distribution(space: Interval | Choices) -> BaseDistribution:

@@ -70,7 +70,7 @@ class SearchPoller:
         state, message = progress.state, progress.message
         if state is State.WAITING and self._is_reached(snapshot):
             state, message = State.DONE, f"training job {snapshot.job.id} has reached {self.stop_when!r}"
-        line = self._log.news(progress_line(snapshot, progress), now, aside=time_left(snapshot, progress))
+        line = self._log.line_if_new(progress_line(snapshot, progress), now, aside=time_left(snapshot, progress))
         return PollResult(state, message, search_summary(snapshot.job, progress), line)
 
     def timeout_message(self) -> str:
@@ -96,7 +96,7 @@ class JobPoller:
         """Read the job and assess it."""
         job: TrainingJob = yield operations.show_training_job(self.training_job_id)
         state, message = assess_job(job, accept_stopped=self.accept_stopped)
-        line = self._log.news(f"Training job {job.id} is {job.phase_text}", clock())
+        line = self._log.line_if_new(f"Training job {job.id} is {job.phase_text}", clock())
         return PollResult(state, message, job_summary(job), line)
 
     def timeout_message(self) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_modelarts.core.json_values import JSON, describe, integer, text, words
+from airflow_provider_modelarts.core.json_values import JSON, describe, integer, one_line, text
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsAuthenticationError,
@@ -82,7 +82,7 @@ def read_json(response: Response, request: str) -> JSON:
             raise ModelArtsTransportError(
                 f"{request}: the response is truncated after {end}. {_CHECK_NETWORK}."
             ) from error
-        kind = words(response.headers.get("content-type", "no content type"), _MAX_WORD)
+        kind = one_line(response.headers.get("content-type", "no content type"), _MAX_WORD)
         raise ModelArtsProtocolError(
             f"{request}: the response is not JSON ({kind}): {_excerpt(response.body)}. Check the endpoint."
         ) from error
@@ -109,7 +109,7 @@ def no_response(request: str, error: Exception, *, temporary: bool) -> ModelArts
     :param error: of the HTTP library.
     :param temporary: False for a failure of TLS.
     """
-    reason = words(f"{type(error).__name__}: {error}", _MAX_REASON)
+    reason = one_line(f"{type(error).__name__}: {error}", _MAX_REASON)
     hint = _CHECK_NETWORK if temporary else "Check that the endpoint supports TLS with a trusted certificate"
     return ModelArtsTransportError(f"{request}: no response: {reason}. {hint}.", temporary=temporary)
 
@@ -160,7 +160,7 @@ def _api_error(response: Response, request: str) -> ModelArtsApiError:
         status=response.status,
         code=code,
         solution=solution or None,
-        request_id=words(request_id, _MAX_WORD) or None,
+        request_id=one_line(request_id, _MAX_WORD) or None,
         request=request,
     )
 
@@ -192,9 +192,9 @@ def _error_fields(body: JSON, depth: int = 3) -> tuple[str, str, str] | None:
     for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
         if text(body.get(code)) and text(body.get(message)):
             return (
-                words(body[code], _MAX_WORD),
-                words(body[message], _MAX_SENTENCE),
-                words(body.get("error_solution"), _MAX_SENTENCE),
+                one_line(body[code], _MAX_WORD),
+                one_line(body[message], _MAX_SENTENCE),
+                one_line(body.get("error_solution"), _MAX_SENTENCE),
             )
     return next((found for value in body.values() if (found := _error_fields(value, depth - 1))), None)
 

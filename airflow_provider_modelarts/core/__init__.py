@@ -1,1 +1,1 @@
-"""Everything that can be a function of values: stdlib only, no I/O, no clock, no Airflow."""
+"""Pure functions of values: standard library only, no I/O, no clock, no module state, no Airflow."""

@@ -1,4 +1,4 @@
-"""One cell of the trial table: text that may be a number, a flag, a tensor or a configuration."""
+"""Readers of one cell of the trial table: text that may be a number, a flag, a tensor or a configuration."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from airflow_provider_modelarts.core.json_values import JSON
 
 _TENSOR = re.compile(r"tensor\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*(?:\([^()]*\)[^()]*)*)?\)")
 _FLAGS = {"True": True, "true": True, "False": False, "false": False}
-_LONGEST_CONFIG = 100_000
-_MOST_BITS = 10_000
+_MAX_CONFIG_CHARS = 100_000  # bounds the time that a parser takes
+_MAX_INTEGER_BITS = 10_000  # Python refuses to print integers of more than 4,300 digits
 
 
 def number(cell: JSON) -> float | None:
-    """Return the number in a cell, NaN and infinities included; None where there is none.
+    """Return the number in a cell, NaN and infinities included; None when it holds no number.
 
-    ``"0.25"``, ``0.25`` and ``"tensor(0.25, device='cuda:0')"`` are 0.25. Blank cells, words and flags hold
-    no number: they are missing, never zero.
+    ``"0.25"``, ``0.25`` and ``"tensor(0.25, device='cuda:0')"`` are 0.25. Blank cells, words and flags are missing
+    numbers, never zero.
     """
     if not isinstance(cell, str):
         return _float(cell)
@@ -32,7 +32,7 @@ def number(cell: JSON) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    # float() also takes what no program prints for a number: 1_000 and digits of other scripts
+    # float() also accepts 1_000 and digits of other scripts, which no training script prints for a number
     return value if cell.isascii() and "_" not in cell else None
 
 
@@ -46,27 +46,27 @@ def _float(value: JSON) -> float | None:
 
 
 def integer(cell: JSON) -> int | None:
-    """Return the whole number in a cell, or None."""
+    """Return the whole number in a cell; None when it holds none."""
     value = number(cell)
     return int(value) if value is not None and math.isfinite(value) and value.is_integer() else None
 
 
 def flag(cell: JSON) -> bool | None:
-    """Return the flag in a cell (``"True"``, ``true``), or None."""
+    """Return the flag in a cell (``"True"``, ``true``); None when it holds none."""
     if not isinstance(cell, str):
         return cell if isinstance(cell, bool) else None
     return _FLAGS[cell] if cell in _FLAGS else _FLAGS.get(cell.strip().lower())
 
 
 def configuration(cell: JSON) -> dict[str, JSON] | None:
-    """Return the object in a ``config`` cell, or None where none can be read.
+    """Return the object in a ``config`` cell; None when it cannot be read.
 
-    The platform has sent it as an object, as JSON text and as the ``repr`` of a Python dict; the vendor's SDK
-    makes ``{'lr': Decimal('0.03')}`` of it. Text is taken apart, never evaluated.
+    The platform has sent an object, JSON text, and the ``repr`` of a Python dict. The vendor's SDK turns it into
+    ``{'lr': Decimal('0.03')}``. Text is parsed, never evaluated.
     """
     if isinstance(cell, dict):
         return cell
-    if not isinstance(cell, str) or len(cell) > _LONGEST_CONFIG:
+    if not isinstance(cell, str) or len(cell) > _MAX_CONFIG_CHARS:
         return None
     try:
         value = json.loads(cell)
@@ -78,7 +78,7 @@ def configuration(cell: JSON) -> dict[str, JSON] | None:
 def _python_literal(text: str) -> JSON:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what somebody wrote there is no source code of ours
+            warnings.simplefilter("ignore")  # about the syntax of the cell, not of this package
             return _literal(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, InvalidOperation, RecursionError, MemoryError):
         return None
@@ -86,8 +86,8 @@ def _python_literal(text: str) -> JSON:
 
 def _literal(node: ast.expr) -> JSON:
     match node:
-        case ast.Constant(value=int() as value) if value.bit_length() > _MOST_BITS:
-            raise ValueError("longer than can be written in decimal digits")
+        case ast.Constant(value=int() as value) if value.bit_length() > _MAX_INTEGER_BITS:
+            raise ValueError("too long for decimal digits")
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
         case ast.Dict(keys=keys, values=values):

@@ -1,6 +1,6 @@
-"""Values that a person or a template supplied: converted where a number, a flag or a mapping is meant.
+"""Conversion of arguments and connection fields to the number, flag or mapping that they stand for.
 
-Templates render to text, and connections given as URI hold nothing but text. Every error names the field.
+Rendered templates and connections in URI form hold only text. Every error names the field.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TRUE = ("true", "1", "yes", "on", 1)
 _FALSE = ("false", "0", "no", "off", 0)
+_RENDERED_NONE = "None"  # a template that renders a missing XCom
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -25,11 +26,16 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def identifier(field: str, value: object) -> str:
     """Return an id that may enter a path: 1 to 64 letters, digits, hyphens and underscores."""
-    if value == "None":  # what a template makes of an XCom that is not there
-        raise ModelArtsConfigurationError(f"{field} is None: the task that its template names has pushed nothing")
-    if isinstance(value, str) and _ID.fullmatch(value):
+    if value == _RENDERED_NONE:
+        raise ModelArtsConfigurationError(f"{field} is None: the upstream task in its template pushed no XCom")
+    if isinstance(value, str) and is_identifier(value):
         return value
-    raise _bad(field, "1 to 64 letters, digits, '-' and '_'", value)
+    raise _invalid(field, "1 to 64 letters, digits, '-' and '_'", value)
+
+
+def is_identifier(word: str) -> bool:
+    """Return whether a word is an id that may enter a path."""
+    return word != _RENDERED_NONE and _ID.fullmatch(word) is not None
 
 
 def number(field: str, value: object) -> float:
@@ -41,32 +47,32 @@ def number(field: str, value: object) -> float:
             converted = math.nan
         if math.isfinite(converted):
             return converted
-    raise _bad(field, "a number", value)
+    raise _invalid(field, "a number", value)
 
 
 def seconds(field: str, value: object) -> float:
     """Return a number of seconds above 0."""
     if (converted := number(field, value)) > 0:
         return converted
-    raise _bad(field, "above 0 seconds", value)
+    raise _invalid(field, "above 0 seconds", value)
 
 
 def integer(field: str, value: object, *, at_least: int = 0) -> int:
-    """Return a whole number that is not below a bound."""
+    """Return a whole number of at least ``at_least``."""
     converted = number(field, value)
     if converted.is_integer() and converted >= at_least:
         return int(converted)
-    raise _bad(field, f"a whole number, at least {at_least}", value)
+    raise _invalid(field, f"a whole number, at least {at_least}", value)
 
 
 def positive(field: str, value: object) -> int:
-    """Return a whole number, at least 1."""
+    """Return a whole number of at least 1."""
     return integer(field, value, at_least=1)
 
 
 def optional(convert: Callable[[str, object], T], field: str, value: object) -> T | None:
-    """Return a converted value; None for None, and for what a template makes of nothing: ``""`` and ``"None"``."""
-    return None if value is None or value in ("", "None") else convert(field, value)
+    """Return a converted value; None for None and for an empty rendered template (``""`` or ``"None"``)."""
+    return None if value is None or value in ("", _RENDERED_NONE) else convert(field, value)
 
 
 def flag(field: str, value: object) -> bool:
@@ -76,7 +82,7 @@ def flag(field: str, value: object) -> bool:
     word = value.strip().lower() if isinstance(value, str) else value
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise _bad(field, "true or false", value)
+    raise _invalid(field, "true or false", value)
 
 
 def choice(field: str, value: object, choices: type[Choice]) -> Choice:
@@ -85,7 +91,7 @@ def choice(field: str, value: object, choices: type[Choice]) -> Choice:
     for member in choices:
         if member.value == word:
             return member
-    raise _bad(field, " or ".join(repr(member.value) for member in choices), value)
+    raise _invalid(field, " or ".join(repr(member.value) for member in choices), value)
 
 
 def mapping(field: str, value: object) -> Mapping[str, object]:
@@ -94,11 +100,11 @@ def mapping(field: str, value: object) -> Mapping[str, object]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise _bad(field, "a mapping or a JSON object", value) from None
+            raise _invalid(field, "a mapping or a JSON object", value) from None
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return value
-    raise _bad(field, "a mapping or a JSON object", value)
+    raise _invalid(field, "a mapping or a JSON object", value)
 
 
-def _bad(field: str, wanted: str, value: object) -> ModelArtsConfigurationError:
-    return ModelArtsConfigurationError(f"{field} must be {wanted}, not {describe(value)}")
+def _invalid(field: str, expected: str, value: object) -> ModelArtsConfigurationError:
+    return ModelArtsConfigurationError(f"{field} must be {expected}, not {describe(value)}")

@@ -1,4 +1,4 @@
-"""Names and marks by which a task finds its own training jobs again, so that it never pays for one twice."""
+"""Names and marks by which a task recognises its own training jobs, so that it never pays for one twice."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from operator import itemgetter
 
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
 
-_LONGEST_NAME = 64
-_LONGEST_DESCRIPTION = 256
-_HASH = 12
-_ROOM_FOR_SUFFIX = 4  # "-999"
+# The platform's limits on the name and the description of a job.
+_MAX_NAME_CHARS = 64
+_MAX_DESCRIPTION_CHARS = 256
+_SUFFIX_CHARS = 4  # "-999"
+_FINGERPRINT_CHARS = 12  # 48 bits: two task instances of one deployment share them practically never
 
 
 @dataclass(frozen=True, slots=True)
 class TaskIdentity:
-    """The one task instance that a job belongs to.
+    """Task instance that a job belongs to.
 
-    :param prefix: of the deployment, so that two Airflows on one project never share a name.
-    :param generation: a number that clearing the task changes, and a retry does not: Airflow's ``max_tries``.
+    :param prefix: of the deployment, so that two Airflow deployments on one project never share a name.
+    :param generation: Airflow's ``max_tries``, which a clear of the task changes and a retry does not.
     """
 
     prefix: str
@@ -33,41 +34,41 @@ class TaskIdentity:
 
     @property
     def name(self) -> str:
-        """The name of the task's first job: readable in front, unique behind, 60 characters at most."""
+        """Name of the task's first job: a readable part and the fingerprint, in at most 60 characters."""
         words = [self.prefix, self.dag_id, self.task_id]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words if word)
-        room = _LONGEST_NAME - _ROOM_FOR_SUFFIX - _HASH - 1
-        return f"{readable[:room].strip('-') or 'job'}-{self.fingerprint}"
+        length = _MAX_NAME_CHARS - _SUFFIX_CHARS - _FINGERPRINT_CHARS - 1
+        return f"{readable[:length].strip('-') or 'job'}-{self.fingerprint}"
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the task instance, whatever its generation."""
+        """Hash of the task instance, the same in all generations."""
         parts = (self.prefix, self.dag_id, self.task_id, self.run_id, self.map_index)
-        return sha256("\0".join(map(str, parts)).encode()).hexdigest()[:_HASH]
+        return sha256("\0".join(map(str, parts)).encode()).hexdigest()[:_FINGERPRINT_CHARS]
 
     @property
     def mark(self) -> str:
-        """What the description of every job of this generation says. A name alone could be somebody else's."""
-        return f"{self._mark_of_all}{self.generation}]"
+        """Mark in the description of every job of this generation. Another user could choose the same name."""
+        return f"{self._common_mark}{self.generation}]"
 
     @property
-    def _mark_of_all(self) -> str:
+    def _common_mark(self) -> str:
         return f"[airflow {self.fingerprint} "
 
     def described(self, description: str) -> str:
-        """Return a description that carries the mark, within the platform's 256 characters."""
-        return f"{description[: _LONGEST_DESCRIPTION - len(self.mark) - 1]} {self.mark}".strip()
+        """Return a description followed by the mark, within the platform's 256 characters."""
+        return f"{description[: _MAX_DESCRIPTION_CHARS - len(self.mark) - 1]} {self.mark}".strip()
 
     def owns(self, job: TrainingJob) -> bool:
-        """Return whether a job was created by this generation of the task, as its name and its description say."""
+        """Return whether this generation of the task created a job, by its name and its description."""
         return self.number(job) is not None and self.mark in job.description
 
     def created(self, job: TrainingJob) -> bool:
-        """Return whether a job was created by any generation of the task."""
-        return self.number(job) is not None and self._mark_of_all in job.description
+        """Return whether any generation of the task created a job."""
+        return self.number(job) is not None and self._common_mark in job.description
 
     def number(self, job: TrainingJob) -> int | None:
-        """Return which of the task's jobs this is by its name, from 1; None when it is none of them."""
+        """Return the number of a job among the task's own, from 1, by its name; None when it is not one of them."""
         name, _, suffix = job.name.partition(self.name)
         if name or not job.name.startswith(self.name):
             return None
@@ -79,7 +80,7 @@ class TaskIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about a job: adopt one, or create one under a name once those it supersedes are stopped."""
+    """Decision to adopt a job, or to create one under ``name`` after stopping those that it supersedes."""
 
     adopt: TrainingJob | None
     name: str
@@ -87,15 +88,14 @@ class Plan:
 
 
 def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, since: float = 0.0) -> Plan:
-    """Decide between adopting and creating.
+    """Decide between adopting and creating a job.
 
-    The newest of the generation's jobs is adopted when it is at work or Completed. When it Failed, is Abnormal or was
-    stopped, a new one is to be created under the next name. Jobs of other generations that are still at work are
-    superseded then: whoever clears a task wants its work done anew, not twice at once.
+    The newest job of this generation is adopted when it is active or Completed. When it Failed, is Abnormal or was
+    stopped, a new job is created under the next name. It supersedes the active jobs of other generations: a user who
+    clears a task wants its work done again, not twice at once.
 
-    :param jobs: whatever the platform lists under a similar name; those of others are passed over.
-    :param since: seconds since the epoch; what was created before is left from a DAG run that was deleted, and its
-        result would be a stale one.
+    :param jobs: all jobs that the platform lists under a similar name; those of other tasks are ignored.
+    :param since: seconds since the epoch; older jobs belong to a deleted DAG run, and their results are stale.
     """
     numbered = [(identity.number(job) or 0, job) for job in jobs if identity.created(job)]
     own = [(number, job) for number, job in numbered if identity.owns(job)]
@@ -109,10 +109,10 @@ def plan(identity: TaskIdentity, jobs: Sequence[TrainingJob], *, since: float = 
 
 
 def is_usable(job: TrainingJob) -> bool:
-    """Return whether a retry may go on with a job: it is at work and stays so, or it is Completed."""
+    """Return whether a retry may adopt a job: it is active or Completed."""
     return job.phase is JobPhase.COMPLETED or is_active(job)
 
 
 def is_active(job: TrainingJob) -> bool:
-    """Return whether a job is at work, and nobody has stopped it."""
+    """Return whether a job has not ended and is not being stopped."""
     return not job.phase.is_terminal and job.phase is not JobPhase.TERMINATING

@@ -1,29 +1,29 @@
-"""All trials of a search as plain JSON: what Airflow's UI and the report show.
+"""Leaderboard: all trials of a search as plain JSON, for Airflow's UI and the report.
 
-Names that come from a training script are never keys in it, since Airflow acts upon some keys.
+Names that a training script chose are never keys in it, since Airflow acts upon some keys.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from airflow_provider_modelarts.core.json_values import JSON, describe
+from airflow_provider_modelarts.core.json_values import JSON, describe, is_int64, replace_surrogates
 from airflow_provider_modelarts.core.progress import SearchSnapshot, count_by_status
-from airflow_provider_modelarts.core.search_space import storable
 from airflow_provider_modelarts.core.selection import Ranked, Ranking, Rejected, in_order
+from airflow_provider_modelarts.core.trials import Trial, metric_names, parameter_names
 from airflow_provider_modelarts.core.xcom import SCHEMA_VERSION
 from airflow_provider_modelarts.exceptions import sanitize
 
-_MOST_STATUSES = 20
+_MAX_STATUSES = 20  # there are six; a script or a platform may invent more
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardLimits:
-    """How much a leaderboard may hold. There is room for everything unless it is said.
+    """Limits on the size of a leaderboard; None is no limit.
 
     :param trials: characters of JSON that all trials may take.
     :param columns: how many parameters, and how many metrics.
@@ -35,16 +35,16 @@ class LeaderboardLimits:
     text: int | None = None
 
 
-#: What fits into an XCom, which should be small. A trial of ten parameters takes about 300 characters.
+#: For an XCom, which should be small. A trial of ten parameters takes about 300 characters.
 XCOM_LIMITS = LeaderboardLimits(trials=250_000, columns=50, text=200)
-#: What people can read on a page.
+#: For a page, which people read.
 PAGE_LIMITS = LeaderboardLimits(columns=50, text=200)
-#: All there is, for files.
+#: For files.
 NO_LIMITS = LeaderboardLimits()
 
 
-def leaderboard(look: SearchSnapshot, ranking: Ranking, room: LeaderboardLimits = XCOM_LIMITS) -> dict[str, JSON]:
-    """Return the trials of a search, best first, those that do not compete after them in their order.
+def leaderboard(snapshot: SearchSnapshot, ranking: Ranking, limits: LeaderboardLimits = XCOM_LIMITS) -> dict[str, JSON]:
+    """Return the trials of a search, best first, then those that do not compete in the order of their creation.
 
     ::
 
@@ -54,40 +54,39 @@ def leaderboard(look: SearchSnapshot, ranking: Ranking, room: LeaderboardLimits 
          "trials": [{"rank": 1, "tied": false, "trial_id": ..., "number": 0, "status": ..., "value": 0.9,
                      "reason": "", "duration": 12.5, "reports": 3, "parameters": [0.1], "metrics": [0.9, null]}]}
 
-    What is no JSON (NaN, infinities, integers beyond 64 bits) becomes text, and so do lists and objects, as their JSON.
+    Values that are not JSON (NaN, infinities, integers beyond 64 bits) become text, and so do lists and objects.
 
-    :param room: trials and columns for which there is none are counted as omitted, and texts are cut.
+    :param limits: trials and columns beyond them are counted as omitted, and texts are cut.
     """
-    trials = look.listing.trials
-    parameters = _names(trial.config or () for trial in trials)
-    metrics = _names(trial.metrics for trial in trials)
-    table = _Table(parameters[: room.columns], metrics[: room.columns], room.text)
-    numbers = {trial.trial_id: number for number, trial in enumerate(in_order(trials))}
-    rejected = sorted(ranking.rejected, key=lambda one: numbers[one.trial.trial_id])
-    everyone: list[Ranked | Rejected] = [*ranking.ranked]
-    everyone += rejected
-    entries = (table.entry(one, numbers[one.trial.trial_id]) for one in everyone)
-    listed: list[JSON] = list(entries if room.trials is None else _within(room.trials, entries))
+    trials = snapshot.listing.trials
+    parameters, metrics = parameter_names(trials), metric_names(trials)
+    table = _Table(parameters[: limits.columns], metrics[: limits.columns], limits.text)
+    entries = _entries(table, trials, ranking)
+    listed: list[JSON] = list(entries if limits.trials is None else _within(limits.trials, entries))
     criterion = ranking.criterion
     return {
         "schema_version": SCHEMA_VERSION,
-        "training_job_id": look.job.id,
-        "job_name": look.job.name,
-        "job_phase": look.job.phase_text,
-        "metric": table.plain(criterion.metric),
+        "training_job_id": snapshot.job.id,
+        "job_name": snapshot.job.name,
+        "job_phase": snapshot.job.phase_text,
+        "metric": table.cell(criterion.metric),
         "mode": criterion.mode.value,
         "scope": criterion.scope.value,
-        "trial_counts": _counts(count_by_status(trials)),
-        "parameters": [table.plain(name) for name in table.parameters],
-        "metrics": [table.plain(name) for name in table.metrics],
+        "trial_counts": [[*pair] for pair in islice(count_by_status(trials).items(), _MAX_STATUSES)],
+        "parameters": [table.cell(name) for name in table.parameters],
+        "metrics": [table.cell(name) for name in table.metrics],
         "trials": listed,
         "omitted": len(trials) - len(listed),
         "omitted_columns": len(parameters) - len(table.parameters) + len(metrics) - len(table.metrics),
     }
 
 
-def _names(rows: Iterable[Iterable[str]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
+def _entries(table: _Table, trials: Sequence[Trial], ranking: Ranking) -> Iterator[dict[str, JSON]]:
+    numbers = {trial.trial_id: number for number, trial in enumerate(in_order(trials))}
+    for ranked in ranking.ranked:
+        yield table.entry(ranked, numbers[ranked.trial.trial_id])
+    for rejected in sorted(ranking.rejected, key=lambda one: numbers[one.trial.trial_id]):
+        yield table.entry(rejected, numbers[rejected.trial.trial_id])
 
 
 def _within(limit: int, entries: Iterable[dict[str, JSON]]) -> Iterator[dict[str, JSON]]:
@@ -98,20 +97,16 @@ def _within(limit: int, entries: Iterable[dict[str, JSON]]) -> Iterator[dict[str
         yield entry
 
 
-def _counts(counts: Mapping[str, int]) -> list[JSON]:
-    return [[status, count] for status, count in islice(counts.items(), _MOST_STATUSES)]
-
-
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The columns, and what stands under them.
+    """Columns of a leaderboard, and their cells.
 
-    :param longest: characters of each text; None for all of them.
+    :param max_chars: of each text; None is no limit.
     """
 
     parameters: Sequence[str]
     metrics: Sequence[str]
-    longest: int | None
+    max_chars: int | None
 
     def entry(self, one: Ranked | Rejected, number: int) -> dict[str, JSON]:
         trial = one.trial
@@ -121,10 +116,10 @@ class _Table:
             "trial_id": trial.trial_id,
             "number": number,
             "status": trial.status_text,
-            "duration": self.plain(trial.duration),
-            "reports": self.plain(trial.training_iteration),
-            "parameters": [self.plain(config.get(name)) for name in self.parameters],
-            "metrics": [self.plain(metrics.get(name)) for name in self.metrics],
+            "duration": self.cell(trial.duration),
+            "reports": self.cell(trial.training_iteration),
+            "parameters": [self.cell(config.get(name)) for name in self.parameters],
+            "metrics": [self.cell(metrics.get(name)) for name in self.metrics],
         }
 
     def _outcome(self, one: Ranked | Rejected) -> dict[str, JSON]:
@@ -133,14 +128,14 @@ class _Table:
         reason = f"{one.reason} ({self._text(one.detail)})" if one.detail else one.reason
         return {"rank": None, "tied": False, "value": None, "reason": reason}
 
-    def plain(self, value: JSON) -> JSON:
+    def cell(self, value: JSON) -> JSON:
         match value:
             case None | bool():
                 return value
             case float():
                 return value if math.isfinite(value) else str(value)
             case int():
-                return value if -(2**63) <= value < 2**63 else self._text(str(value))
+                return value if is_int64(value) else self._text(str(value))
             case str():
                 return self._text(value)
         try:
@@ -149,4 +144,4 @@ class _Table:
             return describe(value)
 
     def _text(self, text: str) -> str:
-        return storable(text) if self.longest is None else sanitize(text, self.longest)
+        return replace_surrogates(text) if self.max_chars is None else sanitize(text, self.max_chars)

@@ -1,6 +1,6 @@
-"""Whether a search is over: the one decision that sensor, trigger and operator share.
+"""Progress of a search: the one decision whether it is over, shared by sensors, triggers and operators.
 
-It needs no memory: the same answers at the same time give the same outcome, in whatever process they are read.
+The decision has no memory: the same responses at the same time give the same outcome in every process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
 from airflow_provider_modelarts.core.trials import Trial, TrialStatus
 
-_NAMED = 5
+_MAX_NAMED_TRIALS = 5  # in a message, which must stay readable
 
 
 class State(StrEnum):
-    """What a look at a search says."""
+    """State of a wait."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -31,8 +31,8 @@ class WaitPolicy:
 
     :param expected_trials: how many trials the search will run; None takes the search's own ``num_samples``.
     :param max_failed_trials: how many trials may end in ERROR.
-    :param accept_stopped: take the trials of a job that somebody stopped.
-    :param settle_seconds: how long after the end of its job the trial table may lag behind.
+    :param accept_stopped: whether to use the trials of a stopped job.
+    :param settle_seconds: how long the trial table may lag behind the end of its job.
     """
 
     expected_trials: int | None = None
@@ -44,9 +44,9 @@ class WaitPolicy:
 def read_policy(
     *, expected_trials: object, max_failed_trials: object, accept_stopped: object, settle_seconds: object
 ) -> WaitPolicy:
-    """Return the policy that a task's arguments express, rendered or not.
+    """Return the policy in a task's arguments, rendered or not.
 
-    :raises ModelArtsConfigurationError: naming the argument that is wrong.
+    :raises ModelArtsConfigurationError: naming the invalid argument.
     """
     return WaitPolicy(
         expected_trials=coerce.optional(coerce.positive, "expected_trials", expected_trials),
@@ -58,7 +58,7 @@ def read_policy(
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The trials that were listed, and how many the platform promised (its ``total``)."""
+    """The listed trials, and how many the platform promised (its ``total``)."""
 
     trials: Sequence[Trial] = ()
     total: int = 0
@@ -66,7 +66,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class SearchSnapshot:
-    """One look at a search: its job, with the settings of the search filled in, and its trials."""
+    """A search at one moment: its job, with the settings of the search filled in, and its trials."""
 
     job: TrainingJob
     listing: Listing
@@ -74,11 +74,11 @@ class SearchSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at a search.
+    """Assessment of a search at one moment.
 
     :param message: why it is done or failed, or what is still missing.
     :param counts: trials per status, in the platform's own words.
-    :param expected: how many trials will run; None when nobody knows.
+    :param expected: how many trials will run; None when unknown.
     """
 
     state: State
@@ -90,7 +90,7 @@ class Progress:
 
 
 def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -> Progress:
-    """Decide whether a search is done, failed or still to be waited for.
+    """Decide whether a search is done, failed or still waiting.
 
     :param now: seconds since the epoch; only compared with the end of the job.
     """
@@ -107,24 +107,24 @@ def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -
     )
 
 
+def count_by_status(trials: Sequence[Trial]) -> dict[str, int]:
+    """Return how many trials are in each status, in the platform's own words."""
+    return dict(sorted(Counter(trial.status_text for trial in trials).items()))
+
+
 def assess_job(job: TrainingJob, *, accept_stopped: bool = False) -> tuple[State, str]:
-    """Decide whether a training job is done, failed or still to be waited for; return it with the reason."""
+    """Decide whether a training job is done, failed or still waiting; return the state and the reason."""
     if job.phase.is_failure:
-        return State.FAILED, _broken(job)
+        return State.FAILED, _failure(job)
     if job.phase is JobPhase.TERMINATED and not accept_stopped:
         return State.FAILED, f"training job {job.id} was stopped before it ended"
     state = State.DONE if job.phase.is_terminal else State.WAITING
     return state, f"training job {job.id} is {job.phase_text}"
 
 
-def _broken(job: TrainingJob) -> str:
+def _failure(job: TrainingJob) -> str:
     reason = f": {job.message}" if job.message else ", and the platform gives no reason"
     return f"training job {job.id} is {job.phase_text}{reason}"
-
-
-def count_by_status(trials: Sequence[Trial]) -> dict[str, int]:
-    """Return how many trials are in each status, in the platform's own words."""
-    return dict(sorted(Counter(trial.status_text for trial in trials).items()))
 
 
 def _decide(
@@ -132,11 +132,11 @@ def _decide(
 ) -> tuple[State, str]:
     trials = listing.trials
     if job.phase.is_failure:
-        return State.FAILED, _broken(job)
+        return State.FAILED, _failure(job)
     failed = [trial for trial in trials if trial.status is TrialStatus.ERROR]
     if len(failed) > policy.max_failed_trials:
         return State.FAILED, (
-            f"{len(failed)} of {len(trials)} trials of training job {job.id} ended in ERROR: {_names(failed)}; "
+            f"{len(failed)} of {len(trials)} trials of training job {job.id} ended in ERROR: {_named(failed)}; "
             f"max_failed_trials is {policy.max_failed_trials}"
         )
     if job.phase is JobPhase.TERMINATED:
@@ -153,8 +153,8 @@ def _decide(
 def _decide_stopped(job: TrainingJob, trials: Sequence[Trial], policy: WaitPolicy) -> tuple[State, str]:
     if not policy.accept_stopped:
         return State.FAILED, (
-            f"training job {job.id} was stopped before its search ended; a sensor with accept_stopped=True, or "
-            "ModelArtsBestTrialOperator, takes the trials it has"
+            f"training job {job.id} was stopped before its search ended; to use its trials, set accept_stopped=True on "
+            "a sensor, or run ModelArtsBestTrialOperator"
         )
     finished = sum(trial.status is TrialStatus.TERMINATED for trial in trials)
     if finished:
@@ -167,15 +167,16 @@ def _decide_completed(
 ) -> tuple[State, str]:
     listed = len(listing.trials)
     if not listed and not listing.total:
-        return State.FAILED, (f"training job {job.id} is Completed and has no trials: it has no hyperparameter search")
+        return State.FAILED, f"training job {job.id} is Completed and has no trials: it has no hyperparameter search"
     if not unfinished and listed >= listing.total:
         return State.DONE, f"all {listed} trials of training job {job.id} have ended"
-    lag = _names(unfinished) if unfinished else f"{listing.total - listed} of {listing.total} not listed"
+    lag = _named(unfinished) if unfinished else f"{listing.total - listed} of {listing.total} not listed"
     if job.ended_at is not None and now < job.ended_at + policy.settle_seconds:
-        return State.WAITING, f"training job {job.id} is Completed; its trial table still settles: {lag}"
+        return State.WAITING, f"training job {job.id} is Completed, but its trial table is not final yet: {lag}"
     return State.FAILED, f"training job {job.id} is Completed, but its trials never ended: {lag}"
 
 
-def _names(trials: Sequence[Trial]) -> str:
-    shown = ", ".join(f"{trial.trial_id} ({trial.status_text})" for trial in trials[:_NAMED])
-    return shown if len(trials) <= _NAMED else f"{shown} and {len(trials) - _NAMED} more"
+def _named(trials: Sequence[Trial]) -> str:
+    shown = ", ".join(f"{trial.trial_id} ({trial.status_text})" for trial in trials[:_MAX_NAMED_TRIALS])
+    more = len(trials) - _MAX_NAMED_TRIALS
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""Choice of the best trials: the options of the choice, the one comparison, and what is chosen."""
+"""Selection of the best trials: its options, the criterion, and the one comparison."""
 
 from __future__ import annotations
 
@@ -13,51 +13,36 @@ from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, SearchSettings, TrainingJob, read_search
 from airflow_provider_modelarts.core.json_values import JSON, child
 from airflow_provider_modelarts.core.progress import SearchSnapshot
-from airflow_provider_modelarts.core.trials import Trial, TrialStatus
+from airflow_provider_modelarts.core.trials import Trial, TrialStatus, metric_names
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsNoBestTrialError
 
-#: Name of the search's own objective where the platform does not tell which metric it is.
+#: Name of the search's own objective where its settings are unknown.
 UNNAMED_METRIC = "objective"
 
-_UNFINISHED, _MISSING, _NO_NUMBER, _UNMET = "not finished", "metric missing", "not a number", "constraint not met"
+_MAX_NAMED_METRICS = 20  # in a message, which must stay readable
+_MAX_TOP_K = 100  # each is a record of several kilobytes in an XCom
+
+_UNFINISHED, _MISSING, _NOT_A_NUMBER, _UNMET = "not finished", "metric missing", "not a number", "constraint not met"
 _COUNTED = {
     _UNFINISHED: "{} not finished",
     _MISSING: "in {} the metric is missing",
-    _NO_NUMBER: "in {} it is not a number",
+    _NOT_A_NUMBER: "in {} it is not a number",
     _UNMET: "in {} the constraint on {!r} is not met",
 }
-_MOST_NAMES = 20
 
 
 class Scope(StrEnum):
-    """Which report of a trial counts: its best one or its last one."""
+    """Report of a trial that counts: its best one or its last one."""
 
     BEST = "best"
     LAST = "last"
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """What trials are compared by.
+class OnNotBetter(StrEnum):
+    """Reaction to a best trial that misses the threshold."""
 
-    :param is_objective: the search's own objective, which the platform reports in columns of their own; any
-        other metric is its last value, whatever the scope.
-    """
-
-    metric: str
-    mode: Mode
-    scope: Scope = Scope.BEST
-    is_objective: bool = False
-
-    def value(self, trial: Trial) -> float | None:
-        """Return the trial's value; None when it has none."""
-        if self.is_objective:
-            return trial.best_reward if self.scope is Scope.BEST else trial.reward
-        return numeric(trial, self.metric)
-
-    def is_better(self, value: float, other: float) -> bool:
-        """Return whether a value is strictly better than another."""
-        return value > other if self.mode is Mode.MAX else value < other
+    SKIP = "skip"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +60,91 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A trial that competes. Rank 1 is the best; ``tied`` when another trial has the same value."""
+class SelectionOptions:
+    """Options of a choice among the trials of a search.
 
-    rank: int
-    trial: Trial
-    value: float
-    tied: bool = False
+    :param threshold: value that the best trial must be strictly better than; None for no threshold.
+    """
+
+    metric: str | None = None
+    mode: Mode | None = None
+    scope: Scope = Scope.BEST
+    top_k: int = 1
+    constraints: Mapping[str, Bound] | None = None
+    threshold: float | None = None
+    on_not_better: OnNotBetter = OnNotBetter.SKIP
+
+
+def read_selection_options(
+    *,
+    metric: object,
+    mode: object,
+    scope: object,
+    constraints: object,
+    top_k: object = 1,
+    only_if_better_than: object = None,
+    on_not_better: object = OnNotBetter.SKIP,
+) -> SelectionOptions:
+    """Return the options in an operator's arguments, rendered or not.
+
+    :raises ModelArtsConfigurationError: naming the invalid argument.
+    """
+    options = SelectionOptions(
+        metric=coerce.optional(_metric, "metric", metric),
+        mode=coerce.optional(lambda field, value: coerce.choice(field, value, Mode), "mode", mode),
+        scope=coerce.choice("scope", scope, Scope),
+        top_k=coerce.positive("top_k", top_k),
+        constraints=coerce.optional(_bounds, "constraints", constraints),
+        threshold=coerce.optional(coerce.number, "only_if_better_than", only_if_better_than),
+        on_not_better=coerce.choice("on_not_better", on_not_better, OnNotBetter),
+    )
+    if options.top_k > _MAX_TOP_K:
+        raise ModelArtsConfigurationError(f"top_k must be at most {_MAX_TOP_K}, not {options.top_k}")
+    return options
+
+
+def _metric(field: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ModelArtsConfigurationError(f"{field} must be the name of a metric")
+
+
+def _bounds(field: str, value: object) -> dict[str, Bound]:
+    return {metric: _bound(f"{field}[{metric!r}]", bound) for metric, bound in coerce.mapping(field, value).items()}
+
+
+def _bound(field: str, value: object) -> Bound:
+    ends = coerce.mapping(field, value)
+    if not ends or set(ends) - {"min", "max"}:
+        raise ModelArtsConfigurationError(f"{field} must have min, max or both, not {', '.join(ends) or 'neither'}")
+    bound = Bound(**{end: coerce.number(f"{field}.{end}", limit) for end, limit in ends.items()})
+    if bound.min is not None and bound.max is not None and bound.min > bound.max:
+        raise ModelArtsConfigurationError(f"{field}: min {bound.min!r} is above max {bound.max!r}")
+    return bound
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A trial that does not compete, and why."""
+class Criterion:
+    """Metric by which trials are compared, and the direction.
 
-    trial: Trial
-    reason: str
-    detail: str = ""
+    :param is_objective: whether it is the search's own objective, which the platform reports in columns of its own.
+        Any other metric is its last value, whatever the scope.
+    """
 
+    metric: str
+    mode: Mode
+    scope: Scope = Scope.BEST
+    is_objective: bool = False
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """All trials of a search: those that compete, best first, and the others."""
+    def value(self, trial: Trial) -> float | None:
+        """Return the trial's value; None when it has none."""
+        if self.is_objective:
+            return trial.best_reward if self.scope is Scope.BEST else trial.reward
+        return _number(trial, self.metric)
 
-    criterion: Criterion
-    ranked: Sequence[Ranked]
-    rejected: Sequence[Rejected]
+    def is_better(self, value: float, other: float) -> bool:
+        """Return whether a value is strictly better than another."""
+        return value > other if self.mode is Mode.MAX else value < other
 
 
 def criterion_for(
@@ -109,9 +154,9 @@ def criterion_for(
     mode: Mode | None = None,
     scope: Scope = Scope.BEST,
 ) -> Criterion:
-    """Return what to compare by: the search's own objective, unless another metric is named.
+    """Return the criterion of a search: its own objective, unless another metric is named.
 
-    :param mode: needed where the search does not tell it; it is never guessed.
+    :param mode: required where the search does not define it; it is never guessed.
     :raises ModelArtsConfigurationError: when the objective stays unclear, or ``mode`` contradicts the search.
     """
     objectives = {objective.metric: objective for objective in (search.objectives if search else ())}
@@ -144,24 +189,71 @@ def _mode(metric: str, mode: Mode | None, objectives: Mapping[str, Objective]) -
 def _without_mode(metric: str, objectives: Collection[str]) -> str:
     if objectives:
         return (
-            f"{metric!r} is not an objective of the search ({', '.join(objectives)}): is the name right? "
-            "For another metric give mode='max' or 'min'"
+            f"{metric!r} is not an objective of the search ({', '.join(objectives)}): check the name, or give "
+            "mode='max' or 'min' for another metric"
         )
-    return f"the search does not tell whether more or less of {metric!r} is better: give mode='max' or 'min'"
+    return f"the search does not define whether more or less of {metric!r} is better: give mode='max' or 'min'"
 
 
-def numeric(trial: Trial, column: str) -> float | None:
-    """Return the number that a trial has under a column's name, of a metric or one of the platform's own."""
-    own = _OWN_NUMBERS.get(column)
-    return own(trial) if own else trial.metric(column)
+def check_objective(body: Mapping[str, JSON], options: SelectionOptions) -> None:
+    """Check before a search is created that its trials can be compared.
+
+    :param body: of CreateTrainingJob; one that leaves the search to its algorithm is not checked.
+    :raises ModelArtsConfigurationError: when the objective stays unclear.
+    """
+    search = read_search(child(dict(body), "algorithm", "policies", "auto_search"))
+    if search is not None:
+        criterion_for(search, metric=options.metric, mode=options.mode, scope=options.scope)
 
 
-_OWN_NUMBERS: Mapping[str, Callable[[Trial], float | None]] = {
-    "best_reward": lambda trial: trial.best_reward,
-    "reward_attr": lambda trial: trial.reward,
-    "time_total_s": lambda trial: trial.duration,
-    "training_iteration": lambda trial: trial.training_iteration,
-}
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A trial that competes. Rank 1 is the best; ``tied`` when another trial has the same value."""
+
+    rank: int
+    trial: Trial
+    value: float
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A trial that does not compete, and why."""
+
+    trial: Trial
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All trials of a search: those that compete, best first, and the others."""
+
+    criterion: Criterion
+    ranked: Sequence[Ranked]
+    rejected: Sequence[Rejected]
+
+
+def rank_snapshot(snapshot: SearchSnapshot, options: SelectionOptions) -> Ranking:
+    """Rank the trials of a search by the given options.
+
+    :raises ModelArtsConfigurationError: when the objective stays unclear; it names the job.
+    """
+    job, trials = snapshot.job, snapshot.listing.trials
+    if options.mode is None and not trials and job.search in {None, SearchSettings()}:
+        raise ModelArtsConfigurationError(f"training job {job.id} has no readable hyperparameter search and no trials")
+    with job_id_in_errors(job):
+        criterion = criterion_for(job.search, metric=options.metric, mode=options.mode, scope=options.scope)
+    return rank(trials, criterion, options.constraints)
+
+
+@contextmanager
+def job_id_in_errors(job: TrainingJob) -> Iterator[None]:
+    """Put the id of a job in front of the errors of a selection."""
+    try:
+        yield
+    except (ModelArtsConfigurationError, ModelArtsNoBestTrialError) as error:
+        raise type(error)(f"training job {job.id}: {error}") from error
 
 
 def rank(trials: Sequence[Trial], criterion: Criterion, constraints: Mapping[str, Bound] | None = None) -> Ranking:
@@ -186,20 +278,10 @@ def rank(trials: Sequence[Trial], criterion: Criterion, constraints: Mapping[str
     return Ranking(criterion, ranked, rejected)
 
 
-def in_order(trials: Sequence[Trial]) -> list[Trial]:
-    """Return trials in the order in which they were made: by index; those without one last, as they are listed."""
-    return sorted(trials, key=_place)
-
-
-def _place(trial: Trial) -> tuple[bool, int]:
-    index = trial.index
-    return index is None, index or 0
-
-
 def best_so_far(trials: Sequence[Trial], search: SearchSettings | None) -> tuple[Criterion, Ranked] | None:
-    """Return what :func:`rank` puts first by the search's own objective; waiting tasks ask at each look.
+    """Return the trial that :func:`rank` puts first by the search's own objective, faster: for every poll of a wait.
 
-    None when no trial competes, or the search does not tell a single objective.
+    None when no trial competes, or the search does not define a single objective.
     """
     try:
         criterion = criterion_for(search)
@@ -215,6 +297,16 @@ def best_so_far(trials: Sequence[Trial], search: SearchSettings | None) -> tuple
     return criterion, Ranked(1, trial, value, tied=len(first) > 1)
 
 
+def in_order(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials in the order of their creation: by index; those without one last, in row order."""
+    return sorted(trials, key=_place)
+
+
+def _place(trial: Trial) -> tuple[bool, int]:
+    index = trial.index
+    return index is None, index or 0
+
+
 def _qualify(trial: Trial, criterion: Criterion, constraints: Mapping[str, Bound]) -> float | Rejected:
     if trial.status is not TrialStatus.TERMINATED:
         return Rejected(trial, _UNFINISHED, trial.status_text)
@@ -222,11 +314,25 @@ def _qualify(trial: Trial, criterion: Criterion, constraints: Mapping[str, Bound
     if value is None:
         return Rejected(trial, _MISSING, criterion.metric)
     if not math.isfinite(value):
-        return Rejected(trial, _NO_NUMBER, f"{criterion.metric} is {value}")
+        return Rejected(trial, _NOT_A_NUMBER, f"{criterion.metric} is {value}")
     for metric, bound in constraints.items():
-        if not bound.admits(numeric(trial, metric)):
+        if not bound.admits(_number(trial, metric)):
             return Rejected(trial, _UNMET, metric)
     return value
+
+
+def _number(trial: Trial, column: str) -> float | None:
+    """Return the number in a column of a trial: of a metric, or one of the platform's own."""
+    own = _OWN_NUMBERS.get(column)
+    return own(trial) if own else trial.metric(column)
+
+
+_OWN_NUMBERS: Mapping[str, Callable[[Trial], float | None]] = {
+    "best_reward": lambda trial: trial.best_reward,
+    "reward_attr": lambda trial: trial.reward,
+    "time_total_s": lambda trial: trial.duration,
+    "training_iteration": lambda trial: trial.training_iteration,
+}
 
 
 def select_best(ranking: Ranking, top_k: int = 1) -> Sequence[Ranked]:
@@ -245,149 +351,43 @@ def select_best(ranking: Ranking, top_k: int = 1) -> Sequence[Ranked]:
 
 
 def _why_none(ranking: Ranking) -> str:
-    """Return how many trials do not compete for which reason, and what may be behind it."""
+    """Return how many trials do not compete for each reason, and likely causes."""
     counts = Counter((one.reason, one.detail if one.reason == _UNMET else "") for one in ranking.rejected)
     why = ", ".join(_COUNTED[reason].format(count, detail) for (reason, detail), count in counts.items())
     trials = [one.trial for one in ranking.rejected]
     bounded = [detail for reason, detail in counts if reason == _UNMET]
-    unknown = [name for name in bounded if all(numeric(trial, name) is None for trial in trials)]
+    unknown = [name for name in bounded if all(_number(trial, name) is None for trial in trials)]
     why += "".join(f"; no trial reports {name!r}" for name in unknown)
     is_missing = (_MISSING, "") in counts
     if is_missing or unknown:
-        why += f"; the trials report {_listed({name for trial in trials for name in trial.metrics})}"
+        why += f"; the trials report {_listed(metric_names(trials))}"
     if is_missing and ranking.criterion.is_objective:
-        why += ". Does objective.regex match what the script prints?"
+        why += ". Check that objective.regex matches what the script prints"
     return why
 
 
 def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(sorted(names)[:_MOST_NAMES]) or "no metrics"
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+    shown = ", ".join(sorted(names)[:_MAX_NAMED_METRICS]) or "no metrics"
+    more = len(names) - _MAX_NAMED_METRICS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
-_MOST_TRIALS = 100
-
-
-class OnNotBetter(StrEnum):
-    """What to do when the best trial does not clear the bar."""
-
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionOptions:
-    """How to choose among the trials of a search.
-
-    :param bar: the value that the best trial must be strictly better than; None for no bar.
-    """
-
-    metric: str | None = None
-    mode: Mode | None = None
-    scope: Scope = Scope.BEST
-    top_k: int = 1
-    constraints: Mapping[str, Bound] | None = None
-    bar: float | None = None
-    on_not_better: OnNotBetter = OnNotBetter.SKIP
-
-
-def read_selection_options(
-    *,
-    metric: object,
-    mode: object,
-    scope: object,
-    constraints: object,
-    top_k: object = 1,
-    only_if_better_than: object = None,
-    on_not_better: object = OnNotBetter.SKIP,
-) -> SelectionOptions:
-    """Return the wish that an operator's arguments express, rendered or not.
-
-    :raises ModelArtsConfigurationError: naming the argument that is wrong.
-    """
-    wish = SelectionOptions(
-        metric=coerce.optional(_metric, "metric", metric),
-        mode=coerce.optional(lambda field, value: coerce.choice(field, value, Mode), "mode", mode),
-        scope=coerce.choice("scope", scope, Scope),
-        top_k=coerce.positive("top_k", top_k),
-        constraints=coerce.optional(_bounds, "constraints", constraints),
-        bar=coerce.optional(coerce.number, "only_if_better_than", only_if_better_than),
-        on_not_better=coerce.choice("on_not_better", on_not_better, OnNotBetter),
-    )
-    if wish.top_k > _MOST_TRIALS:
-        raise ModelArtsConfigurationError(f"top_k must be at most {_MOST_TRIALS}, not {wish.top_k}")
-    return wish
-
-
-def check_objective(body: Mapping[str, JSON], wish: SelectionOptions) -> None:
-    """Check that it will be clear what to compare the trials of a search by, before it is created.
-
-    :param body: of CreateTrainingJob; one that leaves the search to its algorithm tells nothing.
-    :raises ModelArtsConfigurationError: when it is not clear.
-    """
-    search = read_search(child(dict(body), "algorithm", "policies", "auto_search"))
-    if search is not None:
-        criterion_for(search, metric=wish.metric, mode=wish.mode, scope=wish.scope)
-
-
-def rank_snapshot(look: SearchSnapshot, wish: SelectionOptions) -> Ranking:
-    """Return the trials of a search ranked as wished.
-
-    :raises ModelArtsConfigurationError: when it is not clear what to compare by; it names the job.
-    """
-    job, trials = look.job, look.listing.trials
-    if wish.mode is None and not trials and job.search in {None, SearchSettings()}:
-        raise ModelArtsConfigurationError(
-            f"training job {job.id} has no hyperparameter search that can be read, and no trials"
-        )
-    with job_id_in_errors(job):
-        criterion = criterion_for(job.search, metric=wish.metric, mode=wish.mode, scope=wish.scope)
-    return rank(trials, criterion, wish.constraints)
-
-
-def caveat(job: TrainingJob) -> str | None:
-    """Return what to say beside the best trial of a search that did not run to its end; None when it did."""
-    if job.phase is JobPhase.COMPLETED:
-        return None
-    what = "its best is that of the trials that ended before" if job.phase.is_terminal else "its best may yet change"
-    return f"Training job {job.id} is {job.phase_text}: {what}"
-
-
-@contextmanager
-def job_id_in_errors(job: TrainingJob) -> Iterator[None]:
-    try:
-        yield
-    except (ModelArtsConfigurationError, ModelArtsNoBestTrialError) as error:
-        raise type(error)(f"training job {job.id}: {error}") from error
-
-
-def missed_threshold(ranking: Ranking, wish: SelectionOptions) -> str | None:
-    """Return why the best trial does not clear the bar; None when it does or there is none."""
+def missed_threshold(ranking: Ranking, options: SelectionOptions) -> str | None:
+    """Return why the best trial misses the threshold; None when it does not, or there is no threshold."""
     best = ranking.ranked[0]
     criterion = ranking.criterion
-    if wish.bar is None or criterion.is_better(best.value, wish.bar):
+    if options.threshold is None or criterion.is_better(best.value, options.threshold):
         return None
     return (
         f"the best trial {best.trial.trial_id} has {criterion.metric}={best.value:.8g}, which is not better "
-        f"({criterion.mode}) than {wish.bar:.8g}"
+        f"({criterion.mode}) than {options.threshold:.8g}"
     )
 
 
-def _metric(field: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ModelArtsConfigurationError(f"{field} must be the name of a metric")
-
-
-def _bounds(field: str, value: object) -> dict[str, Bound]:
-    return {metric: _bound(f"{field}[{metric!r}]", bound) for metric, bound in coerce.mapping(field, value).items()}
-
-
-def _bound(field: str, value: object) -> Bound:
-    ends = coerce.mapping(field, value)
-    if not ends or set(ends) - {"min", "max"}:
-        raise ModelArtsConfigurationError(f"{field} must have min, max or both, not {', '.join(ends) or 'neither'}")
-    bound = Bound(**{end: coerce.number(f"{field}.{end}", limit) for end, limit in ends.items()})
-    if bound.min is not None and bound.max is not None and bound.min > bound.max:
-        raise ModelArtsConfigurationError(f"{field}: min {bound.min!r} is above max {bound.max!r}")
-    return bound
+def caveat(job: TrainingJob) -> str | None:
+    """Return a warning about the best trial of a search that did not complete; None when it did."""
+    if job.phase is JobPhase.COMPLETED:
+        return None
+    ended = job.phase.is_terminal
+    effect = "only trials that ended before compete for the best" if ended else "its best trial may still change"
+    return f"Training job {job.id} is {job.phase_text}: {effect}"

@@ -1,1 +1,1 @@
-"""The report of a search: its page, and the plots on it."""
+"""Report of a search: a page with plots, and the trials as CSV and JSON."""

@@ -515,7 +515,7 @@ def test_missing_library_is_told_with_its_remedy(monkeypatch, module, export, us
         export()
 
     assert str(caught.value) == (
-        f'{user} needs {module}, which is not installed: pip install "airflow-provider-modelarts[{module}]"'
+        f'{user} requires {module}, which is not installed: pip install "airflow-provider-modelarts[{module}]"'
     )
 
 

@@ -321,10 +321,10 @@ def open_report(page: Page, job_id: str, folder: Path) -> None:
     page.requested()
     page.complaints()
     page.open(report.as_uri())
-    pictures = page.look(COUNT, ".picture")
+    pictures = page.look(COUNT, ".figure")
     for number in range(pictures):
-        page.look("document.querySelectorAll('.picture')[arguments[0]].scrollIntoView()", str(number))
-    page.expect("pictures", COUNT, ".picture:has(svg, canvas)", pictures)
+        page.look("document.querySelectorAll('.figure')[arguments[0]].scrollIntoView()", str(number))
+    page.expect("plots", COUNT, ".figure:has(svg, canvas)", pictures)
     check_console(page)
     if strangers := [url for url in page.requested() if not url.startswith(("file:", "data:", "blob:"))]:
         sys.exit(f"requested elsewhere: {strangers}")

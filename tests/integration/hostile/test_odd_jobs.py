@@ -41,7 +41,7 @@ def test_job_id_that_would_lead_elsewhere_is_a_protocol_error(fail, method, job_
     error = fail(method, *arguments[method], part="training-job", body=json.dumps(answer).encode())
 
     assert type(error) is ModelArtsProtocolError
-    assert "the answer for a training job has no usable metadata.id: " in str(error)
+    assert "the response for a training job has no usable metadata.id: " in str(error)
     assert str(error).isprintable()
     assert len(str(error)) < 500
 

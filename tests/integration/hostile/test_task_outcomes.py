@@ -40,7 +40,7 @@ CONFIGS = {
     "variable": ({"__var": 1}, "'__var' begins with two underscores"),
     "type": ({"lr": {"__type": "dict"}}, "'__type' begins with two underscores"),
     "type in a list": ({"lr": [[{"__type": "dict"}]]}, "'__type' begins with two underscores"),
-    "NUL": ({"lr": "a\0b"}, "'lr' holds text that databases refuse"),
+    "NUL": ({"lr": "a\0b"}, "'lr' holds text that databases reject"),
     "NUL in a key": ({"l\0r": 1}, r"l\\x00r'"),
     "half of a character": ({"opt": {"lr": "\ud800"}}, "'opt.lr' holds text"),
     "half of a character in a key": ({"\udfff": 1}, r"\\udfff'"),

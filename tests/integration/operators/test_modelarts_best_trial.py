@@ -126,7 +126,7 @@ def test_running_search_is_warned_about(connected, task_log):
 
     assert run.state == "success"
     assert run.ti.xcom["best_trial"]["job_phase"] == "Running"
-    assert "its best may yet change" in task_log()
+    assert "its best trial may still change" in task_log()
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
@@ -136,7 +136,7 @@ def test_search_that_did_not_end_well_is_warned_about(connected, task_log, phase
 
     assert run.state == "success"
     assert run.ti.xcom["best_trial"]["job_phase"] == phase
-    assert f"is {phase}: its best is that of the trials that ended before" in task_log()
+    assert f"is {phase}: only trials that ended before compete for the best" in task_log()
 
 
 FAILURES = {
@@ -152,7 +152,7 @@ FAILURES = {
     "several objectives": ("two-objectives", {}, "several objectives"),
     "unknown objective": ("silent", {}, "give mode='max' or 'min'"),
     "no trials": ("no-search", {"mode": "max"}, "there is no trial to choose"),
-    "no search": ("no-search", {}, "has no hyperparameter search that can be read, and no trials"),
+    "no search": ("no-search", {}, "has no readable hyperparameter search and no trials"),
     "none finished": ("pending-forever", {}, "1 not finished"),
     "bound that none keeps": (
         "documented",

@@ -117,7 +117,7 @@ def test_platform_analysis_is_shown(connected, tmp_path):
     """The emulator analyses as the cloud does."""
     report(connected.job_id("documented"), tmp_path)
 
-    assert "As ModelArts analysed it" in page_in(tmp_path)
+    assert "Analysed by ModelArts" in page_in(tmp_path)
 
 
 ANSWERS = [{"status": 400, "body": b'{"error_code": "ModelArts.2788"}'}, {"body": b"<html>"}, {"fault": "closed"}]
@@ -131,7 +131,7 @@ def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, ta
     run = report(connected_once.job_id("large"), tmp_path)
 
     assert run.state == "success"
-    assert "As Optuna analyses the trials" in page_in(tmp_path)
+    assert "Analysed by Optuna" in page_in(tmp_path)
     assert "ModelArts gives no analysis" in task_log()
 
 
@@ -141,7 +141,7 @@ def test_analysis_by_another_metric_is_not_asked_for(connected, tmp_path):
 
     assert not [request for request in connected.requests if request.path.endswith(ANALYSIS)]
     assert "loss = 0.0381" in page_in(tmp_path)
-    assert "As ModelArts analysed it" not in page_in(tmp_path)
+    assert "Analysed by ModelArts" not in page_in(tmp_path)
 
 
 def test_key_that_is_refused_stops_the_task(connected, tmp_path):
@@ -158,8 +158,8 @@ def test_running_search_is_reported_as_it_stands(connected, tmp_path, task_log):
     run = report(connected.add_running_search(num_samples=8, terminated=3), tmp_path)
 
     assert run.state == "success"
-    assert "its best may yet change" in page_in(tmp_path)
-    assert "its best may yet change" in task_log()
+    assert "its best trial may still change" in page_in(tmp_path)
+    assert "its best trial may still change" in task_log()
     assert len(board_in(tmp_path)["trials"]) == 3
 
 
@@ -208,7 +208,7 @@ def test_missing_library_is_told_before_any_request(connected, tmp_path, monkeyp
     run = report(connected.job_id("documented"), tmp_path / "new")
 
     assert isinstance(run.error, ModelArtsCallRefusedError)
-    assert f'a report needs {library}, which is not installed: pip install "airflow-provider-modelarts[optuna]"' in (
+    assert f'a report requires {library}, which is not installed: pip install "airflow-provider-modelarts[optuna]"' in (
         run.message
     )
     assert connected.requests == []

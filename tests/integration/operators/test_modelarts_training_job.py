@@ -273,7 +273,7 @@ NO_TERMS = {"search_space": None, "objective": None, "algorithm": None}
 BAD = {
     "body without text": ({"body": "not json"}, "body must be"),
     "nameless search": ({"search_space": {}}, "search_space names no hyperparameter"),
-    "half a search": ({"objective": None}, "objective must be given too"),
+    "half a search": ({"objective": None}, "a search also requires objective"),
     "two searches": ({"policies": {"auto_search": {}}}, "not both"),
     "unknown algorithm": ({"algorithm": {"name": "guess", "num_samples": 3}}, "algorithm.name must be one of"),
     "empty range": ({"search_space": {"learning_rate": {"min": 1, "max": 1}}}, "min 1.0 must be below max 1.0"),
@@ -285,14 +285,14 @@ BAD = {
     "bad bar": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),
     "unknown parameter": (
         {"search_space": {"momentum": [0.8, 0.9]}},
-        "search_space['momentum'] is no parameter of the job: algorithm.parameters of the body has learning_rate",
+        "search_space['momentum'] is not a parameter of the job: algorithm.parameters of the body has learning_rate",
     ),
     "no values": ({"search_space": {"learning_rate": []}}, "search_space['learning_rate'] has no values"),
     "range upside down": ({"search_space": {"learning_rate": {"min": 2, "max": 1}}}, "min 2.0 must be below max 1.0"),
     "metric without mode": ({"objective": {"metric": "acc", "regex": "acc: (.*)"}}, "objective lacks mode"),
     "raw metric without mode": (
         {**NO_TERMS, "policies": {"auto_search": {"reward_attrs": [{"name": "acc"}], "search_params": []}}},
-        "does not tell whether more or less of 'objective' is better: give mode",
+        "does not define whether more or less of 'objective' is better: give mode",
     ),
     "two objectives": (
         {

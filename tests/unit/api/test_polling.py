@@ -169,7 +169,7 @@ def test_search_watch_when_time_is_up():
 def test_search_watch_when_time_is_up_before_the_first_look():
     """The message of a timeout tells that nothing was seen."""
     assert search_watch().timeout_message() == (
-        f"The search of training job job-1 {OUT_OF_TIME} It could not be read once."
+        f"The search of training job job-1 {OUT_OF_TIME} The status was never read."
     )
 
 
@@ -278,5 +278,5 @@ def test_job_watch_when_time_is_up():
     unseen = watch.timeout_message()
     glance(watch, job("Running"))
 
-    assert unseen == f"Training job job-1 {OUT_OF_TIME} It could not be read once."
+    assert unseen == f"Training job job-1 {OUT_OF_TIME} The status was never read."
     assert watch.timeout_message() == f"Training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Running"

@@ -62,7 +62,7 @@ def test_identifier_that_may_not_enter_a_path(value):
 
 def test_identifier_that_a_template_did_not_find():
     """The text that is rendered for a missing XCom is no id, and tells so."""
-    with pytest.raises(ModelArtsConfigurationError, match=r"^training_job_id is None: the task that its template "):
+    with pytest.raises(ModelArtsConfigurationError, match=r"^training_job_id is None: the upstream task in its "):
         coerce.identifier("training_job_id", "None")
 
 

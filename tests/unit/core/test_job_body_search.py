@@ -139,7 +139,7 @@ def test_search_params_keep_their_order():
         ({"lr": {"max": 0}}, "search_space['lr'] lacks min"),
         (
             {"lr": {"min": 0, "max": 1, "steps": 5, "log": True}},
-            "search_space['lr'] does not know log, steps; it takes max, min, points",
+            "search_space['lr'] does not take log, steps; it takes max, min, points",
         ),
         ({"lr": {"min": 1, "max": 0.5}}, "search_space['lr']: min 1.0 must be below max 0.5"),
         ({"lr": {"min": 1, "max": "1"}}, "search_space['lr']: min 1.0 must be below max 1.0"),
@@ -179,7 +179,7 @@ def test_objective(mode, sent):
         ("acc", "objective must be a mapping or a JSON object, not 'acc'"),
         ({}, "objective lacks metric, mode, regex"),
         ({"metric": "acc", "mode": "max"}, "objective lacks regex"),
-        ({**OBJECTIVE, "name": "acc"}, "objective does not know name; it takes metric, mode, regex"),
+        ({**OBJECTIVE, "name": "acc"}, "objective does not take name; it takes metric, mode, regex"),
         ({**OBJECTIVE, "metric": ""}, "objective.metric must be the name of a metric, not ''"),
         ({**OBJECTIVE, "metric": None}, "objective.metric must be the name of a metric, not None"),
         ({**OBJECTIVE, "metric": ["acc"]}, "objective.metric must be the name of a metric, not a list of 1"),
@@ -195,7 +195,7 @@ def test_objective_that_is_refused(objective, said):
 @pytest.mark.parametrize("regex", ["acc: (", "[", "(?P<a", "*"])
 def test_objective_with_a_broken_expression(regex):
     """An expression that does not compile would find nothing in any log: it is refused."""
-    assert refusal(objective={**OBJECTIVE, "regex": regex}).startswith("objective.regex is no regular expression: ")
+    assert refusal(objective={**OBJECTIVE, "regex": regex}).startswith("objective.regex is not a regular expression: ")
 
 
 @pytest.mark.parametrize("regex", [None, "", 7, ["acc"]])
@@ -278,15 +278,15 @@ def test_algorithm_parameter(given, sent):
         ),
         (
             {**TPE, "kappa": 2.5},
-            "algorithm tpe_search does not know kappa; it takes gamma, n_initial_points, name, num_samples, seed",
+            "algorithm tpe_search does not take kappa; it takes gamma, n_initial_points, name, num_samples, seed",
         ),
         (
             {**TPE, "name": "bayes_opt_search", "gamma": 0.25},
-            "algorithm bayes_opt_search does not know gamma; it takes kappa, kind, name, num_samples, seed, xi",
+            "algorithm bayes_opt_search does not take gamma; it takes kappa, kind, name, num_samples, seed, xi",
         ),
         (
             {**TPE, "name": "anneal_search", "gamma": 0.25},
-            "algorithm anneal_search does not know gamma; it takes avg_best_idx, name, num_samples, seed, shrink_coef",
+            "algorithm anneal_search does not take gamma; it takes avg_best_idx, name, num_samples, seed, shrink_coef",
         ),
         ({**TPE, "num_samples": 0}, "algorithm.num_samples must be a whole number, at least 1, not 0"),
         ({**TPE, "num_samples": "many"}, "algorithm.num_samples must be a number, not 'many'"),
@@ -304,7 +304,7 @@ def test_algorithm_that_is_refused(algorithm, said):
 
 def test_algorithm_with_an_unknown_parameter():
     """A parameter that no algorithm has is refused, naming it."""
-    assert refusal(algorithm={**TPE, "trials": 8}).startswith("algorithm does not know trials; it takes ")
+    assert refusal(algorithm={**TPE, "trials": 8}).startswith("algorithm does not take trials; it takes ")
 
 
 def texts_in(value):
@@ -386,7 +386,7 @@ def test_body_without_what_is_searched_for(parameters, has, terms):
         with_search({"algorithm": {"parameters": parameters}}, **terms, policies=None if terms is TERMS else RAW)
 
     assert str(caught.value) == (
-        f"search_space['lr'] is no parameter of the job: algorithm.parameters of the body has {has}"
+        f"search_space['lr'] is not a parameter of the job: algorithm.parameters of the body has {has}"
     )
 
 
@@ -439,8 +439,8 @@ def test_body_with_a_search_is_a_copy():
     [
         (TERMS, RAW, "give either policies or search_space, objective, algorithm, not both"),
         ({**NO_TERMS, "objective": OBJECTIVE}, RAW, "give either policies or objective, not both"),
-        ({**NO_TERMS, "objective": OBJECTIVE}, None, "algorithm, search_space must be given too"),
-        ({**TERMS, "algorithm": None}, None, "algorithm must be given too"),
+        ({**NO_TERMS, "objective": OBJECTIVE}, None, "a search also requires algorithm, search_space"),
+        ({**TERMS, "algorithm": None}, None, "a search also requires algorithm"),
         (NO_TERMS, "auto", "policies must be a mapping or a JSON object, not 'auto'"),
         (NO_TERMS, {"auto_search": None}, "the job has no search: give search_space, objective and algorithm, or "),
         (NO_TERMS, None, "the job has no search: give search_space, objective and algorithm, or policies, or "),

@@ -36,22 +36,22 @@ def expected(table):
 
 def test_change_log_lets_the_first_line_through():
     """The first line is news."""
-    assert ChangeLog().news("is Running", STARTED) == "is Running"
+    assert ChangeLog().line_if_new("is Running", STARTED) == "is Running"
 
 
 def test_change_log_keeps_back_what_was_said():
     """The same line again is no news, up to ten minutes."""
     log = ChangeLog()
-    log.news("is Running", STARTED)
+    log.line_if_new("is Running", STARTED)
 
-    assert [log.news("is Running", STARTED + later) for later in (0, 30, 599.9)] == [None, None, None]
+    assert [log.line_if_new("is Running", STARTED + later) for later in (0, 30, 599.9)] == [None, None, None]
 
 
 def test_change_log_lets_a_change_through():
     """A new line is news at once, and so is one that comes back."""
     log = ChangeLog()
 
-    said = [log.news(line, STARTED) for line in ("is Pending", "is Running", "is Running", "is Pending")]
+    said = [log.line_if_new(line, STARTED) for line in ("is Pending", "is Running", "is Running", "is Pending")]
 
     assert said == ["is Pending", "is Running", None, "is Pending"]
 
@@ -59,9 +59,9 @@ def test_change_log_lets_a_change_through():
 def test_change_log_beats_after_ten_minutes():
     """A line that stays gets repeated every ten minutes, as such: who reads the log sees that all is well."""
     log = ChangeLog()
-    log.news("is Running", STARTED)
+    log.line_if_new("is Running", STARTED)
 
-    said = [log.news("is Running", STARTED + later) for later in (600, 630, 1199, 1200, 1830)]
+    said = [log.line_if_new("is Running", STARTED + later) for later in (600, 630, 1199, 1200, 1830)]
 
     assert said == ["Still waiting: is Running", None, None, "Still waiting: is Running", "Still waiting: is Running"]
 
@@ -69,24 +69,24 @@ def test_change_log_beats_after_ten_minutes():
 def test_change_log_counts_ten_minutes_from_a_change():
     """After a change, the next beat is ten minutes away."""
     log = ChangeLog()
-    log.news("is Pending", STARTED)
-    log.news("is Running", STARTED + 590)
+    log.line_if_new("is Pending", STARTED)
+    log.line_if_new("is Running", STARTED + 590)
 
-    assert log.news("is Running", STARTED + 600) is None
+    assert log.line_if_new("is Running", STARTED + 600) is None
 
 
 def test_change_log_tells_what_it_saw_last():
     """At the end of the time, the last line is told, also when it was no news."""
     log = ChangeLog()
-    log.news("is Running", STARTED)
-    log.news("is Running", STARTED + 1)
+    log.line_if_new("is Running", STARTED)
+    log.line_if_new("is Running", STARTED + 1)
 
     assert log.last_seen() == "Last seen: is Running"
 
 
 def test_change_log_that_never_saw_anything():
     """Where nothing was seen, that is told."""
-    assert ChangeLog().last_seen() == "It could not be read once."
+    assert ChangeLog().last_seen() == "The status was never read."
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_change_of_the_time_left_is_no_news():
     """It changes at every look; what has ended does not."""
     log = ChangeLog()
 
-    said = [log.news("2/8 trials ended", STARTED + later, f", about {9 - later} min left") for later in range(3)]
+    said = [log.line_if_new("2/8 trials ended", STARTED + later, f", about {9 - later} min left") for later in range(3)]
 
     assert said == ["2/8 trials ended, about 9 min left", None, None]
 
@@ -162,7 +162,7 @@ def test_change_of_the_time_left_is_no_news():
 def test_time_left_is_no_part_of_what_was_seen_last():
     """In a message about a deadline it would be cynical."""
     log = ChangeLog()
-    log.news("2/8 trials ended", STARTED, ", about 9 min left")
+    log.line_if_new("2/8 trials ended", STARTED, ", about 9 min left")
 
     assert log.last_seen() == "Last seen: 2/8 trials ended"
 

@@ -133,7 +133,7 @@ def test_rule_3_message_names_the_way_out():
     """Who waits for a stopped job reads how to take what it has."""
     message = look("Terminated", EIGHT).message
 
-    assert "a sensor with accept_stopped=True, or ModelArtsBestTrialOperator, takes the trials" in message
+    assert "set accept_stopped=True on a sensor, or run ModelArtsBestTrialOperator" in message
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit.builders import DATA, job, quick
 
 from airflow_provider_modelarts.core.job_body import auto_search
-from airflow_provider_modelarts.core.search_space import Choices, Interval, fit, plain, read_search_space
+from airflow_provider_modelarts.core.search_space import Choices, Interval, fit, read_search_space, to_scalar
 
 NUMBERS = Choices((16, 32, 64))
 UNIT = Interval(0, 1)
@@ -221,4 +221,4 @@ SHOWN = {
 @pytest.mark.parametrize(("value", "shown"), SHOWN.values(), ids=SHOWN)
 def test_value_that_can_be_shown(value, shown):
     """No number and no nesting makes a table fail."""
-    assert plain(value) == shown
+    assert to_scalar(value) == shown

@@ -102,7 +102,7 @@ def test_criterion_for_a_search(settings, wish, criterion):
         (
             search(acc="max"),
             {"metric": "accuracy"},
-            r"^'accuracy' is not an objective of the search \(acc\): is the name right\? For another metric give mode=",
+            r"^'accuracy' is not an objective of the search \(acc\): check the name, or give mode=",
         ),
         (search(acc="max", loss="min"), {"metric": "f1"}, r"'f1' is not an objective of the search \(acc, loss\)"),
         (search(), {"metric": "loss"}, "whether more or less of 'loss' is better: give mode="),
@@ -305,7 +305,7 @@ def test_select_best_counts_reasons():
     )
 
 
-SUSPECT = ". Does objective.regex match what the script prints?"
+SUSPECT = ". Check that objective.regex matches what the script prints"
 NOBODY = [trial("a"), trial("b")]
 TOO_MUCH = [trial("a", best=1.0, metrics={"loss": 0.5}), trial("b", best=1.0, metrics={"f1": 0.5, "loss": math.nan})]
 
@@ -346,7 +346,7 @@ def test_select_best_tells_what_may_be_wrong(trials, criterion, bounds, said):
 
 def test_select_best_lists_twenty_metrics():
     """The names end before the advice that comes after them is cut off."""
-    with pytest.raises(ModelArtsNoBestTrialError, match=r"m18, m19 and 5 more\. Does objective\.regex match"):
+    with pytest.raises(ModelArtsNoBestTrialError, match=r"m18, m19 and 5 more\. Check that objective\.regex matches"):
         select_best(rank([trial(metrics={f"m{n:02}": 1.0 for n in range(25)})], OBJECTIVE_MAX))
 
 

@@ -91,12 +91,12 @@ def test_wish_of_the_defaults():
             "constraints",
             {"loss": Bound(max=1.0), "f1": Bound(min=0.5)},
         ),
-        ("only_if_better_than", 0.9, "bar", 0.9),
-        ("only_if_better_than", "0.9", "bar", 0.9),
-        ("only_if_better_than", 0, "bar", 0.0),
-        ("only_if_better_than", "0", "bar", 0.0),
-        ("only_if_better_than", "", "bar", None),
-        ("only_if_better_than", "None", "bar", None),
+        ("only_if_better_than", 0.9, "threshold", 0.9),
+        ("only_if_better_than", "0.9", "threshold", 0.9),
+        ("only_if_better_than", 0, "threshold", 0.0),
+        ("only_if_better_than", "0", "threshold", 0.0),
+        ("only_if_better_than", "", "threshold", None),
+        ("only_if_better_than", "None", "threshold", None),
         ("on_not_better", "fail", "on_not_better", OnNotBetter.FAIL),
         ("on_not_better", "SKIP", "on_not_better", OnNotBetter.SKIP),
     ],
@@ -184,15 +184,15 @@ def test_ranking_of_a_job_without_a_search(settings):
     """A plain training job, whose id was taken for that of a search, is told as such."""
     look = SearchSnapshot(job("Completed", search=settings), Listing())
 
-    with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1 has no hyperparameter search that can"):
+    with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1 has no readable hyperparameter search"):
         rank_snapshot(look, wish_of())
 
 
 @pytest.mark.parametrize(
     ("settings", "trials", "said"),
     [
-        (search(), [trial()], "training job job-1: the search does not tell whether more or less of 'objective'"),
-        (search(8), [], "training job job-1: the search does not tell whether more or less of 'objective'"),
+        (search(), [trial()], "training job job-1: the search does not define whether more or less of 'objective'"),
+        (search(8), [], "training job job-1: the search does not define whether more or less of 'objective'"),
     ],
 )
 def test_ranking_of_a_search_whose_objective_nobody_tells(settings, trials, said):
@@ -205,13 +205,13 @@ def test_ranking_of_a_search_whose_objective_nobody_tells(settings, trials, said
     ("phase", "said"),
     [
         ("Completed", None),
-        ("Pending", "Training job job-1 is Pending: its best may yet change"),
-        ("Running", "Training job job-1 is Running: its best may yet change"),
-        ("Terminating", "Training job job-1 is Terminating: its best may yet change"),
-        ("Hibernating", "Training job job-1 is Hibernating: its best may yet change"),
-        ("Failed", "Training job job-1 is Failed: its best is that of the trials that ended before"),
-        ("Abnormal", "Training job job-1 is Abnormal: its best is that of the trials that ended before"),
-        ("Terminated", "Training job job-1 is Terminated: its best is that of the trials that ended before"),
+        ("Pending", "Training job job-1 is Pending: its best trial may still change"),
+        ("Running", "Training job job-1 is Running: its best trial may still change"),
+        ("Terminating", "Training job job-1 is Terminating: its best trial may still change"),
+        ("Hibernating", "Training job job-1 is Hibernating: its best trial may still change"),
+        ("Failed", "Training job job-1 is Failed: only trials that ended before compete for the best"),
+        ("Abnormal", "Training job job-1 is Abnormal: only trials that ended before compete for the best"),
+        ("Terminated", "Training job job-1 is Terminated: only trials that ended before compete for the best"),
     ],
 )
 def test_caveat_of_a_search_that_did_not_run_to_its_end(phase, said):

@@ -278,7 +278,7 @@ def test_page_with_its_total(total, read):
 @pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}])
 def test_page_without_a_total(total):
     """Without a total nobody can tell whether all trials were read, so its absence is an error."""
-    with pytest.raises(ModelArtsProtocolError, match="should say its total"):
+    with pytest.raises(ModelArtsProtocolError, match="has no usable total"):
         read_page({"total": total, "items": None})
 
 

@@ -94,7 +94,7 @@ def test_record_of_very_many_metrics():
 
 def test_record_of_a_config_that_cannot_be_handed_on():
     """A trial whose config would change on its way is refused, naming it."""
-    with pytest.raises(ModelArtsProtocolError, match="trial t7 cannot be handed on: 'lr' is nan"):
+    with pytest.raises(ModelArtsProtocolError, match="trial t7 cannot be pushed to XCom: 'lr' is nan"):
         record_of(trial("t7", config={"lr": math.nan}))
 
 
@@ -159,11 +159,11 @@ def test_config_is_copied():
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"lr": math.nan}, "'lr' is nan, which is no JSON"),
-        ({"lr": math.inf}, "'lr' is inf, which is no JSON"),
-        ({"lr": -math.inf}, "'lr' is -inf, which is no JSON"),
-        ({"ok": 1, "layers": [1, math.nan]}, "'layers' is nan, which is no JSON"),
-        ({"a": {"b": {"c": math.nan}}}, "'a.b.c' is nan, which is no JSON"),
+        ({"lr": math.nan}, "'lr' is nan, which is not JSON"),
+        ({"lr": math.inf}, "'lr' is inf, which is not JSON"),
+        ({"lr": -math.inf}, "'lr' is -inf, which is not JSON"),
+        ({"ok": 1, "layers": [1, math.nan]}, "'layers' is nan, which is not JSON"),
+        ({"a": {"b": {"c": math.nan}}}, "'a.b.c' is nan, which is not JSON"),
         ({"seed": 2**63}, "'seed' is an integer beyond 64 bits"),
         ({"seed": -(2**63) - 1}, "'seed' is an integer beyond 64 bits"),
         ({"seeds": [10**5000]}, "'seeds' is an integer beyond 64 bits"),
@@ -178,7 +178,7 @@ def test_config_is_copied():
 )
 def test_config_that_is_refused(config, said):
     """What XCom would change, drop or act upon is refused, naming the trial and the key."""
-    assert refusal(config).startswith(f"the config of trial t7 cannot be handed on: {said}")
+    assert refusal(config).startswith(f"the config of trial t7 cannot be pushed to XCom: {said}")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_config_that_is_refused(config, said):
 )
 def test_config_with_text_that_a_database_refuses(config):
     """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
-    assert refusal(config).startswith("the config of trial t7 cannot be handed on: ")
+    assert refusal(config).startswith("the config of trial t7 cannot be pushed to XCom: ")
 
 
 def test_config_that_is_missing():
