@@ -33,6 +33,7 @@ from airflow_provider_modelarts.api.responses import (
     no_answer,
 )
 from airflow_provider_modelarts.api.retry import PASSING_ERRORS
+from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
     ModelArtsAuthenticationError,
@@ -49,11 +50,11 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.api.credentials import Credential
     from airflow_provider_modelarts.api.flows import Flow
     from airflow_provider_modelarts.api.operations import Filter, Request
-    from airflow_provider_modelarts.api.settings import Settings
     from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, JobPage, ParameterImportance, TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.trials import Trial
 
+__all__ = ["AccessKey", "ModelArtsClient", "ModelArtsOperations", "Settings"]
 
 T = TypeVar("T")
 
