@@ -116,7 +116,7 @@ def make_dags(home: Path, root: Path) -> Path:
     script.parent.mkdir()
     script.write_text(WAIT)
     folder = shutil.copytree(ROOT / "example_dags", home / "dags")
-    return shutil.copytree(ROOT / "scripts" / "e2e_dags", folder, dirs_exist_ok=True)
+    return shutil.copytree(ROOT / "tests" / "system" / "e2e_dags", folder, dirs_exist_ok=True)
 
 
 def connection_to(faulty: Mapping[str, Any]) -> str:

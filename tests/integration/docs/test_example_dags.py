@@ -1,6 +1,6 @@
 """The example DAGs run through real Airflow, on the local ModelArts and a database of their own.
 
-The DAG that is scheduled on an asset needs a scheduler: ``scripts/e2e.py`` runs it.
+The DAG that is scheduled on an asset needs a scheduler: ``tests/system/e2e.py`` runs it.
 """
 
 from __future__ import annotations
