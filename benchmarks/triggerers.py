@@ -27,7 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from figures import conditions, print_table, spread
-from triggerers_stage import Ask, Stage, Triggerer, say, stage_in
+from triggerers_stage import Control, Stage, Triggerer, print_step, stage_in
 
 INTERVAL = 30.0  # between two looks, in the DAGs
 WINDOW = INTERVAL * 1.2  # in which every wait looks at its job at least once
@@ -104,8 +104,8 @@ TABLES: dict[str, dict[str, Callable[[Row], object]]] = {
 def measure(stage: Stage, waits: int, count: int, *, scheduled: bool = False) -> Row:
     """Let tasks wait on triggerers, look on, and end the jobs."""
     row = Row(waits, "scheduled" if scheduled else "copied", count)
-    say(f"{waits} {row.how} waits on {count} triggerer(s)")
-    with stage.cloud() as ask, stage.triggerers(count) as triggerers:
+    print_step(f"{waits} {row.how} waits on {count} triggerer(s)")
+    with stage.cloud() as control, stage.triggerers(count) as triggerers:
 
         def listen() -> None:
             row.heartbeat = max(row.heartbeat, stage.heartbeat_age(triggerers))
@@ -118,15 +118,15 @@ def measure(stage: Stage, waits: int, count: int, *, scheduled: bool = False) ->
             stage.copy(waits)
         until(lambda: stage.waiting(triggerers) >= waits, listen)
         row.taken = time.monotonic() - began
-        until(lambda: looked_at(ask, times=2 if scheduled else 1) >= waits, listen)
+        until(lambda: looked_at(control, times=2 if scheduled else 1) >= waits, listen)
         row.looked = time.monotonic() - began
         row.blocked.append(blocked(triggerers))
         row.reads = stage.connection_reads() - reads
         if scheduled:
             stage.remember_deferral()
-        watch(row, triggerers, ask)
+        watch(row, triggerers, control)
         finish(row, stage, triggerers)
-        end(row, stage, ask, listen)
+        end(row, stage, control, listen)
         row.blocked.append(blocked(triggerers))
     return row
 
@@ -134,7 +134,7 @@ def measure(stage: Stage, waits: int, count: int, *, scheduled: bool = False) ->
 def measure_peer(stage: Stage, waits: int) -> Row:
     """Let tasks wait on Airflow's own trigger that only sleeps: what the triggerer itself costs."""
     row = Row(waits, "that only sleep", 1)
-    say(f"{waits} waits of Airflow's own DateTimeTrigger on 1 triggerer")
+    print_step(f"{waits} waits of Airflow's own DateTimeTrigger on 1 triggerer")
     with stage.triggerers(1) as triggerers:
         row.idle = 100 * used_by(triggerers, 5) / 5
         reads, began = stage.connection_reads(), time.monotonic()
@@ -159,28 +159,28 @@ def finish(row: Row, stage: Stage, triggerers: list[Triggerer]) -> None:
     row.blocked.append(blocked(triggerers))
 
 
-def watch(row: Row, triggerers: list[Triggerer], ask: Ask) -> None:
+def watch(row: Row, triggerers: list[Triggerer], control: Control) -> None:
     """Measure what waiting costs."""
     before = time.monotonic()
     used = used_by(triggerers, WINDOW)
-    looks = {job: times for job, times in ask("seen")["looks"].items() if times[-1] > before}
+    looks = {job: times for job, times in control("seen")["looks"].items() if times[-1] > before}
     row.busy = 100 * used / WINDOW
     row.per_look = 1000 * used / sum(time > before for times in looks.values() for time in times)
     row.between = [later - one for times in looks.values() for one, later in pairwise(times) if later > before]
     row.looked_at = len(looks)
 
 
-def end(row: Row, stage: Stage, ask: Ask, listen: Callable[[], None]) -> None:
+def end(row: Row, stage: Stage, control: Control, listen: Callable[[], None]) -> None:
     """End the jobs, and follow the tasks as far as something goes on with them."""
     clock, over = time.time() - time.monotonic(), time.time()
-    ask("end/0")
+    control("end/0")
     resumed = f"from task_instance where scheduled_dttm > to_timestamp({over})"
-    until(lambda: int(stage.airflow.ask(f"select count(*) {resumed}")) >= row.waits, listen)
+    until(lambda: int(stage.airflow.query(f"select count(*) {resumed}")) >= row.waits, listen)
     # the event that resumes a task names its job; a task that has ended has forgotten that
     job = "coalesce(substring(next_kwargs::text from 'search-[0-9]{6}'), 'search-' || lpad(map_index::text, 6, '0'))"
-    answer = stage.airflow.ask(f"select {job}, extract(epoch from scheduled_dttm) {resumed}")  # noqa: S608 - our own
+    answer = stage.airflow.query(f"select {job}, extract(epoch from scheduled_dttm) {resumed}")  # noqa: S608 - our own
     times = dict(line.split("|") for line in answer.splitlines())
-    seen = {name: looks[-1] + clock for name, looks in ask("seen")["looks"].items()}
+    seen = {name: looks[-1] + clock for name, looks in control("seen")["looks"].items()}
     row.seen = [seen[name] - over for name in times]
     row.resumed = [float(resumed) - seen[name] for name, resumed in times.items()]
     if row.how == "scheduled":
@@ -190,29 +190,29 @@ def end(row: Row, stage: Stage, ask: Ask, listen: Callable[[], None]) -> None:
 
 def take_over(stage: Stage, waits: int, threshold: int) -> list[object]:
     """Kill one of two triggerers, and return the row that tells how long its waits were not looked at."""
-    say(f"Killing one of two triggerers that hold {waits} waits, with a threshold of {threshold} s")
+    print_step(f"Killing one of two triggerers that hold {waits} waits, with a threshold of {threshold} s")
     with (
-        stage.cloud() as ask,
+        stage.cloud() as control,
         stage.triggerers(2, triggerer_health_check_threshold=threshold) as (killed, other),
     ):
         stage.copy(waits)
-        until(lambda: stage.waiting([killed, other]) >= waits and looked_at(ask) >= waits)
+        until(lambda: stage.waiting([killed, other]) >= waits and looked_at(control) >= waits)
         lost = stage.waiting([killed])
         began = time.monotonic()
         killed.end(signal.SIGKILL)
         until(lambda: stage.waiting([other]) >= waits)
         taken = time.monotonic() - began
-        until(lambda: all(looks[-1] > began for looks in ask("seen")["looks"].values()))
+        until(lambda: all(looks[-1] > began for looks in control("seen")["looks"].values()))
         looked = time.monotonic() - began
         until(lambda: time.monotonic() - began > taken + WINDOW)
-        looks = ask("seen")["looks"].values()
+        looks = control("seen")["looks"].values()
         longest = max(later - one for times in looks for one, later in pairwise(times))
         return [waits, lost, threshold, f"{taken:.0f}", f"{looked:.0f}", f"{longest:.0f}"]
 
 
 def fill(stage: Stage, waits: int) -> list[list[object]]:
     """Return rows that tell how many waits one triggerer of the default capacity holds, and then two."""
-    say(f"{waits} waits and the default capacity of {DEFAULT_CAPACITY}")
+    print_step(f"{waits} waits and the default capacity of {DEFAULT_CAPACITY}")
     rows: list[list[object]] = []
     with stage.cloud(), stage.triggerers(1, DEFAULT_CAPACITY) as triggerers:
         stage.copy(waits)
@@ -226,11 +226,11 @@ def fill(stage: Stage, waits: int) -> list[list[object]]:
     return rows
 
 
-def looked_at(ask: Ask, times: int = 1) -> int:
+def looked_at(control: Control, times: int = 1) -> int:
     """Return how many jobs were looked at, at least so often."""
     if times == 1:
-        return int(ask("polled"))
-    return sum(len(looks) >= times for looks in ask("seen")["looks"].values())
+        return int(control("polled"))
+    return sum(len(looks) >= times for looks in control("seen")["looks"].values())
 
 
 def blocked(triggerers: list[Triggerer]) -> list[float]:

@@ -24,7 +24,7 @@ import requests
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "system"))
 
-from local import say
+from local import print_step
 from throwaway import IS_AIRFLOW_3, SERVER, Airflow, postgresql
 
 PER_RUN = 500  # mapped tasks of the DAG whose deferrals are copied
@@ -33,7 +33,7 @@ BLOCKED = re.compile(r"async thread was blocked for ([\d.]+) seconds")
 SHOWN = 3  # blocked event loops of each triggerer; the tables count all
 RUNNING = re.compile(r"(\d+) triggers currently running")
 
-Ask: TypeAlias = Callable[[str], Any]
+Control: TypeAlias = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Triggerer:
     def wait_until_ready(self) -> None:
         """Wait until it is at work: its first heartbeat in the database is that of its birth."""
         beats = f"select latest_heartbeat > start_date + interval '1 second' from job where id = {self.job_id}"  # noqa: S608
-        while self._airflow.ask(beats) != "t":
+        while self._airflow.query(beats) != "t":
             time.sleep(0.2)
 
     def _newest(self) -> int:
-        return int(self._airflow.ask("select coalesce(max(id), 0) from job where job_type = 'TriggererJob'"))
+        return int(self._airflow.query("select coalesce(max(id), 0) from job where job_type = 'TriggererJob'"))
 
     def _processes(self) -> list[psutil.Process]:
         return [self._supervisor, *self._supervisor.children()]
@@ -120,7 +120,7 @@ class Stage:
     runs_so_far: int = 0
 
     @contextmanager
-    def cloud(self) -> Iterator[Ask]:
+    def cloud(self) -> Iterator[Control]:
         """Serve a new stand-in for ModelArts, lead the connection to it, and yield what asks it."""
         command = [sys.executable, str(HERE / "wait_server.py")]
         with ExitStack() as stack:
@@ -131,7 +131,7 @@ class Stage:
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
             extra = json.dumps({"region": "cn-north-4", "project_id": "0" * 32, "endpoint": url})
             body = {"connection_id": "modelarts_default", "conn_type": "modelarts", "extra": extra}
-            is_new = self.airflow.ask("select count(*) from connection") == "0"
+            is_new = self.airflow.query("select count(*) from connection") == "0"
             path = "connections" if is_new else "connections/modelarts_default"
             self.airflow.call("POST" if is_new else "PATCH", path, {**body, "login": "A" * 20, "password": "B" * 40})
             yield lambda asked: session.get(f"{url}/control/{asked}").json()
@@ -147,8 +147,8 @@ class Stage:
             triggerer.show_blocked()
             if triggerer.is_up:
                 triggerer.end(signal.SIGTERM)
-        self.airflow.ask("update task_instance set state = 'failed', trigger_id = null where state = 'deferred'")
-        self.airflow.ask("delete from trigger")
+        self.airflow.query("update task_instance set state = 'failed', trigger_id = null where state = 'deferred'")
+        self.airflow.query("delete from trigger")
 
     def start(self, capacity: int = AT_MOST, **settings: float) -> Triggerer:
         """Start a triggerer."""
@@ -196,7 +196,7 @@ class Stage:
     def waiting(self, triggerers: list[Triggerer]) -> int:
         """Return how many triggers these triggerers hold, as the metadata database says."""
         ids = ", ".join(str(triggerer.job_id) for triggerer in triggerers)
-        return int(self.airflow.ask(f"select count(*) from trigger where triggerer_id in ({ids})"))  # noqa: S608 - our own numbers
+        return int(self.airflow.query(f"select count(*) from trigger where triggerer_id in ({ids})"))  # noqa: S608 - our own numbers
 
     def is_held(self, triggerers: list[Triggerer], waits: int) -> bool:
         """Return whether these triggerers hold so many triggers."""
@@ -206,12 +206,12 @@ class Stage:
         """Return how long ago the last heartbeat of the least lively of them was."""
         ids = ", ".join(str(triggerer.job_id) for triggerer in triggerers)
         sql = f"select extract(epoch from max(now() - latest_heartbeat)) from job where id in ({ids})"  # noqa: S608 - so
-        return float(self.airflow.ask(sql))
+        return float(self.airflow.query(sql))
 
     def connection_reads(self) -> int:
         """Return how often the table of connections was read, as PostgreSQL counts it."""
         table = "pg_stat_user_tables where relname = 'connection'"
-        return int(self.airflow.ask(f"select seq_scan + coalesce(idx_scan, 0) from {table}"))  # noqa: S608 - our own words
+        return int(self.airflow.query(f"select seq_scan + coalesce(idx_scan, 0) from {table}"))  # noqa: S608 - our own words
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def stage_in(home: Path) -> Iterator[Stage]:
     if not IS_AIRFLOW_3:
         sys.exit("this needs Airflow 3")
     home.chmod(0o755)
-    say("Starting PostgreSQL and Airflow")
+    print_step("Starting PostgreSQL and Airflow")
     with postgresql(home / "postgresql") as database:
         settings = {
             "AIRFLOW_HOME": str(home),

@@ -177,7 +177,7 @@ class Waits:
     async def polled(self) -> None:
         """Return when each wait has polled."""
         deadline = time.monotonic() + self._plan.patience
-        while int(await ask(self._plan.port, "polled")) < len(self._tasks):
+        while int(await control(self._plan.port, "polled")) < len(self._tasks):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not all waits have polled after {self._plan.patience:g} s")
             await asyncio.sleep(0.25)
@@ -220,7 +220,7 @@ async def _measure(plan: Plan) -> Account:
         account.closed, account.cpu = time.monotonic(), time.process_time() - cpu
         account.blocked_later = watchdog.worst()
         account.bytes_per_wait = (resident() - memory_of_one) / plan.waits
-        await ask(plan.port, f"end/{plan.interval}")
+        await control(plan.port, f"end/{plan.interval}")
         await waits.ended()
         account.told = waits.told
     return account
@@ -251,8 +251,8 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-async def ask(port: int, what: str) -> bytes:
-    """Ask the server something, for as little as it can be asked for."""
+async def control(port: int, what: str) -> bytes:
+    """Control the server something, for as little as it can be asked for."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET /control/{what} HTTP/1.1\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")

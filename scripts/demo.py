@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
 
-from local import airflow_environment, client_of, local_modelarts, run, say
+from local import airflow_environment, client_of, print_step, run, run_emulator
 
 from airflow_provider_modelarts.client import ModelArtsClient
 
@@ -23,12 +23,12 @@ def main() -> int:
     """Run the demo and return its exit code."""
     with tempfile.TemporaryDirectory(prefix="modelarts-demo-") as folder:
         home = Path(folder)
-        say("Starting the ModelArts emulator")
-        with local_modelarts(home) as local:
+        print_step("Starting the ModelArts emulator")
+        with run_emulator(home) as local:
             environment = airflow_environment(home, f"sqlite:///{home / 'airflow.db'}", local)
-            say("Creating a temporary Airflow")
+            print_step("Creating a temporary Airflow")
             run(["db", "migrate"], environment)
-            say(f"Running the DAG {DAG_ID}: 8 trials of a training script, then the retraining")
+            print_step(f"Running the DAG {DAG_ID}: 8 trials of a training script, then the retraining")
             log = run(["dags", "test", DAG_ID], environment)
             with client_of(local) as client:
                 show(log, client)
@@ -42,16 +42,16 @@ def show(log: str, client: ModelArtsClient) -> None:
         rf"Training job {search_id} is \w+(?:: \d+/\d+ trials ended.*?(?=\s\[|$))?", log, re.MULTILINE
     )
     (table,) = found(r"Training job \S+ has (\d+ trials by .*?)(?=\s\[airflow|\n\[|\n\d{4}-)", log, count=1)
-    say("Progress in the task log")
+    print_step("Progress in the task log")
     print("\n".join(dict.fromkeys(progress)))
-    say("Ranked trials")
+    print_step("Ranked trials")
     print(table)
     retraining_log = client.get_log_preview(retraining_id)
-    say("Hyperparameters of the retraining")
+    print_step("Hyperparameters of the retraining")
     print(*found(r"Training with (\{.*?\})", retraining_log))
     first = client.list_trials(search_id)[0].trial_id
     first_log = client.get_log_preview(search_id).partition(f"==> trial {first} <==")[2]
-    say("Accuracy on held-out data")
+    print_step("Accuracy on held-out data")
     print(f"{found(HELD_OUT, first_log)[0]}  model of the first trial")
     print(f"{found(HELD_OUT, retraining_log)[0]}  retrained model")
 

@@ -370,7 +370,7 @@ def _train():
 
 def test_demo_titles_match_the_script(demo):
     """The README shows the last titles that the script prints."""
-    printed = re.findall(r'say\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
+    printed = re.findall(r'print_step\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
 
     assert list(demo) == printed[-len(demo) :]
 
