@@ -245,10 +245,10 @@ def show_limits(options: argparse.Namespace) -> None:
             rows.append([limit, how, *limits_of(rounds, min(limit / 2, size.waits / size.interval))])
             failures += [failure for one in rounds for failure in one.failures()]
     required = 2 * size.waits / size.interval
-    title = f"{size.waits:,} waits with an interval of {size.interval:g} s send {required:.0f} requests per second"
+    title = f"{size.waits:,} waits with an interval of {size.interval:g} s require {required:.0f} requests per second"
     header = ["limit, requests per second", "Retry-After", "status 429", "share of responses", "failed waits"]
     header += ["polls per second", "share of the possible polls", "longest time between two polls of a wait, s"]
-    print_table(f"{title} and meet a rate limit, for {options.limited_seconds:g} s", header, rows)
+    print_table(f"{title}. With a rate limit, over {options.limited_seconds:g} s", header, rows)
     for failure, count in Counter(failures).most_common(3):
         print(f"{count} x {failure}")
 
