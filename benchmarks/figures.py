@@ -1,4 +1,4 @@
-"""How the benchmarks show their figures: tables in Markdown, medians with their spread, and what measured them."""
+"""Output of the benchmarks: Markdown tables, medians with their range, and test conditions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def conditions(*packages: str) -> str:
-    """Return when, on what and with which versions something is measured.
+    """Return date, cores and versions of a measurement.
 
-    :param packages: distributions whose versions matter, besides Python and Airflow.
+    :param packages: distributions to list besides Python and Airflow.
     """
     versions = [f"{name} {installed(name) or 'not installed'}" for name in ("apache-airflow", *packages)]
     cores = len(os.sched_getaffinity(0))
@@ -21,7 +21,7 @@ def conditions(*packages: str) -> str:
 
 
 def installed(package: str) -> str | None:
-    """Return the version of a distribution; None when it is not installed."""
+    """Return the version of a distribution, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed(package: str) -> str | None:
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Return the median of several rounds, with the least and the most."""
+    """Return the median of several rounds, with minimum and maximum."""
     if not values:
         return "-"
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
@@ -37,7 +37,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table under its title."""
+    """Print a table with a title."""
     print(f"\n{title}\n")
     for row in (header, ["---"] * len(header), *rows):
         print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)

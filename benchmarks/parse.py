@@ -1,9 +1,9 @@
-"""What a package adds to the parsing of a DAG file, next to the providers for other clouds.
+"""Cost of a package when Airflow parses a DAG file, compared with providers for other clouds.
 
-Every measurement has a fresh interpreter. It first imports what any DAG file needs (the baseline: Airflow's SDK, the
-names that operators take from it, the base of triggers), and then what is measured: our operators, sensors and
-triggers, those of a peer, or a whole DAG file of ``example_dags``, in the way of Airflow's DAG bag. All candidates take
-turns in each round; a first round, which compiles and warms the disk, is not counted.
+Each measurement runs in a new interpreter. It first imports the baseline (the Airflow SDK with the names that operators
+use, and the base class of triggers), then the candidate: operators, sensors and triggers of this package or of another
+provider, or a DAG file of ``example_dags``, as the Airflow DAG bag does. All candidates take turns in each round. A
+first round, which compiles modules and fills disk caches, is not counted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from airflow.providers.common.compat.sdk import (
 )
 """
 
-#: Measures one thing in the interpreter that runs it, and prints the figures on its last line.
+#: Measures one candidate in its own interpreter, and prints the figures on the last line.
 MEASURE = """
 import json, sys, time
 baseline, measured = sys.argv[1:]
@@ -53,14 +53,14 @@ times = [1000 * (time.process_time() - cpu), 1000 * (time.perf_counter() - wall)
 print(json.dumps([*times, sorted(set(sys.modules) - before)]))
 """
 
-#: A DAG file without any provider, to tell what in the others is Airflow's.
+#: A DAG file without a provider: the share of Airflow itself in the other DAG files.
 EMPTY = """
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 with DAG("empty", schedule=None):
     BaseOperator(task_id="task")
 """
 
-#: What Airflow's DAG bag does with a file.
+#: Import of a file as in the Airflow DAG bag.
 PARSE = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("parsed_dag_file", {path!r})
@@ -71,10 +71,10 @@ spec.loader.exec_module(module)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something to import.
+    """Import to measure.
 
-    :param package: the distribution that has it.
-    :param baseline: what is imported before, and not measured.
+    :param package: distribution with the imported modules.
+    :param baseline: imported before, and not measured.
     """
 
     name: str
@@ -88,9 +88,9 @@ def _modules(*names: str) -> str:
 
 
 CANDIDATES = [
-    Candidate("Airflow, the baseline of all others", "apache-airflow", AIRFLOW, BARE),
+    Candidate("Airflow, the baseline of all other rows", "apache-airflow", AIRFLOW, BARE),
     Candidate(
-        "**ours**: operators, sensors, triggers",
+        "**this package**: operators, sensors, triggers",
         "airflow-provider-modelarts",
         _modules(*(f"airflow_provider_modelarts.{kind}.modelarts" for kind in ("operators", "sensors", "triggers"))),
     ),
@@ -106,7 +106,7 @@ CANDIDATES = [
         GOOGLE,
         _modules("airflow.providers.google.cloud.operators.vertex_ai.hyperparameter_tuning_job"),
     ),
-    Candidate("DAG file with one task of Airflow's own", "apache-airflow", EMPTY),
+    Candidate("DAG file with one core Airflow task", "apache-airflow", EMPTY),
     *(
         Candidate(f"DAG file {path.name}", "airflow-provider-modelarts", PARSE.format(path=str(path)))
         for path in sorted(EXAMPLES.glob("*.py"))
@@ -116,7 +116,7 @@ CANDIDATES = [
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What an import took, in milliseconds, and which modules it added."""
+    """CPU and wall time of an import in milliseconds, and the added modules."""
 
     cpu: float
     wall: float
@@ -124,7 +124,7 @@ class Import:
 
     @property
     def libraries(self) -> list[str]:
-        """The top-level packages of third parties among the modules; Airflow and this package are none."""
+        """Top-level packages of third parties among the modules, without Airflow and this package."""
         tops = {name.partition(".")[0] for name in self.modules}
         return sorted(tops & _packages() - {"airflow", "airflow_provider_modelarts"})
 
@@ -135,7 +135,7 @@ def _packages() -> frozenset[str]:
 
 
 def measure(candidate: Candidate, home: str) -> Import:
-    """Import it in a fresh interpreter, with an Airflow that has its files in a folder."""
+    """Import a candidate in a new interpreter, with the Airflow home in a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEASURE, candidate.baseline, candidate.measured],
@@ -159,7 +159,7 @@ def row_of(candidate: Candidate, imports: Sequence[Import]) -> list[object]:
         candidate.name,
         spread([one.cpu for one in imports]),
         spread([one.wall for one in imports]),
-        len(added.modules) or "0, all were loaded",
+        len(added.modules) or "0, all already loaded",
         _named(added.libraries),
     ]
 
@@ -171,7 +171,7 @@ def _named(libraries: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Measure all candidates in turn, several times, and print the figures."""
+    """Measure all candidates in several rounds, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
@@ -186,9 +186,9 @@ def main() -> None:
                     imported = measure(candidate, home)
                     imports[candidate.name] += [imported] if number else []
 
-    print(f"{conditions('requests', AMAZON, GOOGLE)}; {options.rounds} rounds, median (least-most)")
+    print(f"{conditions('requests', AMAZON, GOOGLE)}; {options.rounds} rounds, median (min-max)")
     print_table(
-        "Beyond the baseline, in a fresh interpreter",
+        "Cost beyond the baseline, in a new interpreter",
         ["", "CPU ms", "wall ms", "modules added", "third-party packages added"],
         [row_of(candidate, imports.get(candidate.name, [])) for candidate in CANDIDATES],
     )

@@ -1,10 +1,10 @@
-"""What it costs to read the trials of a search, in pages of 50, next to a bare loop and to the vendor's client.
+"""Cost of reading the trials of a search in pages of 50, compared with a bare loop and the vendor's client.
 
-A server in another process answers pages that were written before, so that the client is what is measured. In each
-round, every reader has a fresh process: it imports what it needs, reads once to warm up, and then reads each size so
-often that about 200 requests are made. Ours also look at status, config and best reward of each trial; the others leave
-the rows as they are. Times are per read. What a read holds in memory at its peak, beyond what was there before it, is
-what ``tracemalloc`` counts in one more round, whose times are not used.
+A server in another process sends prepared pages, so that only the client is measured. In each round, every reader runs
+in a new process: it imports its modules, reads once to warm up, and then reads each size until it has sent about 200
+requests. The readers of this package also parse status, config and best reward of each trial; the others leave the rows
+unparsed. Times are per read. One more round, whose times are not used, measures the peak memory of a read with
+``tracemalloc``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PROJECT = "benchmark"
 PAGE_SIZE = 50
-REQUESTS = 200  # of one measurement, about: a single request is too short to be measured
+REQUESTS = 200  # per measurement, approximately: a single request is too short to measure
 WARM_UP = 20  # trials
 
 Read = Callable[[str], int]  # from the id of a search to the number of its trials
@@ -38,8 +38,8 @@ Read = Callable[[str], int]  # from the id of a search to the number of its tria
 
 @contextmanager
 def bare_loop(url: str, unit: str) -> Iterator[Read]:
-    """Read with the least that works: no signature, no retry, no look at the rows."""
-    # requests prefers simplejson, which the vendor's client brings along, to what is faster
+    """Read with the minimum: no signature, no retry, no parsing of rows."""
+    # requests prefers simplejson, a dependency of the vendor's client, to the faster json
     sys.modules["simplejson"] = None  # type: ignore[assignment]
     import requests
 
@@ -60,36 +60,36 @@ def bare_loop(url: str, unit: str) -> Iterator[Read]:
 
 @contextmanager
 def our_stream(url: str, unit: str) -> Iterator[Read]:
-    """Read with this package, and let go of each trial."""
+    """Read with this package as a stream, without keeping trials."""
     from airflow_provider_modelarts.client import ModelArtsClient
 
     with ModelArtsClient(_settings(url)) as client:
-        yield lambda job_id: _looked_at(client.iter_trials(job_id, page_size=PAGE_SIZE))
+        yield lambda job_id: _parsed(client.iter_trials(job_id, page_size=PAGE_SIZE))
 
 
 @contextmanager
 def our_list(url: str, unit: str) -> Iterator[Read]:
-    """Read with this package."""
+    """Read with this package as a list."""
     from airflow_provider_modelarts.client import ModelArtsClient
 
     with ModelArtsClient(_settings(url)) as client:
-        yield lambda job_id: _looked_at(client.list_trials(job_id, page_size=PAGE_SIZE))
+        yield lambda job_id: _parsed(client.list_trials(job_id, page_size=PAGE_SIZE))
 
 
 @contextmanager
 def our_asynchronous_list(url: str, unit: str) -> Iterator[Read]:
-    """Read with this package in an event loop."""
+    """Read with the asynchronous client of this package."""
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 
     client = AsyncModelArtsClient(_settings(url))
     with asyncio.Runner() as runner:
-        yield lambda job_id: _looked_at(runner.run(client.list_trials(job_id, page_size=PAGE_SIZE)))
+        yield lambda job_id: _parsed(runner.run(client.list_trials(job_id, page_size=PAGE_SIZE)))
         runner.run(client.close())
 
 
 @contextmanager
 def vendors_client(url: str, unit: str) -> Iterator[Read]:
-    """Read with the vendor's client, and keep the rows as it gives them."""
+    """Read with the vendor's client, without parsing rows."""
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkmodelarts.v1 import ModelArtsClient, ShowAutoSearchTrialsRequest
 
@@ -109,8 +109,8 @@ def vendors_client(url: str, unit: str) -> Iterator[Read]:
     yield read
 
 
-def _looked_at(trials: Iterable[Trial]) -> int:
-    """Count trials by what a choice among them looks at, so that none of it can be put off."""
+def _parsed(trials: Iterable[Trial]) -> int:
+    """Count trials by the fields that a ranking uses, so that no parsing is deferred."""
     return sum(1 for trial in trials if trial.status and trial.config and trial.best_reward is not None)
 
 
@@ -123,10 +123,10 @@ def _settings(url: str) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody who reads.
+    """Reader to measure.
 
-    :param package: the distribution that it takes.
-    :param opened: from the server's URL, and what ``offset`` counts there, to what reads.
+    :param package: distribution that the reader requires.
+    :param opened: returns a read function for the URL of the server and the unit of ``offset``.
     """
 
     name: str
@@ -137,10 +137,10 @@ class Reader:
 BARE = Reader("bare loop of requests and .json()", "requests", bare_loop)
 READERS = [
     BARE,
-    Reader("**ours**, stream", "airflow-provider-modelarts", our_stream),
-    Reader("**ours**, list", "airflow-provider-modelarts", our_list),
-    Reader("**ours**, asynchronous list", "airflow-provider-modelarts", our_asynchronous_list),
-    Reader("the vendor's client", "huaweicloudsdkmodelarts", vendors_client),
+    Reader("**this package**, `iter_trials`", "airflow-provider-modelarts", our_stream),
+    Reader("**this package**, `list_trials`", "airflow-provider-modelarts", our_list),
+    Reader("**this package**, asynchronous `list_trials`", "airflow-provider-modelarts", our_asynchronous_list),
+    Reader("vendor's client", "huaweicloudsdkmodelarts", vendors_client),
 ]
 
 
@@ -153,7 +153,7 @@ class Times:
 
 
 def take_times(number: int, url: str, unit: str, sizes: Sequence[int]) -> list[Times]:
-    """Return how long a reader takes for each size. Runs in a fresh process."""
+    """Return the times of a reader for each size. Runs in a new process."""
     with READERS[number].opened(url, unit) as read:
         _read_all(read, WARM_UP)
         return [_times(read, size) for size in sizes]
@@ -169,7 +169,7 @@ def _times(read: Read, size: int) -> Times:
 
 
 def take_peaks(number: int, url: str, unit: str, sizes: Sequence[int]) -> list[float]:
-    """Return how many megabytes a reader holds for each size at most. Runs in a fresh process."""
+    """Return the peak memory of a reader in megabytes for each size. Runs in a new process."""
     with READERS[number].opened(url, unit) as read:
         _read_all(read, WARM_UP)
         tracemalloc.start()
@@ -187,7 +187,7 @@ def _peak(read: Read, size: int) -> float:
 def _read_all(read: Read, size: int) -> None:
     found = read(str(size))
     if found != size:
-        raise RuntimeError(f"{found} trials were read of {size}")
+        raise RuntimeError(f"read {found} of {size} trials")
 
 
 def row_of(reader: Reader, times: Sequence[Times], bare: Sequence[Times], peak: float | None) -> list[str]:
@@ -206,15 +206,13 @@ def row_of(reader: Reader, times: Sequence[Times], bare: Sequence[Times], peak: 
 
 
 def main() -> None:
-    """Let all readers read in turn, several times, and print the figures."""
+    """Measure all readers in several rounds, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 500, 10_000], help="trials of a search")
-    parser.add_argument("--offset", choices=["page", "row"], default="page", help="what the server counts with it")
+    parser.add_argument("--offset", choices=["page", "row"], default="page", help="unit of offset on the server")
     options = parser.parse_args()
-    print(
-        f"{conditions('requests', 'aiohttp', 'huaweicloudsdkmodelarts')}; {options.rounds} rounds, median (least-most)"
-    )
+    print(f"{conditions('requests', 'aiohttp', 'huaweicloudsdkmodelarts')}; {options.rounds} rounds, median (min-max)")
     times, peaks = run(options.rounds, options.sizes, options.offset)
     for position, size in enumerate(options.sizes):
         of_size = {name: [one[position] for one in rounds] for name, rounds in times.items()}
@@ -234,7 +232,7 @@ def main() -> None:
 
 
 def run(rounds: int, sizes: Sequence[int], unit: str) -> tuple[Mapping[str, list[list[Times]]], dict[str, list[float]]]:
-    """Return the times of each reader by round and size, and its peaks by size."""
+    """Return the times of each reader by round and size, and its peak memory by size."""
     numbers = [number for number, reader in enumerate(READERS) if installed(reader.package)]
     times: dict[str, list[list[Times]]] = {READERS[number].name: [] for number in numbers}
     peaks: dict[str, list[float]] = {}

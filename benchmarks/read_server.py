@@ -1,6 +1,6 @@
-"""A server that costs little, in a process of its own: it answers the trials of searches with what was written before.
+"""Server with prepared trial pages, in a separate process and with little overhead.
 
-The rows have the documented shape: cells of text, a configuration as an object, a tensor in words.
+The rows have the documented shape: text cells, the config as an object, a tensor as text.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ DOCUMENTED = Path(__file__).resolve().parent.parent / "tests" / "data" / "list_t
 PARAMETERS = {"batch_size": 32, "learning_rate": 0.05512301741232006, "dropout": 0.25, "depth": 6, "optimizer": "adam"}
 METRICS = {"val_acc": "0.0624", "val_loss": "0.0801", "f1": "0.0612"}
 
-#: Nothing of the process that starts another is in it, neither modules nor memory.
+#: A new process inherits neither modules nor memory.
 FRESH = multiprocessing.get_context("spawn")
 
 
 class Listing:
-    """The listing of a search with so many trials.
+    """Trial table of a search.
 
-    :param unit: what ``offset`` counts, ``page`` or ``row``.
+    :param size: number of trials.
+    :param unit: unit of ``offset``, ``page`` or ``row``.
     """
 
     def __init__(self, size: int, unit: str) -> None:
@@ -34,8 +35,8 @@ class Listing:
         self._header = json.dumps([*items["header"], *METRICS])
         self._rows = [_row(items["data"][0], number) for number in range(size)]
 
-    def answer(self, limit: int, offset: int) -> bytes:
-        """Return the HTTP answer that holds a page."""
+    def response(self, limit: int, offset: int) -> bytes:
+        """Return the HTTP response with a page."""
         first = offset * (limit if self._unit == "page" else 1)
         rows = self._rows[first : first + limit]
         body = (
@@ -47,7 +48,7 @@ class Listing:
 
 
 def _row(documented: Sequence[object], number: int) -> str:
-    """Return a row of the table: a documented one with its own number and id, and more parameters and metrics."""
+    """Return a documented row with its own number and id, and more parameters and metrics."""
     row = [*documented, *METRICS.values()]
     copies = {f"param/{name}": value for name, value in PARAMETERS.items()}
     row[0], row[3], row[4] = str(number), {**PARAMETERS, "trial_index": number, **copies}, f"{number:08x}"
@@ -55,30 +56,30 @@ def _row(documented: Sequence[object], number: int) -> str:
 
 
 class Connected(asyncio.Protocol):
-    """One connection to the server. A search's id is the number of its trials; requests have no body."""
+    """Connection to the server. The id of a search is its number of trials; requests have no body."""
 
     def __init__(self, listings: Mapping[str, Listing]) -> None:
         self._listings = listings
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to answer on."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - asyncio's types do not say so
+        """Store the transport."""
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type only
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is complete."""
+        """Respond to each complete request."""
         *requests, self._received = (self._received + data).split(b"\r\n\r\n")
         for request in requests:
             url = urlsplit(request.split(b" ", 2)[1].decode())
             query = parse_qs(url.query)
             listing = self._listings[url.path.split("/")[-2]]
-            self._transport.write(listing.answer(int(query["limit"][0]), int(query["offset"][0])))
+            self._transport.write(listing.response(int(query["limit"][0]), int(query["offset"][0])))
 
 
 @contextmanager
 def serving(sizes: Sequence[int], unit: str) -> Iterator[str]:
-    """Serve searches of these sizes, and yield the URL."""
+    """Serve searches of these sizes, and yield the base URL."""
     here, there = FRESH.Pipe()
     process = FRESH.Process(target=_serve, args=(sizes, unit, there), daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""An Airflow whose triggerers can be counted, killed and looked into, and tasks that wait in them."""
+"""Airflow with triggerers that can be measured and killed, and deferred tasks for them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ import requests
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "system"))
 
-from local import say
+from local import print_step
 from throwaway import IS_AIRFLOW_3, SERVER, Airflow, postgresql
 
 PER_RUN = 500  # mapped tasks of the DAG whose deferrals are copied
-AT_MOST = 100_000  # a capacity that limits nothing
+UNLIMITED = 100_000  # a capacity above every number of waits
 BLOCKED = re.compile(r"async thread was blocked for ([\d.]+) seconds")
-SHOWN = 3  # blocked event loops of each triggerer; the tables count all
+SHOWN = 3  # longest event loop blocks to print per triggerer; the tables count all
 RUNNING = re.compile(r"(\d+) triggers currently running")
 
-Ask: TypeAlias = Callable[[str], Any]
+Control: TypeAlias = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
 class Deferral:
-    """What the deferral of a task leaves in the metadata database."""
+    """Rows of a deferral in the metadata database."""
 
     classpath: str
     kwargs: dict[str, Any]
@@ -48,9 +48,9 @@ class Deferral:
 
 
 class Triggerer:
-    """A triggerer: its supervisor talks to the database, its runner waits.
+    """Triggerer: a supervisor with access to the database, and a runner with the triggers.
 
-    :param settings: of ``[triggerer]``, instead of Airflow's defaults.
+    :param settings: settings of ``[triggerer]`` that replace the defaults.
     """
 
     def __init__(self, airflow: Airflow, home: Path, name: str, capacity: int, settings: Mapping[str, float]) -> None:
@@ -65,53 +65,53 @@ class Triggerer:
         self.job_id = newest
 
     def wait_until_ready(self) -> None:
-        """Wait until it is at work: its first heartbeat in the database is that of its birth."""
+        """Wait for the second heartbeat in the database; the first one is that of the start."""
         beats = f"select latest_heartbeat > start_date + interval '1 second' from job where id = {self.job_id}"  # noqa: S608
-        while self._airflow.ask(beats) != "t":
+        while self._airflow.query(beats) != "t":
             time.sleep(0.2)
 
     def _newest(self) -> int:
-        return int(self._airflow.ask("select coalesce(max(id), 0) from job where job_type = 'TriggererJob'"))
+        return int(self._airflow.query("select coalesce(max(id), 0) from job where job_type = 'TriggererJob'"))
 
     def _processes(self) -> list[psutil.Process]:
         return [self._supervisor, *self._supervisor.children()]
 
     def cpu(self) -> list[float]:
-        """Return the seconds of CPU time that supervisor and runner have used."""
+        """Return the CPU time of supervisor and runner in seconds."""
         return [sum(process.cpu_times()[:2]) for process in self._processes()]
 
     def megabytes(self) -> float:
-        """Return the memory that both do not share with others."""
+        """Return the unshared memory of supervisor and runner."""
         return float(sum(process.memory_full_info().uss for process in self._processes())) / 1e6
 
     def open_files(self) -> int:
-        """Return how many files the supervisor has open."""
+        """Return the number of open files of the supervisor."""
         return int(self._supervisor.num_fds())
 
     def blocked(self) -> list[float]:
-        """Return for how long its event loop stood still, each time that it says so."""
+        """Return the duration of each event loop block in the log."""
         return [float(seconds) for seconds in BLOCKED.findall(self._log.read_text(errors="replace"))]
 
     def show_blocked(self) -> None:
-        """Print when its event loop stood still the longest, with the last line before that."""
+        """Print the longest event loop blocks, each with the preceding log line."""
         lines = self._log.read_text(errors="replace").splitlines()
         found = [(float(match[1]), line, before) for before, line in pairwise(lines) if (match := BLOCKED.search(line))]
         for seconds, line, before in sorted(found, reverse=True)[:SHOWN]:
             print(f"    {self.name}: blocked for {seconds} s until {line[11:22]}; the line before: {before[11:120]}")
 
-    def says(self) -> int:
-        """Return the most triggers that it said to run, which it does once a minute."""
+    def logged(self) -> int:
+        """Return the maximum number of running triggers in the log, which has one such line per minute."""
         return max(map(int, RUNNING.findall(self._log.read_text(errors="replace"))), default=0)
 
     def end(self, how: signal.Signals) -> None:
-        """End it, with all its processes."""
+        """End all processes of the triggerer."""
         self.is_up = False
         self._airflow.end(self.name, how)
 
 
 @dataclass
 class Stage:
-    """An Airflow without a triggerer."""
+    """Airflow without a triggerer."""
 
     airflow: Airflow
     home: Path
@@ -120,8 +120,8 @@ class Stage:
     runs_so_far: int = 0
 
     @contextmanager
-    def cloud(self) -> Iterator[Ask]:
-        """Serve a new stand-in for ModelArts, lead the connection to it, and yield what asks it."""
+    def cloud(self) -> Iterator[Control]:
+        """Run a new stand-in for ModelArts, set the connection to it, and yield a function for control requests."""
         command = [sys.executable, str(HERE / "wait_server.py")]
         with ExitStack() as stack:
             process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
@@ -131,14 +131,14 @@ class Stage:
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
             extra = json.dumps({"region": "cn-north-4", "project_id": "0" * 32, "endpoint": url})
             body = {"connection_id": "modelarts_default", "conn_type": "modelarts", "extra": extra}
-            is_new = self.airflow.ask("select count(*) from connection") == "0"
+            is_new = self.airflow.query("select count(*) from connection") == "0"
             path = "connections" if is_new else "connections/modelarts_default"
             self.airflow.call("POST" if is_new else "PATCH", path, {**body, "login": "A" * 20, "password": "B" * 40})
-            yield lambda asked: session.get(f"{url}/control/{asked}").json()
+            yield lambda command: session.get(f"{url}/control/{command}").json()
 
     @contextmanager
-    def triggerers(self, count: int, capacity: int = AT_MOST, **settings: float) -> Iterator[list[Triggerer]]:
-        """Run triggerers; in the end show when they were blocked, and leave nothing that waits."""
+    def triggerers(self, count: int, capacity: int = UNLIMITED, **settings: float) -> Iterator[list[Triggerer]]:
+        """Run triggerers; at the end print their event loop blocks, and delete all triggers."""
         started = [self.start(capacity, **settings) for _ in range(count)]
         for triggerer in started:
             triggerer.wait_until_ready()
@@ -147,17 +147,17 @@ class Stage:
             triggerer.show_blocked()
             if triggerer.is_up:
                 triggerer.end(signal.SIGTERM)
-        self.airflow.ask("update task_instance set state = 'failed', trigger_id = null where state = 'deferred'")
-        self.airflow.ask("delete from trigger")
+        self.airflow.query("update task_instance set state = 'failed', trigger_id = null where state = 'deferred'")
+        self.airflow.query("delete from trigger")
 
-    def start(self, capacity: int = AT_MOST, **settings: float) -> Triggerer:
+    def start(self, capacity: int = UNLIMITED, **settings: float) -> Triggerer:
         """Start a triggerer."""
         self.triggerers_so_far += 1
         name = f"triggerer-{self.triggerers_so_far}"
         return Triggerer(self.airflow, self.home, name, capacity, settings)
 
     def remember_deferral(self) -> None:
-        """Keep what the deferral of one of the scheduled tasks has left."""
+        """Store the rows of the deferral of a scheduled task."""
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
         from sqlalchemy import select
@@ -170,9 +170,9 @@ class Stage:
             )
 
     def copy(self, waits: int, peer: tuple[str, dict[str, Any]] | None = None) -> None:
-        """Let as many tasks wait as if each had deferred.
+        """Copy the deferral to as many tasks.
 
-        :param peer: path and arguments of a trigger to wait with, instead of ours.
+        :param peer: path and arguments of another trigger to use.
         """
         from airflow.models.taskinstance import TaskInstance
         from airflow.models.trigger import Trigger
@@ -194,33 +194,33 @@ class Stage:
                 ti.next_method, ti.next_kwargs = deferral.next_method, deferral.next_kwargs
 
     def waiting(self, triggerers: list[Triggerer]) -> int:
-        """Return how many triggers these triggerers hold, as the metadata database says."""
+        """Return the number of triggers assigned to these triggerers in the metadata database."""
         ids = ", ".join(str(triggerer.job_id) for triggerer in triggerers)
-        return int(self.airflow.ask(f"select count(*) from trigger where triggerer_id in ({ids})"))  # noqa: S608 - our own numbers
+        return int(self.airflow.query(f"select count(*) from trigger where triggerer_id in ({ids})"))  # noqa: S608 - our own numbers
 
     def is_held(self, triggerers: list[Triggerer], waits: int) -> bool:
-        """Return whether these triggerers hold so many triggers."""
+        """Return whether so many triggers are assigned to these triggerers."""
         return self.waiting(triggerers) >= waits
 
     def heartbeat_age(self, triggerers: list[Triggerer]) -> float:
-        """Return how long ago the last heartbeat of the least lively of them was."""
+        """Return the age of the oldest heartbeat."""
         ids = ", ".join(str(triggerer.job_id) for triggerer in triggerers)
-        sql = f"select extract(epoch from max(now() - latest_heartbeat)) from job where id in ({ids})"  # noqa: S608 - so
-        return float(self.airflow.ask(sql))
+        sql = f"select extract(epoch from max(now() - latest_heartbeat)) from job where id in ({ids})"  # noqa: S608 - our own numbers
+        return float(self.airflow.query(sql))
 
     def connection_reads(self) -> int:
-        """Return how often the table of connections was read, as PostgreSQL counts it."""
+        """Return the number of reads of the connection table, from the statistics of PostgreSQL."""
         table = "pg_stat_user_tables where relname = 'connection'"
-        return int(self.airflow.ask(f"select seq_scan + coalesce(idx_scan, 0) from {table}"))  # noqa: S608 - our own words
+        return int(self.airflow.query(f"select seq_scan + coalesce(idx_scan, 0) from {table}"))  # noqa: S608 - our own words
 
 
 @contextmanager
 def stage_in(home: Path) -> Iterator[Stage]:
-    """Run an Airflow without a triggerer in a folder. Its models work in this process too."""
+    """Run Airflow without a triggerer in a folder. Its models also work in this process."""
     if not IS_AIRFLOW_3:
-        sys.exit("this needs Airflow 3")
+        sys.exit("Airflow 3 is required")
     home.chmod(0o755)
-    say("Starting PostgreSQL and Airflow")
+    print_step("Starting PostgreSQL and Airflow")
     with postgresql(home / "postgresql") as database:
         settings = {
             "AIRFLOW_HOME": str(home),

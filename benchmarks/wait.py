@@ -1,14 +1,14 @@
-"""What deferred waits cost: hundreds and thousands of them in one event loop, as a triggerer runs them.
+"""Cost of deferred waits: hundreds and thousands in one event loop, as in a triggerer.
 
-The waits run in a process of their own; a server in another process answers with a latency as a cloud has, and notes
-when it is asked what. All waits start together. What is measured begins when each has polled once: processor time per
-poll, memory per wait, how evenly and how punctually is polled. Then all jobs end, evenly within one poll interval, and
-what is measured is how soon each wait tells of it. Peers wait for the same jobs in the same run: a bare loop of two
-requests and a sleep, and the SageMaker trigger of Airflow's Amazon provider, which makes one request a poll and reads
-no trials. At last the waits of this package meet a server that refuses, with status 429, what is beyond a limit.
+The waits run in a separate process. A server in another process responds with the latency of a cloud, and records every
+request. All waits start at once. The measurement begins after each wait has polled once: CPU time per poll, memory per
+wait, evenness and punctuality of the polls. Then all jobs end, spread over one poll interval, and the delay until each
+event is measured. Two other implementations wait for the same jobs: a bare loop of two requests and a sleep, and the
+SageMaker trigger of the Amazon provider, which sends one request per poll and reads no trials. Finally the waits of
+this package run against a server with a rate limit, which rejects further requests with status 429.
 
-A poll costs less processor time the closer it follows another, since caches are warm then: who polls in bursts has it
-easier. Compare figures of one size, and of a machine that does nothing else.
+The CPU time of a poll falls as the poll rate rises, since caches stay warm: polling in bursts is cheaper. Compare only
+figures of one size, on an idle machine.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from typing import NamedTuple, TypedDict
 from figures import conditions, installed, print_table, spread
 from wait_peers import GOOD_ENDS, WAITERS, Account, Plan, Waiter, endure, measure
 
-SLOT = 0.1  # seconds, for how evenly is polled
+SLOT = 0.1  # seconds, for the evenness of the polls
 
 
 class Size(NamedTuple):
-    """How many waits, and how many seconds between two polls of each."""
+    """Number of waits, and seconds between two polls of each."""
 
     waits: int
     interval: float
 
     @classmethod
     def read(cls, text: str) -> Size:
-        """Return what an option says, such as ``1000:15``."""
+        """Parse an option such as ``1000:15``."""
         waits, interval = text.split(":")
         return cls(int(waits), float(interval))
 
 
 class Seen(TypedDict):
-    """What the server saw; instants are of the monotonic clock, those of each job by its id."""
+    """Records of the server; times are of the monotonic clock, by job id where they belong to a job."""
 
-    looks: dict[str, list[float]]
+    polls_by_job: dict[str, list[float]]
     arrivals: list[float]
     polls: list[float]
     ends: dict[str, float]
@@ -63,60 +63,60 @@ class Seen(TypedDict):
 
 @dataclass(frozen=True)
 class Round:
-    """One round: what the waiting process saw of itself, and what the server saw of it."""
+    """One round: measurements of the waiting process, and records of the server."""
 
     plan: Plan
     account: Account
     seen: Seen
 
     def within(self, instants: Sequence[float]) -> list[float]:
-        """Return the instants at which was measured."""
+        """Return the times within the measurement."""
         return [instant for instant in instants if self.account.opened <= instant < self.account.closed]
 
     def seconds(self) -> float:
-        """Return for how long was measured."""
+        """Return the duration of the measurement."""
         return self.account.closed - self.account.opened
 
     def cpu(self) -> float:
-        """Return milliseconds of processor time per poll."""
+        """Return the CPU time per poll in milliseconds."""
         return self.account.cpu / len(self.within(self.seen["polls"])) * 1000
 
     def requests(self) -> float:
-        """Return requests per poll, from the first to the last."""
+        """Return the requests per poll, over the whole round."""
         return len(self.seen["arrivals"]) / len(self.seen["polls"])
 
     def start(self) -> float:
-        """Return seconds until each wait had polled."""
+        """Return the seconds until each wait has polled."""
         return self.account.opened - self.account.began
 
     def open_later(self) -> float:
-        """Return how many connections were open while it was measured, in the middle."""
+        """Return the median of open connections during the measurement."""
         return statistics.median(opened for at, opened, _ in self.seen["samples"] if self.within([at]))
 
     def unevenness(self, begin: float) -> float:
-        """Return requests in the busiest slot divided by the mean, over one interval from an instant on."""
+        """Return the requests in the busiest slot divided by the mean, over one interval."""
         interval = self.plan.interval
         slots = Counter(int((at - begin) / SLOT) for at in self.seen["arrivals"] if begin <= at < begin + interval)
         return max(slots.values()) / (slots.total() * SLOT / interval)
 
     def lateness(self) -> list[float]:
-        """Return by how many seconds each poll came later than an interval after the one before, sorted."""
-        pairs = (pair for looks in self.seen["looks"].values() for pair in pairwise(looks))
+        """Return the delay of each poll relative to the interval in seconds, sorted."""
+        pairs = (pair for polls in self.seen["polls_by_job"].values() for pair in pairwise(polls))
         return sorted(late - early - self.plan.interval for early, late in pairs if self.within([late]))
 
     def delays(self) -> list[float]:
-        """Return seconds from the end of each job to its wait being told, sorted."""
-        return sorted(at - self.seen["ends"][job] for job, (at, _) in self.account.told.items())
+        """Return the seconds from the end of each job to its event, sorted."""
+        return sorted(at - self.seen["ends"][job] for job, (at, _) in self.account.fired.items())
 
     def failures(self) -> list[str]:
-        """Return what the waits told that ended badly."""
-        return [status for _, status in self.account.told.values() if status not in GOOD_ENDS]
+        """Return the statuses of failed waits."""
+        return [status for _, status in self.account.fired.values() if status not in GOOD_ENDS]
 
     def longest_gap(self) -> float:
-        """Return the longest time that one wait did not get to poll."""
+        """Return the longest time between two polls of a wait."""
         opened, closed = self.account.opened, self.account.closed
-        looks = (self.seen["looks"].get(f"search-{number:06d}", []) for number in range(self.plan.waits))
-        return max(late - early for times in looks for early, late in pairwise([opened, *self.within(times), closed]))
+        polls = (self.seen["polls_by_job"].get(f"search-{number:06d}", []) for number in range(self.plan.waits))
+        return max(late - early for times in polls for early, late in pairwise([opened, *self.within(times), closed]))
 
 
 def main() -> None:
@@ -125,16 +125,16 @@ def main() -> None:
     sizes = [Size(100, 2), Size(1000, 2), Size(5000, 20)]
     parser.add_argument("--sizes", nargs="*", type=Size.read, default=sizes, metavar="WAITS:SECONDS")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--intervals", type=float, default=1.0, help="how long is measured, in poll intervals")
-    parser.add_argument("--latency", type=float, default=50.0, help="milliseconds from each request to its answer")
-    parser.add_argument("--limit", type=int, nargs="*", default=[80], help="requests a second; none to leave it out")
+    parser.add_argument("--intervals", type=float, default=1.0, help="duration of the measurement, in poll intervals")
+    parser.add_argument("--latency", type=float, default=50.0, help="milliseconds from each request to its response")
+    parser.add_argument("--limit", type=int, nargs="*", default=[80], help="requests per second; empty: no limit")
     parser.add_argument("--limited-size", type=Size.read, default=Size(1000, 15), metavar="WAITS:SECONDS")
-    parser.add_argument("--limited-seconds", type=float, default=60.0, help="how long the limit is met")
+    parser.add_argument("--limited-seconds", type=float, default=60.0, help="duration of the run with a limit")
     parser.add_argument("--limited-rounds", type=int, default=1)
-    parser.add_argument("--alone", action="store_true", help="without the peers")
+    parser.add_argument("--alone", action="store_true", help="without the other implementations")
     options = parser.parse_args()
     print(conditions("aiohttp", "apache-airflow-providers-amazon"))
-    print(f"{options.latency:g} ms from each request to its answer, logs of level ERROR; median (least-most) of rounds")
+    print(f"{options.latency:g} ms from each request to its response, logs of level ERROR; median (min-max) of rounds")
     if options.sizes:
         show_waits(options)
     if options.limit:
@@ -142,7 +142,7 @@ def main() -> None:
 
 
 def show_waits(options: argparse.Namespace) -> None:
-    """Measure everybody with every size, and print what was found."""
+    """Measure every implementation with every size, and print the tables."""
     costs, manners, punctuality, ends = [], [], [], []
     for size in options.sizes:
         for waiter in WAITERS[:1] if options.alone else WAITERS:
@@ -155,24 +155,24 @@ def show_waits(options: argparse.Namespace) -> None:
             manners.append([*name, *manners_of(rounds)])
             punctuality.append([*name, *punctuality_of(rounds)])
             ends.append([*name, *ends_of(rounds, size.interval)])
-    who = ["who", "waits", "every"]
+    who = ["implementation", "waits", "interval"]
     print_table("Costs", [*who, "CPU per poll, ms", "memory per wait, KB", "requests per poll", "all polled, s"], costs)
     busiest = "busiest 0.1 s / mean"
-    header = ["connections at most", "later", "in flight at most", f"{busiest}, from the start on", "later"]
-    print_table("What the cloud sees", [*who, *header], manners)
-    header = [f"interval - asked for, s: {part}" for part in ("median", "99 %", "most")]
-    header += ["loop blocked at start, s (Airflow warns at 0.1)", "later"]
+    header = ["maximum connections", "later", "maximum requests in flight", f"{busiest}, from the start", "later"]
+    print_table("Load on the cloud", [*who, *header], manners)
+    header = [f"delay of a poll, s: {part}" for part in ("median", "99 %", "maximum")]
+    header += ["event loop blocked at start, s (Airflow warns at 0.1)", "later"]
     print_table("Punctuality", [*who, *header], punctuality)
-    header = [f"from the end to the event, s: {part}" for part in ("median", "99 %", "most")]
-    print_table("Ends", [*who, *header, "most, in intervals", "failed"], ends)
+    header = [f"from the end of a job to the event, s: {part}" for part in ("median", "99 %", "maximum")]
+    print_table("Ends", [*who, *header, "maximum, in intervals", "failed"], ends)
 
 
 def rounds_of(waiter: Waiter, size: Size, options: argparse.Namespace) -> list[Round] | str:
-    """Return what was measured, or why nothing was."""
+    """Return the rounds of an implementation, or the reason for none."""
     if waiter.package is not None and installed(waiter.package) is None:
         return "not installed"
-    if waiter.most is not None and size.waits > waiter.most:
-        return "not tried"
+    if waiter.max_waits is not None and size.waits > waiter.max_waits:
+        return "not measured"
     number, seconds = WAITERS.index(waiter), size.interval * options.intervals
 
     def plan(port: int) -> Plan:
@@ -197,7 +197,7 @@ def costs_of(rounds: Sequence[Round]) -> list[str]:
 
 
 def manners_of(rounds: Sequence[Round]) -> list[str]:
-    """Return the cells of the table of what the cloud sees."""
+    """Return the cells of the table of the load on the cloud."""
     return [
         spread([one.seen["most_open"] for one in rounds], 0),
         spread([one.open_later() for one in rounds], 0),
@@ -230,7 +230,7 @@ def quantiles(rounds: Sequence[Sequence[float]]) -> list[str]:
 
 
 def show_limits(options: argparse.Namespace) -> None:
-    """Let the waits meet limits, and print what became of them."""
+    """Measure the waits with a rate limit, and print the table."""
     size: Size = options.limited_size
     rows, failures = [], []
     for limit in options.limit:
@@ -244,11 +244,11 @@ def show_limits(options: argparse.Namespace) -> None:
             rounds = [play(endure, plan, *served_with) for _ in range(options.limited_rounds)]
             rows.append([limit, how, *limits_of(rounds, min(limit / 2, size.waits / size.interval))])
             failures += [failure for one in rounds for failure in one.failures()]
-    needed = 2 * size.waits / size.interval
-    title = f"{size.waits:,} waits every {size.interval:g} s need {needed:.0f} requests a second and meet a limit, "
-    header = ["requests a second", "Retry-After", "status 429", "of all answers", "failed waits", "polls a second"]
-    header += ["of those possible", "longest without a poll, s"]
-    print_table(f"{title}for {options.limited_seconds:g} s", header, rows)
+    required = 2 * size.waits / size.interval
+    title = f"{size.waits:,} waits with an interval of {size.interval:g} s require {required:.0f} requests per second"
+    header = ["limit, requests per second", "Retry-After", "status 429", "share of responses", "failed waits"]
+    header += ["polls per second", "share of the possible polls", "longest time between two polls of a wait, s"]
+    print_table(f"{title}. With a rate limit, over {options.limited_seconds:g} s", header, rows)
     for failure, count in Counter(failures).most_common(3):
         print(f"{count} x {failure}")
 
@@ -268,7 +268,7 @@ def limits_of(rounds: Sequence[Round], possible: float) -> list[str]:
 
 @contextmanager
 def served(*options: str) -> Iterator[int]:
-    """Run a server in a process of its own, and yield its port."""
+    """Run a server in a separate process, and yield its port."""
     command = [sys.executable, str(Path(__file__).with_name("wait_server.py")), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -279,13 +279,13 @@ def served(*options: str) -> Iterator[int]:
 
 
 def play(part: Callable[[Plan], Account], planned: Callable[[int], Plan], *options: str) -> Round:
-    """Run one round: a server, and a process that waits."""
+    """Run one round with a server and a waiting process."""
     spawn = multiprocessing.get_context("spawn")
     with served(*options) as port, ProcessPoolExecutor(1, mp_context=spawn) as process:
         plan = planned(port)
         account = process.submit(part, plan).result()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/control/seen", timeout=60) as answer:
-            return Round(plan, account, json.load(answer))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/control/seen", timeout=60) as response:
+            return Round(plan, account, json.load(response))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The process that waits: with the trigger of this package, or with one of its peers."""
+"""Waiting process: with the trigger of this package, or with another implementation."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")  # before Airf
 from airflow.triggers.base import BaseTrigger
 
 GOOD_ENDS = {"done", "success"}
-Wait = Callable[[str], Awaitable[str]]  # from the id of a job to the status that is told at its end
+Wait = Callable[[str], Awaitable[str]]  # job id -> status in the event
 
 
 @dataclass(frozen=True)
 class Waiter:
-    """Somebody who waits.
+    """Implementation of a wait.
 
-    :param opened: from a port and seconds between two polls to what waits.
-    :param package: distribution that it takes; None for what is always there.
-    :param most: more waits than this are not tried.
+    :param opened: returns the wait function for a port and the seconds between two polls.
+    :param package: required distribution; None if it is always installed.
+    :param max_waits: larger numbers of waits are not measured.
     """
 
     name: str
     opened: Callable[[int, float], AbstractAsyncContextManager[Wait]]
     package: str | None = None
-    most: int | None = None
+    max_waits: int | None = None
 
 
 @asynccontextmanager
@@ -47,14 +47,14 @@ async def modelarts(port: int, interval: float) -> AsyncIterator[Wait]:
     os.environ["AIRFLOW_CONN_MODELARTS_DEFAULT"] = json.dumps(connection)
 
     async def wait(job: str) -> str:
-        return await told_by(ModelArtsHyperparameterSearchTrigger(training_job_id=job, poll_interval=interval))
+        return await status_of(ModelArtsHyperparameterSearchTrigger(training_job_id=job, poll_interval=interval))
 
     yield wait
 
 
 @asynccontextmanager
 async def bare_loop(port: int, interval: float) -> AsyncIterator[Wait]:
-    """Wait with two requests and a sleep, spread as our waits are: no signing, no table read, no retries."""
+    """Wait with two requests and a sleep, with the spread of this package: no signature, no parsing, no retry."""
     import aiohttp
 
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -78,7 +78,7 @@ async def bare_loop(port: int, interval: float) -> AsyncIterator[Wait]:
 
 @asynccontextmanager
 async def sagemaker(port: int, interval: float) -> AsyncIterator[Wait]:
-    """Wait with the SageMaker trigger of Airflow's Amazon provider, which makes one request a poll."""
+    """Wait with the SageMaker trigger of the Amazon provider, which sends one request per poll."""
     from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
 
     extra = {"region_name": "us-east-1", "endpoint_url": f"http://127.0.0.1:{port}"}
@@ -86,13 +86,13 @@ async def sagemaker(port: int, interval: float) -> AsyncIterator[Wait]:
     os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(connection)
 
     async def wait(job: str) -> str:
-        return await told_by(SageMakerTrigger(job_name=job, job_type="tuning", waiter_delay=round(interval)))
+        return await status_of(SageMakerTrigger(job_name=job, job_type="tuning", waiter_delay=round(interval)))
 
     yield wait
 
 
-async def told_by(trigger: BaseTrigger) -> str:
-    """Run a trigger as a triggerer does, and return the status that it tells, or all of what it tells."""
+async def status_of(trigger: BaseTrigger) -> str:
+    """Run a trigger as a triggerer does; return the status of its event, or the whole payload of a failure."""
     *_, payload = [event.payload async for event in trigger.run()]
     return str(payload["status"] if payload["status"] in GOOD_ENDS else payload)
 
@@ -100,18 +100,18 @@ async def told_by(trigger: BaseTrigger) -> str:
 WAITERS = (
     Waiter("this package", modelarts),
     Waiter("bare aiohttp loop", bare_loop),
-    Waiter("SageMaker trigger", sagemaker, "apache-airflow-providers-amazon", most=1000),
+    Waiter("SageMaker trigger", sagemaker, "apache-airflow-providers-amazon", max_waits=1000),
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a waiting process does.
+    """Parameters of a waiting process.
 
-    :param waiter: its number among the waiters.
+    :param waiter: index in ``WAITERS``.
     :param interval: seconds between two polls of a wait.
-    :param seconds: how long is measured.
-    :param patience: how long the start and the ends may take.
+    :param seconds: duration of the measurement.
+    :param timeout: seconds for all waits to start, and to end.
     """
 
     waiter: int
@@ -119,12 +119,12 @@ class Plan:
     interval: float
     seconds: float
     port: int
-    patience: float = 300.0
+    timeout: float = 300.0
 
 
 @dataclass
 class Account:
-    """What a waiting process saw of itself; instants are of the monotonic clock."""
+    """Measurements of a waiting process; times are of the monotonic clock."""
 
     began: float = 0.0
     opened: float = 0.0
@@ -133,11 +133,11 @@ class Account:
     bytes_per_wait: float = 0.0
     blocked_at_start: float = 0.0
     blocked_later: float = 0.0
-    told: dict[str, tuple[float, str]] = field(default_factory=dict)
+    fired: dict[str, tuple[float, str]] = field(default_factory=dict)
 
 
 class Watchdog:
-    """Notes how long others kept the event loop for themselves, as Airflow's own does."""
+    """Records how long the event loop is blocked, as Airflow does."""
 
     def __init__(self) -> None:
         self._worst = 0.0
@@ -150,45 +150,45 @@ class Watchdog:
             self._worst = max(self._worst, time.monotonic() - slept - 0.1)
 
     def worst(self) -> float:
-        """Return the longest time since this was asked last."""
+        """Return the longest block since the last call."""
         worst, self._worst = self._worst, 0.0
         return worst
 
 
 class Waits:
-    """The waits of one event loop."""
+    """Waits of one event loop."""
 
     def __init__(self, plan: Plan, wait: Wait) -> None:
         self._plan = plan
         self._wait = wait
         self._tasks: list[asyncio.Task[None]] = []
-        self.told: dict[str, tuple[float, str]] = {}
+        self.fired: dict[str, tuple[float, str]] = {}
 
     async def start(self, count: int) -> None:
         """Start more waits at once."""
         for number in range(len(self._tasks), len(self._tasks) + count):
             self._tasks.append(asyncio.create_task(self._one(f"search-{number:06d}")))
-            await asyncio.sleep(0)  # as the triggerer does
+            await asyncio.sleep(0)  # as in the triggerer
 
     async def _one(self, job: str) -> None:
         status = await self._wait(job)
-        self.told[job] = (time.monotonic(), status)
+        self.fired[job] = (time.monotonic(), status)
 
     async def polled(self) -> None:
         """Return when each wait has polled."""
-        deadline = time.monotonic() + self._plan.patience
-        while int(await ask(self._plan.port, "polled")) < len(self._tasks):
+        deadline = time.monotonic() + self._plan.timeout
+        while int(await control(self._plan.port, "polled")) < len(self._tasks):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not all waits have polled after {self._plan.patience:g} s")
+                raise TimeoutError(f"not all waits have polled after {self._plan.timeout:g} s")
             await asyncio.sleep(0.25)
 
     async def ended(self) -> None:
         """Return when all waits have ended."""
-        _, late = await asyncio.wait(self._tasks, timeout=self._plan.patience)
+        _, late = await asyncio.wait(self._tasks, timeout=self._plan.timeout)
         if late:
-            raise TimeoutError(f"{len(late)} waits have not ended after {self._plan.patience:g} s")
+            raise TimeoutError(f"{len(late)} waits have not ended after {self._plan.timeout:g} s")
         for task in self._tasks:
-            task.result()  # raises what a wait raised
+            task.result()  # raises the error of a wait
 
     async def end(self) -> None:
         """End all waits."""
@@ -209,7 +209,7 @@ async def _measure(plan: Plan) -> Account:
         await waits.start(1)
         await waits.polled()
         memory_of_one = resident()
-        await asyncio.sleep(0.2)  # collecting garbage blocks the loop, and is no doing of the waits
+        await asyncio.sleep(0.2)  # garbage collection blocks the loop, and is not caused by the waits
         watchdog.worst()
         account.began = time.monotonic()
         await waits.start(plan.waits - 1)
@@ -220,14 +220,14 @@ async def _measure(plan: Plan) -> Account:
         account.closed, account.cpu = time.monotonic(), time.process_time() - cpu
         account.blocked_later = watchdog.worst()
         account.bytes_per_wait = (resident() - memory_of_one) / plan.waits
-        await ask(plan.port, f"end/{plan.interval}")
+        await control(plan.port, f"end/{plan.interval}")
         await waits.ended()
-        account.told = waits.told
+        account.fired = waits.fired
     return account
 
 
 def endure(plan: Plan) -> Account:
-    """Wait in this process for one interval, and then for as long as is measured, whatever becomes of the waits."""
+    """Wait in this process for one interval, then for the duration of the measurement, even if waits fail."""
     return asyncio.run(_endure(plan))
 
 
@@ -240,19 +240,19 @@ async def _endure(plan: Plan) -> Account:
         await asyncio.sleep(plan.interval)
         account.opened = time.monotonic()
         await asyncio.sleep(plan.seconds)
-        account.closed, account.told = time.monotonic(), dict(waits.told)
+        account.closed, account.fired = time.monotonic(), dict(waits.fired)
         await waits.end()
     return account
 
 
 def resident() -> int:
-    """Return how much memory this process holds, in bytes."""
+    """Return the resident memory of this process in bytes."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-async def ask(port: int, what: str) -> bytes:
-    """Ask the server something, for as little as it can be asked for."""
+async def control(port: int, what: str) -> bytes:
+    """Send a control request to the server, with little overhead."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET /control/{what} HTTP/1.1\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")

@@ -1,8 +1,8 @@
-"""A stand-in for ModelArts, and for SageMaker, that costs little and notes when it is asked what.
+"""Stand-in for ModelArts and SageMaker with little overhead, which records every request.
 
-It knows every job: a search of 20 trials, at work until it is told to be over. All answers are made beforehand. Times
-are those of the system's monotonic clock, which all processes of a machine share. Under ``/control/`` it is told what
-to do, and tells what it saw.
+Every job id exists, as a search of 20 trials that is active until a control request ends it. All responses are
+prepared. Times are of the monotonic clock, which all processes of a machine share. Requests under ``/control/`` end the
+jobs and return the records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = re.compile(rb"search-\d{6}")
 
 
 def job_body(*, over: bool) -> bytes:
-    """Return a search job as ModelArts describes it."""
+    """Return a search job in the JSON of ModelArts."""
     phase = "Completed" if over else "Running"
     search = {
         "skip_search_params": "",
@@ -61,7 +61,7 @@ def job_body(*, over: bool) -> bytes:
 
 
 def trials_body(*, over: bool) -> bytes:
-    """Return the table of a search's trials, of 16 columns."""
+    """Return the trial table of a search, with 16 columns."""
     header = ["", "done", "pid", "config", "trial_id", "training_iteration", "time_total_s", "worker_index"]
     header += ["reward_attr", "status", "acc", "loss", "val_acc", "val_loss", "f1", "best_reward"]
     rows = [trial_row(number, over=over) for number in range(TRIALS)]
@@ -70,7 +70,7 @@ def trials_body(*, over: bool) -> bytes:
 
 
 def trial_row(number: int, *, over: bool) -> list[object]:
-    """Return one row; while the search is at work, the last trials have not ended."""
+    """Return one row; while the search is active, the last trials have not ended."""
     chance = random.Random(number)
     values = {"batch_size": chance.choice([16, 32, 64]), "learning_rate": chance.uniform(0.001, 0.1)}
     config = {**values, "trial_index": number, **{f"param/{name}": value for name, value in values.items()}}
@@ -82,7 +82,7 @@ def trial_row(number: int, *, over: bool) -> list[object]:
 
 
 def tuning_body(*, over: bool) -> bytes:
-    """Return a tuning job as SageMaker describes it."""
+    """Return a tuning job in the JSON of SageMaker."""
     return json.dumps(
         {
             "HyperParameterTuningJobName": JOB,
@@ -100,30 +100,30 @@ def tuning_body(*, over: bool) -> bytes:
     ).encode()
 
 
-def answer(status: str, body: bytes, *headers: str) -> bytes:
-    """Return an answer as it goes over the wire."""
+def response(status: str, body: bytes, *headers: str) -> bytes:
+    """Return a response in the format of HTTP/1.1."""
     lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Cloud:
-    """What is served, and what was seen.
+    """Prepared responses, and records of the requests.
 
-    :param limit: requests that are answered in one second; those beyond are answered with status 429.
-    :param retry_after: whether those are told when to come back.
+    :param limit: requests per second; further requests get status 429.
+    :param retry_after: send ``Retry-After`` with status 429.
     """
 
     def __init__(self, limit: int | None, *, retry_after: bool) -> None:
         ends = (False, True)
-        self._job = [answer("200 OK", job_body(over=over)) for over in ends]
-        self._trials = [answer("200 OK", trials_body(over=over)) for over in ends]
-        self._tuning = [answer("200 OK", tuning_body(over=over)) for over in ends]
+        self._job = [response("200 OK", job_body(over=over)) for over in ends]
+        self._trials = [response("200 OK", trials_body(over=over)) for over in ends]
+        self._tuning = [response("200 OK", tuning_body(over=over)) for over in ends]
         refusal = json.dumps({"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached"})
-        told = ["Retry-After: 1"] if retry_after else []
-        self._refusal = answer("429 Too Many Requests", refusal.encode(), *told)
+        headers = ["Retry-After: 1"] if retry_after else []
+        self._refusal = response("429 Too Many Requests", refusal.encode(), *headers)
         self._limit = limit
         self._second, self._in_second = 0, 0
-        self.looks: dict[str, list[float]] = defaultdict(list)
+        self.polls_by_job: dict[str, list[float]] = defaultdict(list)
         self.arrivals: list[float] = []
         self.polls: list[float] = []
         self.polled: set[str] = set()
@@ -138,7 +138,7 @@ class Cloud:
         self.most_open = max(self.most_open, self.open)
 
     def arrived(self, head: bytes, job: str) -> bool:
-        """Note a request, and return whether it is within the limit."""
+        """Record a request, and return whether it is within the limit."""
         now = time.monotonic()
         self.arrivals.append(now)
         self.in_flight += 1
@@ -150,11 +150,11 @@ class Cloud:
             return False
         self._in_second += 1
         if b"/autosearch-trials" not in head:
-            self.looks[job].append(now)
+            self.polls_by_job[job].append(now)
         return True
 
-    def answer(self, head: bytes, job: str, *, granted: bool) -> bytes:
-        """Return the answer to a request that arrived a while ago."""
+    def response(self, head: bytes, job: str, *, granted: bool) -> bytes:
+        """Return the response to a request that arrived earlier."""
         self.in_flight -= 1
         if not granted:
             return self._refusal
@@ -167,7 +167,7 @@ class Cloud:
         return self._trials[over] if head.startswith(b"GET") else self._tuning[over].replace(JOB.encode(), job.encode())
 
     def control(self, path: str) -> object:
-        """Do what ``end/SECONDS`` asks (end all jobs, evenly within so many seconds), or tell what was seen."""
+        """End all jobs, spread over some seconds (``end/SECONDS``), or return the records."""
         match path.split("/"):
             case ["end", seconds]:
                 jobs = random.Random(1).sample(sorted(self.polled), len(self.polled))
@@ -176,18 +176,18 @@ class Cloud:
                 return len(jobs)
             case ["polled"]:
                 return len(self.polled)
-        names = ("looks", "arrivals", "polls", "ends", "refused", "most_open", "most_in_flight", "samples")
+        names = ("polls_by_job", "arrivals", "polls", "ends", "refused", "most_open", "most_in_flight", "samples")
         return {name: getattr(self, name) for name in names}
 
     async def sample(self) -> None:
-        """Note again and again how many connections are open, and how many requests are not answered yet."""
+        """Record the open connections and the requests in flight at regular intervals."""
         while True:
             self.samples.append((time.monotonic(), self.open, self.in_flight))
             await asyncio.sleep(SAMPLE_SECONDS)
 
 
 class Connection(asyncio.Protocol):
-    """One connection of HTTP/1.1, which stays open until the client closes it."""
+    """HTTP/1.1 connection, which stays open until the client closes it."""
 
     def __init__(self, cloud: Cloud, latency: float) -> None:
         self._cloud = cloud
@@ -196,16 +196,16 @@ class Connection(asyncio.Protocol):
         self._is_counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers go to."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type only
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no longer."""
+        """Count the connection as closed."""
         self._cloud.open -= self._is_counted
 
     def data_received(self, data: bytes) -> None:
-        """Take up each request that is complete."""
+        """Handle each complete request."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end]
@@ -218,24 +218,24 @@ class Connection(asyncio.Protocol):
 
     def _take(self, head: bytes, request: bytes) -> None:
         if head.startswith(b"GET /control/"):
-            told = self._cloud.control(head.split()[1].decode().removeprefix("/control/"))
-            self._transport.write(answer("200 OK", json.dumps(told).encode()))
+            records = self._cloud.control(head.split()[1].decode().removeprefix("/control/"))
+            self._transport.write(response("200 OK", json.dumps(records).encode()))
             return
         if not self._is_counted:
             self._is_counted = True
             self._cloud.opened()
-        # a tuning job is named in the body, after all headers
+        # the name of a tuning job is in the body, after all headers
         found = NAME.search(request, 0 if head.startswith(b"GET") else len(head))
         job = found[0].decode() if found else JOB
         granted = self._cloud.arrived(head, job)
-        asyncio.get_running_loop().call_later(self._latency, self._answer, head, job, granted)
+        asyncio.get_running_loop().call_later(self._latency, self._respond, head, job, granted)
 
-    def _answer(self, head: bytes, job: str, granted: bool) -> None:
-        self._transport.write(self._cloud.answer(head, job, granted=granted))
+    def _respond(self, head: bytes, job: str, granted: bool) -> None:
+        self._transport.write(self._cloud.response(head, job, granted=granted))
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Serve on a free port of loopback, print it, and go on until this process is ended."""
+    """Serve on a free port of loopback, and print the port."""
     cloud, loop = Cloud(options.limit, retry_after=options.retry_after), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(cloud, options.latency / 1000), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -243,11 +243,11 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Read the options, and serve."""
+    """Parse the options, and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--latency", type=float, default=50.0, help="milliseconds from each request to its answer")
-    parser.add_argument("--limit", type=int, help="requests answered in a second; those beyond get status 429")
-    parser.add_argument("--retry-after", action="store_true", help="tell with status 429 when to come back")
+    parser.add_argument("--latency", type=float, default=50.0, help="milliseconds from each request to its response")
+    parser.add_argument("--limit", type=int, help="requests per second; further requests get status 429")
+    parser.add_argument("--retry-after", action="store_true", help="send Retry-After with status 429")
     asyncio.run(serve(parser.parse_args()))
 
 

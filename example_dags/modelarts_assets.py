@@ -1,7 +1,7 @@
-"""Retrain whenever a search has found a better config: two DAGs that know each other only by an asset.
+"""Retrain in a second DAG after each search: two DAGs that share only an asset.
 
-The search tells the asset what it found. Each of its events carries the record of the best trial in ``extra``, and
-starts the DAG that is scheduled on it.
+The search has the asset among its outlets. Each asset event carries the record of the best trial in ``extra``, and
+triggers the DAG that is scheduled on the asset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_modelarts.operators.modelarts import (
     ModelArtsTrainingJobOperator,
 )
 
-# a name, and no URI: for that, Airflow would load all providers to ask who knows its scheme
+# a name, not a URI: for a URI, Airflow loads all providers to find the handler of its scheme
 BEST_CONFIG = Asset("modelarts-best-config")
 BUCKET = Param("demo-bucket", type="string", description="OBS bucket with the training script")
 
@@ -41,7 +41,7 @@ with DAG(
 with DAG(
     dag_id="modelarts_asset_retrain",
     schedule=[BEST_CONFIG],
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # Airflow 2.11 wants one
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # required by Airflow 2.11
     params={"bucket": BUCKET},
     doc_md=__doc__,
     tags=["modelarts", "example"],
@@ -49,7 +49,7 @@ with DAG(
 
     @task
     def newest_config(triggering_asset_events: Any = None, triggering_dataset_events: Any = None) -> dict[str, Any]:
-        """Return the config that the newest event carries; Airflow 2.11 calls assets datasets."""
+        """Return the config in the newest asset event; Airflow 2.11 calls assets datasets."""
         (events,) = (triggering_asset_events or triggering_dataset_events).values()
         return events[-1].extra["best_trial"]["config"]
 

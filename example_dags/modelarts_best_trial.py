@@ -1,6 +1,6 @@
-"""Wait for a hyperparameter search, choose its best trial, and hand the config to the next task.
+"""Wait for a hyperparameter search, select its best trial, and pass its config to a downstream task.
 
-Trigger it with the id of a search job: ``{"training_job_id": "5b60a667-1438-4eb5-9705-85b860e623dc"}``.
+Trigger the DAG with the id of a search job: ``{"training_job_id": "5b60a667-1438-4eb5-9705-85b860e623dc"}``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ with DAG(
 
     @task
     def retrain(config: dict[str, Any]) -> dict[str, Any]:
-        """Stand in for your training: it receives the winning hyperparameters with their types."""
+        """Placeholder for your training: receives the best hyperparameters with their types."""
         print(f"Retraining with {config}")
         return config
 

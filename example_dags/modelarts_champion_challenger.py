@@ -1,7 +1,7 @@
-"""Search again and again, and retrain only when a trial beats the model in use.
+"""Run a search, and retrain only if its best trial beats the current model.
 
-The champion's accuracy is kept in the Airflow Variable ``modelarts_champion``. A search whose best trial is not better
-is skipped, and so are the tasks after it: the champion stays.
+The Airflow Variable ``modelarts_champion`` holds the accuracy of the current model, the champion. If the best trial of
+a search is not better, the search task and its downstream tasks are skipped, and the champion stays.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ with DAG(
 
     @task
     def crown(best_trial: dict[str, Any]) -> None:
-        """Make the challenger the champion, now that its model is trained."""
+        """Store the accuracy of the challenger as that of the champion, after its model is trained."""
         Variable.set("modelarts_champion", str(best_trial["value"]))
         print(f"The new champion has {best_trial['metric']}={best_trial['value']}")
 

@@ -1,7 +1,7 @@
 """Create a hyperparameter search, wait for it, and retrain with the config of its best trial.
 
 The bucket holds the training script at ``code/train.py``; the body of both jobs is the file ``training/job.json``.
-Nothing is retrained unless the best trial beats the baseline. A retry takes up the job that an earlier try began.
+The retraining is skipped unless the best trial beats the baseline. A retry adopts the job of an earlier try.
 """
 
 from __future__ import annotations

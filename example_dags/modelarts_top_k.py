@@ -1,6 +1,6 @@
-"""Wait for a hyperparameter search, and retrain with each of its three best configs, one mapped task for each.
+"""Wait for a hyperparameter search, and retrain with each of its three best configs in a mapped task.
 
-Trigger it with the id of a search job: ``{"training_job_id": "5b60a667-1438-4eb5-9705-85b860e623dc"}``.
+Trigger the DAG with the id of a search job: ``{"training_job_id": "5b60a667-1438-4eb5-9705-85b860e623dc"}``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ with DAG(
 
     @task
     def configs(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the config of each trial: Airflow maps over what a task returns, not over another XCom of it."""
+        """Return the config of each trial: Airflow maps over the return value of a task, not over its other XComs."""
         return [trial["config"] for trial in trials]
 
     retrain = ModelArtsTrainingJobOperator.partial(

@@ -1,4 +1,4 @@
-"""Ask PyPI's advisories about the pinned versions of our dependencies, and say so where they are out of reach."""
+"""Check the pinned versions of our dependencies against the PyPI advisories, if those are reachable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(constraints: Path) -> int:
     skipped = [entry["name"] for entry in found if "skip_reason" in entry]
     vulnerable = {entry["name"]: [vuln["id"] for vuln in entry["vulns"]] for entry in found if entry.get("vulns")}
     if skipped:
-        print(f"==> NOT AUDITED, since the advisories are out of reach: {', '.join(skipped)}")
+        print(f"==> NOT AUDITED, advisories not reachable: {', '.join(skipped)}")
     print(
         f"==> Known vulnerabilities: {vulnerable or 'none'} in {len(found) - len(skipped)} of {len(ours)} dependencies"
     )

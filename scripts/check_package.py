@@ -1,4 +1,4 @@
-"""Build the wheel, install it in a clean environment, and ask Airflow for the provider."""
+"""Build the wheel, install it in a clean environment, and check that Airflow finds the provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "airflow-provider-modelarts"
 
 
 def main(constraints: Path) -> int:
-    """Return 0 when a clean Airflow knows the provider of the built wheel.
+    """Return 0 if a clean Airflow finds provider and plugin of the built wheel.
 
     :param constraints: constraint file to install Airflow with.
     """
@@ -27,29 +27,29 @@ def main(constraints: Path) -> int:
         venv.create(home / "venv", with_pip=True)
         python = str(home / "venv" / "bin" / "python")
         run(python, "-m", "pip", "install", "-qq", "--constraint", str(constraints.resolve()), str(wheel))
-        print("==> Asking Airflow for the provider and its plugin", flush=True)
+        print("==> Checking that Airflow finds the provider and its plugin", flush=True)
         environment = {"AIRFLOW_HOME": folder, "PATH": "/usr/bin:/bin", "HOME": folder}
         missing = [
-            wanted
-            for wanted, *question in (
+            expected
+            for expected, *command in (
                 ("connection-type: modelarts", "providers", "get", NAME, "--full", "--output", "yaml"),
                 ("ModelArtsPlugin", "plugins", "--output", "yaml"),
             )
-            if wanted not in ask([python, "-m", "airflow", *question], environment, home)
+            if expected not in output_of([python, "-m", "airflow", *command], environment, home)
         ]
-    print("\n".join(f"missing: {wanted}" for wanted in missing), file=sys.stderr)
+    print("\n".join(f"missing: {expected}" for expected in missing), file=sys.stderr)
     return 1 if missing else 0
 
 
-def ask(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
-    """Return what a command answers, and print it."""
-    answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
-    print(answer.stdout, answer.stderr if answer.returncode else "", flush=True)
-    return answer.stdout
+def output_of(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Run a command; print and return its output."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    print(done.stdout, done.stderr if done.returncode else "", flush=True)
+    return done.stdout
 
 
 def run(*command: str) -> None:
-    """Run a command, and stop at its failure."""
+    """Run a command; raise an error if it fails."""
     subprocess.run(command, check=True)
 
 

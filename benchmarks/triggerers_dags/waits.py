@@ -1,4 +1,4 @@
-"""Searches that many tasks wait for: some that a scheduler starts, and those whose deferrals are copied."""
+"""DAGs of deferred sensors: one that the scheduler runs, and one for copied deferrals."""
 
 from __future__ import annotations
 

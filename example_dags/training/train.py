@@ -1,9 +1,9 @@
-"""Train a classifier, as a training job of ModelArts does: arguments in, metric printed, model written.
+"""Training script of a ModelArts job: reads hyperparameters from arguments, prints a metric, writes a model.
 
-The data are points (x, y), evenly spread over the square from -1 to 1; a point is inside when 0.3 < x² + 0.5·y² < 0.75.
-The model is a logistic regression on the powers of x and y up to the fourth degree, trained by stochastic gradient
-descent with momentum. It prints its accuracy on validation data after each epoch; that is what a search optimises.
-Pure Python, about a second.
+The data are points (x, y) from a uniform distribution over the square from -1 to 1. A point is inside if
+0.3 < x² + 0.5·y² < 0.75. The model is a logistic regression on the powers of x and y up to the fourth degree, trained
+by stochastic gradient descent with momentum. The script prints the accuracy on validation data after each epoch: the
+objective of a search. Pure Python, runs for about one second.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def samples(count: int, seed: int) -> list[Sample]:
 
 
 def probability(weights: Sequence[float], inputs: Sequence[float]) -> float:
-    """Return how likely a point is inside."""
+    """Return the probability that a point is inside."""
     score = sum(weight * value for weight, value in zip(weights, inputs, strict=True))
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
 
 
 def accuracy(weights: Sequence[float], data: Sequence[Sample]) -> float:
-    """Return the share of points that are told right."""
+    """Return the share of points that are classified correctly."""
     return sum((probability(weights, inputs) > 0.5) == bool(label) for inputs, label in data) / len(data)
 
 
@@ -55,7 +55,7 @@ def train(learning_rate: float, momentum: float, epochs: int) -> Iterator[list[f
 
 
 def main() -> None:
-    """Train as the arguments say; write the model, its arguments and its accuracy on held-out data."""
+    """Train with the arguments; write the model, its arguments and its accuracy on held-out data."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--learning_rate", type=float, default=0.001)
     parser.add_argument("--momentum", type=float, default=0.0)

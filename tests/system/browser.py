@@ -1,6 +1,6 @@
-"""Add, test and edit a connection in a real browser, as a user would.
+"""Create, test and edit a connection in a browser.
 
-Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
+This script starts and stops all services, on loopback and free ports. The exit code is 0 only if every check passed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chromium import TEXTS, Page, chromium
-from local import airflow_environment, local_modelarts, say
+from local import airflow_environment, print_step, run_emulator
 from selenium.webdriver.common.keys import Keys
 from throwaway import IS_AIRFLOW_3, SERVER, USER, Airflow, postgresql
 
@@ -26,19 +26,19 @@ from airflow_provider_modelarts.get_provider_info import (
 )
 
 CONN_ID = "modelarts_default"
-SIGN_IN = "//*[@id='element_auth']//input"  # the drop-down of Airflow 3
+SIGN_IN = "//*[@id='element_auth']//input"  # drop-down list of Airflow 3
 
-# The label of each field that is shown, the type of its input, and its hint: in the input, or below it.
+# Label, input type and hint of each visible field; the hint is in the input or below it.
 FIELDS = """
 return Array.from(document.querySelectorAll(arguments[0])).filter(row => row.checkVisibility()).map(row => {
     const input = row.querySelector("input, textarea"), help = row.querySelector("[data-part=helper-text], .help-block")
     return [row.querySelector("label").innerText.trim(), input.type, input.placeholder || help?.innerText.trim() || ""]
 })
 """
-CHOICES = f"{TEXTS}.map(text => text.split('\\n').pop())"  # behind what a drop-down says to screen readers
+CHOICES = f"{TEXTS}.map(text => text.split('\\n').pop())"  # after the text for screen readers
 VALUES = "return Array.from(document.querySelectorAll(arguments[0])).map(input => input.value)"
 
-# What the form must show; the field schema is not among it.
+# Expected fields of the form; the field schema is hidden.
 STANDARD_FIELDS = [
     ["Description", "textarea", ""],
     [RELABELING["host"], "text", PLACEHOLDERS["host"]],
@@ -52,34 +52,34 @@ MORE_FIELDS = [
 
 
 def main() -> int:
-    """Run everything, and return the exit code."""
+    """Run all checks, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--screenshot", type=Path, help="where to save a picture of the form of Airflow 3")
+    parser.add_argument("--screenshot", type=Path, help="path for a picture of the form of Airflow 3")
     picture = parser.parse_args().screenshot
     with tempfile.TemporaryDirectory(prefix="modelarts-browser-") as folder, ExitStack() as stack:
         home = Path(folder)
         home.chmod(0o755)
-        say("Starting the local ModelArts, PostgreSQL and Airflow's server")
-        local = stack.enter_context(local_modelarts(home))
+        print_step("Starting the emulator, PostgreSQL and the Airflow server")
+        local = stack.enter_context(run_emulator(home))
         database = stack.enter_context(postgresql(home / "postgresql"))
         environment = airflow_environment(home, database.address, local)
         environment.pop("AIRFLOW_CONN_MODELARTS_DEFAULT")
         environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
         airflow = stack.enter_context(Airflow(home, environment, database, [SERVER]))
-        say("Starting the browser")
+        print_step("Starting the browser")
         page = stack.enter_context(chromium(home, airflow.server))
         if IS_AIRFLOW_3:
             check_airflow_3(page, local, picture)
         else:
             check_airflow_2(page, local)
-        say("Every check passed")
+        print_step("Every check passed")
     return 0
 
 
 def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> None:
-    """Test a connection with somebody else's token, with a wrong secret, as it should be, and without a port."""
+    """Test a connection with a wrong token, with a wrong secret, with valid fields, and without a port."""
     connection = local["connection"]
-    say("Adding a connection")
+    print_step("Adding a connection")
     page.open("/connections")
     page.press("Add Connection")
     page.type("//*[@role='dialog']//input[@role='combobox']", HOOK_NAME, Keys.ENTER)
@@ -93,13 +93,13 @@ def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> 
         page.resize(1280, 1400)
         page.save_picture(picture, left=191, top=64, right=192, bottom=455)
     page.fill({f"element_{name}": text for name, text in connection["extra"].items()})
-    page.fill({"element_security_token": "of-somebody-else"})
+    page.fill({"element_security_token": "of-another-user"})
     choose_sign_in(page)
     page.press("Save")
     page.expect_notice("successfully created")
     press_test(page, "Test Connection Failed", "decrypt token fail")
 
-    say("Editing it: its secrets are masked, and stay what they are")
+    print_step("Editing the connection: its secrets are masked and unchanged")
     edit(page)
     page.expect("secret key", VALUES, "[name=password]", ["***"])
     page.fill({"password": "wrong"})
@@ -114,9 +114,9 @@ def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> 
     edit(page)
     page.fill({"password": connection["password"]})
     save(page)
-    press_test(page, "Test Connection Successful", *who_and_where(local))
+    press_test(page, "Test Connection Successful", *account_details(local))
 
-    say("Taking its port away: Airflow refuses to test it")
+    print_step("Removing the port: Airflow rejects the test")
     edit(page)
     page.fill({"port": ""})
     save(page)
@@ -124,16 +124,16 @@ def check_airflow_3(page: Page, local: dict[str, Any], picture: Path | None) -> 
 
 
 def choose_sign_in(page: Page) -> None:
-    """See that no way to sign in is chosen, and which there are; choose the first."""
+    """Check that no authentication method is selected, check the choices, and select the first."""
     page.expect("sign-in", CHOICES, "#element_auth", ["Select Value"])
     page.type(SIGN_IN, Keys.ARROW_DOWN)
-    page.expect("ways to sign in", TEXTS, "[role=option]", SIGN_INS)
+    page.expect("authentication methods", TEXTS, "[role=option]", SIGN_INS)
     page.type(SIGN_IN, SIGN_INS[0], Keys.ENTER)
     page.expect("sign-in", CHOICES, "#element_auth", [SIGN_INS[0]])
 
 
 def press_test(page: Page, *words: str) -> None:
-    """Test the saved connection, and see words in the answer."""
+    """Test the saved connection, and expect words in the notice."""
     page.open("/connections")
     page.press("Test Connection", within=f"//tr[td='{CONN_ID}']")
     page.expect_notice(*words)
@@ -146,26 +146,26 @@ def edit(page: Page) -> None:
 
 
 def save(page: Page) -> None:
-    """Save the connection that is edited."""
+    """Save the edited connection."""
     page.press("Save")
     page.expect_notice("successfully updated")
 
 
-def who_and_where(local: dict[str, Any]) -> list[str]:
-    """Return what the answer of a test must tell."""
+def account_details(local: dict[str, Any]) -> list[str]:
+    """Return the account details that the notice of a successful test must contain."""
     return [local["connection"]["login"], local["project_id"], local["connection"]["extra"]["region"]]
 
 
 def check_airflow_2(page: Page, local: dict[str, Any]) -> None:
-    """Test a connection with a wrong secret, then as it should be, and save it."""
+    """Test a connection with a wrong secret, then with the right one, and save it."""
     connection = local["connection"]
-    say("Signing in")
+    print_step("Signing in")
     page.open("/login/?next=/connection/add")
     page.fill({"username": USER, "password": USER})
     page.type("//input[@type='submit']", Keys.ENTER)
-    say("Adding a connection")
+    print_step("Adding a connection")
     page.expect("page", TEXTS, "label[for=conn_id]", ["Connection Id *"])
-    page.look("$('#conn_type').val(arguments[0]).trigger('change')", CONNECTION_TYPE)
+    page.evaluate("$('#conn_type').val(arguments[0]).trigger('change')", CONNECTION_TYPE)
     rows = "#model_form tr:not(:has(#conn_id, #conn_type, #extra))"
     page.expect("fields", FIELDS, rows, STANDARD_FIELDS + MORE_FIELDS)
     page.fill({"conn_id": CONN_ID, "login": connection["login"], "password": "wrong"})
@@ -174,7 +174,7 @@ def check_airflow_2(page: Page, local: dict[str, Any]) -> None:
     page.expect_notice("verify aksk signature fail")
     page.fill({"password": connection["password"]})
     page.press("Test")
-    page.expect_notice(*who_and_where(local))
+    page.expect_notice(*account_details(local))
     page.press("Save")
     page.expect_notice("Added Row")
 

@@ -1,6 +1,6 @@
-"""Look at the tab *Trials* and at a search's report in a real browser, as a user would. Needs Airflow 3.1 or newer.
+"""Check the *Trials* tab and the search report in a browser. Requires Airflow 3.1 or newer.
 
-Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
+This script starts and stops all services, on loopback and free ports. The exit code is 0 only if every check passed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from chromium import TEXTS, Page, chromium, expect
-from local import ROOT, airflow_environment, say
+from local import ROOT, airflow_environment, print_step
 from selenium.webdriver.common.keys import Keys
 from standalone import PATH, Standalone
 from throwaway import postgresql
@@ -36,10 +36,10 @@ COLUMN = """
 return Array.from(document.querySelectorAll(`.leaderboard td:nth-child(${arguments[0]})`)).map(cell => cell.title)
 """
 COUNT = "return document.querySelectorAll(arguments[0]).length"
-MOST_BYTES = 200_000  # of a picture
-MOST_OF_A_REPORT = 6_000_000
+MAX_PICTURE_BYTES = 200_000  # keeps the repository small
+MAX_REPORT_BYTES = 6_000_000  # keeps the page quick to open
 
-# What a training script may call its parameters and metrics, and choose as values. Any of it would set `ran`.
+# Names and values that a training script may use. Each of them sets `ran` if the browser executes it.
 NAMES = ["<script>top.ran=1</script>", "\"'><img src=x onerror=top.ran=1>", "constructor"]
 VALUES = ["</td></script><svg onload=top.ran=1>", "javascript:top.ran=1", "${top.ran=1}", "'+(top.ran=1)+'"]
 METRICS = ["<iframe src=javascript:top.ran=1>", "<a href=javascript:top.ran=1>loss</a>", "__proto__"]
@@ -52,19 +52,19 @@ def settings_of(emulator: Emulator) -> Settings:
 
 
 def main() -> int:
-    """Run everything, and return the exit code."""
+    """Run all checks, and return the exit code."""
     with tempfile.TemporaryDirectory(prefix="modelarts-browser-") as folder, ExitStack() as stack:
         home = Path(folder)
         home.chmod(0o755)
-        say("Starting the local ModelArts, PostgreSQL and airflow standalone")
+        print_step("Starting the emulator, PostgreSQL and airflow standalone")
         shutil.copytree(ROOT / "example_dags" / "training", home / "obs" / "demo-bucket" / "code")
         emulator = stack.enter_context(running(root=home / "obs"))
         database = stack.enter_context(postgresql(home / "postgresql"))
         environment = airflow_environment(home, database.address, {"connection": emulator.connection()})
-        os.environ |= environment  # the reports are written from here
+        os.environ |= environment  # this process writes the reports
         airflow = stack.enter_context(Standalone(home, environment, database))
-        say("Running the example DAGs")
-        begin_all(airflow, emulator)
+        print_step("Running the example DAGs")
+        start_runs(airflow, emulator)
         page = stack.enter_context(chromium(home, airflow.server))
         client = stack.enter_context(ModelArtsClient(settings_of(emulator)))
         check_refusals(page)
@@ -72,32 +72,32 @@ def main() -> int:
         sign_in(page, "vic")
         check_search(page, airflow, client)
         check_hostile(page, airflow)
-        check_others(page, airflow)
-        say("Reports, opened without a network")
+        check_other_tasks(page, airflow)
+        print_step("Reports, opened without a network")
         page.go_offline()
         check_hostile_report(page, emulator.add_search(hostile_search()), home)
         for job_id in (emulator.add_search(large_search(2000)), airflow.xcom(SEARCH, "search", "training_job_id")):
             open_report(page, job_id, home)
             check_table(page, table_of(client, job_id))
-        page.look("scrollTo(0, 0)")
-        page.resize(1280, 1065)  # ends before the heading of the next picture
+        page.evaluate("scrollTo(0, 0)")
+        page.resize(1280, 1065)  # ends above the heading of the next plot
         save(page, "report.png")
-        say("Every check passed")
+        print_step("Every check passed")
     return 0
 
 
-def begin_all(airflow: Standalone, emulator: Emulator) -> None:
-    """Start all runs that are looked at."""
-    airflow.begin(SEARCH, "shown")
-    airflow.begin(CHOICE, "hostile", training_job_id=emulator.add_search(hostile_search()))
+def start_runs(airflow: Standalone, emulator: Emulator) -> None:
+    """Start all DAG runs that the checks open."""
+    airflow.start_run(SEARCH, "shown")
+    airflow.start_run(CHOICE, "hostile", training_job_id=emulator.add_search(hostile_search()))
     aimless = replace(hostile_search(), name="aimless", job_id="", objectives={})
-    airflow.begin(CHOICE, "aimless", training_job_id=emulator.add_search(aimless))
-    airflow.begin(CHOICE, "goes-on", training_job_id=emulator.add_running_search(num_samples=8, terminated=3))
-    airflow.begin(TOP_K, "mapped", training_job_id=emulator.job_id("large"))
+    airflow.start_run(CHOICE, "aimless", training_job_id=emulator.add_search(aimless))
+    airflow.start_run(CHOICE, "goes-on", training_job_id=emulator.add_running_search(num_samples=8, terminated=3))
+    airflow.start_run(TOP_K, "mapped", training_job_id=emulator.job_id("large"))
 
 
 def hostile_search() -> Search:
-    """Return a search whose names and values would be scripts, were they not taken for text."""
+    """Return a search with scripts as names and values."""
     trials = [
         TrialScript(
             trial_id=f"bad{number}",
@@ -110,21 +110,21 @@ def hostile_search() -> Search:
 
 
 def check_refusals(page: Page) -> None:
-    """Look at the tab as nobody, and as somebody who may read nothing."""
+    """Open the tab without signing in, and as a user without permissions."""
     address = f"/modelarts/trials.html?dag_id={SEARCH}&run_id=shown&task_id=search&map_index={{MAP_INDEX}}"
-    say("Nobody is signed in: Airflow's refusal is shown")
+    print_step("No signed-in user: the tab shows the response of Airflow")
     page.open(address)
     page.expect_words("main", "Airflow says: Not authenticated (401)", "Sign in to Airflow")
-    say("A user without a role: Airflow's refusal is shown")
+    print_step("A user without a role: the tab shows the response of Airflow")
     sign_in(page, "nora")
     page.open(address)
     page.expect_words("main", "Airflow says: Forbidden (403)", "Your role needs to read")
-    page.forget_user()
+    page.sign_out()
 
 
 def check_order(page: Page) -> None:
-    """See how values of all kinds are sorted, on a page that shows nothing else."""
-    say("Numbers are sorted as numbers, before texts, and what is missing stays last")
+    """Check the sort order of mixed values, on an empty page with the scripts of the tab."""
+    print_step("Numbers are sorted as numbers, before text, and missing values stay last")
     trial = {"rank": None, "tied": False, "value": None, "status": "", "reason": "", "duration": None, "metrics": []}
     trials = [{**trial, "trial_id": str(value), "parameters": [value]} for value in (10, "b", None, 9, "a", 2.5, True)]
     board = {"metric": "acc", "mode": "max", "parameters": ["mixed"], "metrics": [], "trials": trials, "omitted": 7}
@@ -135,7 +135,7 @@ def check_order(page: Page) -> None:
     page.expect("descending", COLUMN, "4", ["true", "b", "a", "10", "9", "2.5", ""])
     page.expect_words(".omitted", "There are 7 more trials: trials.csv")
 
-    say("Columns that are left out are told, and there is one for reasons where there are any")
+    print_step("Omitted columns are reported, and a column for reasons appears if there are any")
     columns = ["Rank", "Trial", "acc", "mixed", "Status", "Seconds"]
     page.expect("no reasons", TEXTS, ".leaderboard th", columns)
     trials[0]["reason"] = "not finished (ERROR)"
@@ -145,17 +145,17 @@ def check_order(page: Page) -> None:
 
 
 def draw(page: Page, board: dict[str, Any]) -> None:
-    """Draw the table of a leaderboard on a page that has the tab's scripts."""
-    page.look(f"renderLeaderboard(document.querySelector('main'), {json.dumps(board)})")
+    """Render the table of a leaderboard on a page with the scripts of the tab."""
+    page.evaluate(f"renderLeaderboard(document.querySelector('main'), {json.dumps(board)})")
 
 
 def check_search(page: Page, airflow: Standalone, client: ModelArtsClient) -> None:
-    """Look at the trials of a search, as a user who may only read."""
-    say("A search: its trials, best first, sorted by a parameter, and plots")
+    """Check the trials of a search, as a user with read permission only."""
+    print_step("A search: its trials, best first, sorted by a parameter, and plots")
     airflow.wait_for_task("shown", "search", "success")
     trials = table_of(client, airflow.xcom(SEARCH, "search", "training_job_id"))
-    page.requested()
-    page.complaints()
+    page.requested_urls()
+    page.console_errors()
     page.open(f"/dags/{SEARCH}/runs/shown/tasks/search")
     page.type("//a[contains(., 'Trials')]", Keys.ENTER)
     page.enter(FRAME)
@@ -168,8 +168,8 @@ def check_search(page: Page, airflow: Standalone, client: ModelArtsClient) -> No
 
 
 def check_hostile(page: Page, airflow: Standalone) -> None:
-    """Look at a search whose names and values would be scripts."""
-    say("Names and values that would be scripts: they are text")
+    """Check the tab for a search with scripts as names and values."""
+    print_step("Scripts as names and values: displayed as text")
     airflow.wait_for_task("hostile", "best_trial", "success")
     open_tab(page, CHOICE, "hostile", "best_trial")
     page.expect_words("main", *NAMES, *VALUES, *METRICS)
@@ -180,55 +180,55 @@ def check_hostile(page: Page, airflow: Standalone) -> None:
     check_console(page)
 
 
-def check_others(page: Page, airflow: Standalone) -> None:
-    """Look at tasks that have no trials to show, or none yet."""
-    say("A task of another operator: kind words")
+def check_other_tasks(page: Page, airflow: Standalone) -> None:
+    """Check the tab for tasks without trials, or with none yet."""
+    print_step("A task of another operator: an explanation")
     airflow.wait_for_task("hostile", "retrain", "success")
     open_tab(page, CHOICE, "hostile", "retrain")
     page.expect_words("main", "No trials here", "The task retrain", "has left no trials of a search")
 
-    say("XComs of other kinds: a link that is none, a path in place of the trials, the trials as text")
-    leave(airflow, "modelarts_training_job_link", "javascript:top.ran=1")
+    print_step("Unusual XComs: an invalid link, a path instead of the trials, the trials as text")
+    set_xcom(airflow, "modelarts_training_job_link", "javascript:top.ran=1")
     open_tab(page, CHOICE, "hostile", "retrain")
     page.expect_words("main", "A job on ModelArts")
-    page.expect("a link that is none", "return document.body.innerText.includes(arguments[0])", "javascript:", False)
-    leave(airflow, "leaderboard", "s3://bucket/xcom/leaderboard.json")
+    page.expect("an invalid link", "return document.body.innerText.includes(arguments[0])", "javascript:", False)
+    set_xcom(airflow, "leaderboard", "s3://bucket/xcom/leaderboard.json")
     open_tab(page, CHOICE, "hostile", "retrain")
     page.expect_words("main", "kept elsewhere", "s3://bucket/xcom/leaderboard.json")
-    leave(airflow, "leaderboard", json.dumps(airflow.xcom(CHOICE, "best_trial", "leaderboard")))
+    set_xcom(airflow, "leaderboard", json.dumps(airflow.xcom(CHOICE, "best_trial", "leaderboard")))
     open_tab(page, CHOICE, "hostile", "retrain")
     page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
 
-    say("A sensor that cannot tell which trial is best: its summary")
+    print_step("A sensor of a search without an objective: its summary")
     airflow.wait_for_task("aimless", "wait_for_search", "success")
     open_tab(page, CHOICE, "aimless", "wait_for_search")
     page.expect_words("main", "Completed", "4 TERMINATED", "The task that chooses the best trial")
 
-    say("A search that goes on: what is known of it, looked up again and again")
+    print_step("A running search: its state, refreshed")
     airflow.wait_for_task("goes-on", "wait_for_search", "deferred")
     open_tab(page, CHOICE, "goes-on", "wait_for_search")
     page.expect_words("main", "added-1", "deferred", "https://console.", "the tab Logs", "every 15 seconds")
-    page.requested()
-    expect("a second look", True, lambda: any("/taskInstances/" in url for url in page.requested()), eq, seconds=25)
+    page.requested_urls()
+    expect("a refresh", True, lambda: any("/taskInstances/" in url for url in page.requested_urls()), eq, seconds=25)
 
-    say("Mapped tasks: each has its own job")
+    print_step("Mapped tasks: each shows its own job")
     done = "select count(*) from task_instance where run_id = 'mapped' and task_id = 'retrain' and state = 'success'"
     airflow.wait_for(done, "3")
     job_of = "select value from xcom where key = 'training_job_id' and run_id = 'mapped' and map_index = "
     for index in (0, 2):
         open_tab(page, TOP_K, "mapped", f"retrain/mapped/{index}")
-        page.expect_words("main", json.loads(airflow.ask(f"{job_of} {index}")), "has left no table of trials")
+        page.expect_words("main", json.loads(airflow.query(f"{job_of} {index}")), "has left no table of trials")
     check_hosts(page, airflow)
 
 
 def check_console(page: Page) -> None:
-    """See that no script went wrong; what Airflow does not have (404) is no mistake."""
-    if complaints := [text for text in page.complaints() if " 404 " not in text]:
-        sys.exit(f"the console has errors: {complaints}")
+    """Check that the console has no errors; responses of Airflow with status 404 are expected."""
+    if console_errors := [text for text in page.console_errors() if " 404 " not in text]:
+        sys.exit(f"the console has errors: {console_errors}")
 
 
-def leave(airflow: Standalone, key: str, value: str) -> None:
-    """Leave an XCom of a task that has nothing to do with ModelArts, in place of one that is there."""
+def set_xcom(airflow: Standalone, key: str, value: str) -> None:
+    """Create or replace an XCom of a task of another operator."""
     entries = f"dags/{CHOICE}/dagRuns/hostile/taskInstances/retrain/xcomEntries"
     if any(entry["key"] == key for entry in airflow.call("GET", entries)["xcom_entries"]):
         airflow.call("PATCH", f"{entries}/{key}", {"value": value})
@@ -245,98 +245,98 @@ def sign_in(page: Page, name: str) -> None:
 
 
 def open_tab(page: Page, dag_id: str, run_id: str, task: str) -> None:
-    """Open the tab of a task instance, and look into it."""
+    """Open the tab of a task instance, and switch to its frame."""
     page.open(f"/dags/{dag_id}/runs/{run_id}/tasks/{task}/plugin/modelarts_trials")
     page.enter(FRAME)
 
 
 def table_of(client: ModelArtsClient, job_id: str) -> list[dict[str, Any]]:
-    """Return the rows of a search's trial table as the platform answers it, read by nothing of this package."""
+    """Return the rows of a trial table from raw responses, without the parser of this package."""
     rows: list[dict[str, Any]] = []
     while True:
         query = {"limit": 50, "offset": len(rows) // 50}
-        answer: Any = client.request("GET", f"/v2/{{project_id}}/training-jobs/{job_id}/autosearch-trials", query)
-        table = answer["items"]
+        response: Any = client.request("GET", f"/v2/{{project_id}}/training-jobs/{job_id}/autosearch-trials", query)
+        table = response["items"]
         rows += [dict(zip(table["header"], row, strict=True)) for row in table["data"]]
-        if len(rows) >= answer["total"]:
+        if len(rows) >= response["total"]:
             return rows
 
 
 def check_table(page: Page, trials: list[dict[str, Any]]) -> None:
-    """See that the table begins with the winner, and sorts by a parameter in both directions."""
+    """Check that the best trial is first, and that the table sorts by a parameter in both directions."""
     winner = max(trials, key=lambda trial: float(trial["best_reward"]))["trial_id"]
     rates = sorted(trial["config"]["learning_rate"] for trial in trials)
-    expect("winner", winner, lambda: [*page.look(COLUMN, "2"), ""][0], eq)
-    headers = page.look(TEXTS, ".leaderboard th")
+    expect("winner", winner, lambda: [*page.evaluate(COLUMN, "2"), ""][0], eq)
+    headers = page.evaluate(TEXTS, ".leaderboard th")
     column = str(1 + headers.index("learning_rate"))
     for key, direction, wanted in ((Keys.ENTER, "ascending", rates), (Keys.SPACE, "descending", rates[::-1])):
         page.type("//th/button[.='learning_rate']", key)
         page.expect(direction, TEXTS, f"th[aria-sort={direction}]", ["learning_rate"])
-        expect(direction, wanted, lambda: [float(text) for text in page.look(COLUMN, column)], eq)
+        expect(direction, wanted, lambda: [float(text) for text in page.evaluate(COLUMN, column)], eq)
     page.type("//th/button[.='Rank']", Keys.ENTER)
 
 
 def check_hosts(page: Page, airflow: Standalone) -> None:
-    """See that nothing was requested from elsewhere."""
-    requested = page.requested()
+    """Check that the page requested nothing from other hosts."""
+    requested = page.requested_urls()
     if not any("modelarts/trials.js" in url for url in requested):
-        sys.exit("the log of requests is not complete")
+        sys.exit("the request log is incomplete")
     origin = airflow.server.removesuffix(PATH)
     own = (f"{origin}/", f"blob:{origin}/", "data:")
     if strangers := [url for url in requested if not url.startswith(own)]:
-        sys.exit(f"requested elsewhere: {strangers}")
+        sys.exit(f"requested from other hosts: {strangers}")
 
 
 def take_pictures(page: Page) -> None:
-    """Save pictures of the tab and of the graph of the DAG."""
+    """Save pictures of the tab and of the DAG graph."""
     page.resize(1280, 920)
     open_tab(page, SEARCH, "shown", "search")
     page.expect("plots", COUNT, ".plots figure svg", 3)
     page.leave()
     save(page, "trials-tab.png", left=330, top=66)
     page.resize(1280, 420)
-    page.look("localStorage.setItem('default_dag_view', JSON.stringify('graph'))")
+    page.evaluate("localStorage.setItem('default_dag_view', JSON.stringify('graph'))")
     page.open(f"/dags/{SEARCH}/runs/shown")
     page.expect("tasks", COUNT, ".react-flow__node-task", 2)
-    time.sleep(2)  # while the graph moves to its place
-    page.look("document.querySelector('.react-flow__minimap').remove()")
+    time.sleep(2)  # the graph moves into position
+    page.evaluate("document.querySelector('.react-flow__minimap').remove()")
     save(page, "dag.png", left=64, right=395)
-    page.look("localStorage.clear()")
+    page.evaluate("localStorage.clear()")
     page.resize(1280, 900)
 
 
 def save(page: Page, name: str, **cut: int) -> None:
-    """Save a picture into the documentation."""
+    """Save a picture to the docs."""
     path = ROOT / "docs" / name
     page.save_picture(path, **cut)
-    if path.stat().st_size > MOST_BYTES:
-        sys.exit(f"{path} is too large")
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        sys.exit(f"{path} is larger than {MAX_PICTURE_BYTES} bytes")
 
 
 def open_report(page: Page, job_id: str, folder: Path) -> None:
-    """Write a report into a folder, open it from there, and see that it is whole and asks for nothing."""
+    """Write a report to a folder, open it, and check that it is complete and requests nothing."""
     write_report(job_id, folder)
     report = folder / "report.html"
     trials = json.loads((folder / "trials.json").read_text())["trials"]
-    page.requested()
-    page.complaints()
+    page.requested_urls()
+    page.console_errors()
     page.open(report.as_uri())
-    pictures = page.look(COUNT, ".figure")
-    for number in range(pictures):
-        page.look("document.querySelectorAll('.figure')[arguments[0]].scrollIntoView()", str(number))
-    page.expect("plots", COUNT, ".figure:has(svg, canvas)", pictures)
+    plots = page.evaluate(COUNT, ".figure")
+    for number in range(plots):
+        page.evaluate("document.querySelectorAll('.figure')[arguments[0]].scrollIntoView()", str(number))
+    page.expect("plots", COUNT, ".figure:has(svg, canvas)", plots)
     check_console(page)
-    if strangers := [url for url in page.requested() if not url.startswith(("file:", "data:", "blob:"))]:
-        sys.exit(f"requested elsewhere: {strangers}")
-    if report.stat().st_size > MOST_OF_A_REPORT:
-        sys.exit(f"the report is of {report.stat().st_size} bytes")
-    milliseconds = page.look("return performance.getEntriesByType('navigation')[0].loadEventEnd")
+    if strangers := [url for url in page.requested_urls() if not url.startswith(("file:", "data:", "blob:"))]:
+        sys.exit(f"requested from other hosts: {strangers}")
+    if report.stat().st_size > MAX_REPORT_BYTES:
+        sys.exit(f"{report} has {report.stat().st_size} bytes, more than {MAX_REPORT_BYTES}")
+    milliseconds = page.evaluate("return performance.getEntriesByType('navigation')[0].loadEventEnd")
     size = f"{report.stat().st_size / 1e6:.1f} MB"
-    say(f"{len(trials)} trials, {pictures} pictures, {size}: loaded after {milliseconds:.0f} ms")
+    print_step(f"{len(trials)} trials, {plots} plots, {size}: loaded after {milliseconds:.0f} ms")
 
 
 def write_report(job_id: str, folder: Path) -> None:
-    """Write a report as a task does, but for its XComs."""
+    """Write a report as a task does, without XComs."""
     from airflow_provider_modelarts.operators.modelarts import ModelArtsSearchReportOperator
 
     operator = ModelArtsSearchReportOperator(task_id="report", training_job_id=job_id, output_path=str(folder))
@@ -344,7 +344,7 @@ def write_report(job_id: str, folder: Path) -> None:
 
 
 def check_hostile_report(page: Page, job_id: str, folder: Path) -> None:
-    """Look at the report of a search whose names and values would be scripts."""
+    """Check the report of a search with scripts as names and values."""
     open_report(page, job_id, folder)
     page.expect_words("body", *NAMES, *VALUES, *METRICS)
     page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
@@ -353,7 +353,7 @@ def check_hostile_report(page: Page, job_id: str, folder: Path) -> None:
 
 
 def large_search(count: int) -> Search:
-    """Return a search of many trials."""
+    """Return a search with many trials."""
     trials = [
         TrialScript(
             trial_id=f"t{number:05}",

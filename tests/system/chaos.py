@@ -1,9 +1,8 @@
-"""Hundreds of searches, created and waited for, while many answers are faulty and the triggerer is killed.
+"""Run hundreds of searches with faulty responses and a triggerer that is killed.
 
-The searches really run, on a local ModelArts. Each is a task with retries, as Airflow would run it: a worker creates
-the search and defers, a triggerer in a process of its own waits, a worker chooses the best trial. The triggerer is
-killed and started anew three times. The exit code is 0 only if every search ended with its right best trial, and none
-was lost or paid for twice.
+The emulator runs the searches. Each search is a task with retries, as in Airflow: a worker creates the search and
+defers, a triggerer in a separate process polls, a worker selects the best trial. The triggerer is killed and restarted
+three times. The exit code is 0 only if every search ended with its best trial, and none was lost or created twice.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ from modelarts_emulator.documents import TableStyle
 
 BEGAN = datetime.now(UTC)
 TRIALS = 2
-KILLS = (0.2, 0.4, 0.6)  # of all searches are told to have ended when the triggerer is killed
-MOST_TRIES = 6
+KILLS = (0.2, 0.4, 0.6)  # shares of the searches with an event at which the triggerer is killed
+MAX_TRIES = 6
 
 SCRIPT = """
 import argparse, time
@@ -52,7 +51,7 @@ time.sleep(2)
 print("acc:", 1 - abs(given.x - given.best))
 """
 
-#: What a triggerer does: it takes up the triggers that it finds, and leaves their events.
+#: Triggerer: runs the triggers in a folder, and writes their events.
 TRIGGERER = """
 import asyncio, importlib, json, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -79,11 +78,11 @@ asyncio.run(main())
 
 @dataclass
 class TaskInstance:
-    """Stands in for Airflow's task instance; the metadata database is its memory."""
+    """Stand-in for a task instance of Airflow, with its XComs."""
 
     task_id: str
     try_number: int = 1
-    max_tries: int = MOST_TRIES - 1
+    max_tries: int = MAX_TRIES - 1
     dag_id: str = "chaos"
     run_id: str = "run"
     map_index: int = -1
@@ -91,16 +90,16 @@ class TaskInstance:
     task: Any = None
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Keep a value."""
+        """Store an XCom."""
         self.xcom[key] = value
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Return what was pushed."""
+        """Return an XCom."""
         return self.xcom.get(key)
 
 
 class Triggerer:
-    """A process that waits for all triggers in a folder."""
+    """Process that runs all triggers in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -111,18 +110,18 @@ class Triggerer:
         self._process = subprocess.Popen([sys.executable, "-c", TRIGGERER, str(self._folder)])
 
     def restart(self) -> None:
-        """Kill it, and start another."""
+        """Kill the process, and start another."""
         self.kill()
         self.kills += 1
         self._start()
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
     def wait(self, name: str, trigger: Any) -> dict[str, Any]:
-        """Hand over a trigger as the metadata database would, and return its event."""
+        """Pass a trigger to the process as the metadata database does, and return its event."""
         path, arguments = trigger.serialize()
         module, _, cls = path.rpartition(".")
         draft = self._folder / f"{name}.new"
@@ -134,29 +133,29 @@ class Triggerer:
         payload: dict[str, Any] = json.loads(event.read_text())
         return payload
 
-    def told(self) -> int:
-        """Return how many waits have ended."""
+    def fired(self) -> int:
+        """Return the number of triggers that have fired."""
         return len(list(self._folder.glob("*.event")))
 
 
 @dataclass
 class Outcome:
-    """How one search ended."""
+    """Result of one search."""
 
     job_id: str
     config: Mapping[str, object]
     tries: int
-    told_at: float
+    fired_at: float
 
 
 def main() -> int:
-    """Run it, print the figures, and return the exit code."""
+    """Run all searches, print the figures, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--searches", type=int, default=300)
     parser.add_argument("--fault-share", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells of clients that did not wait
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it logs clients that disconnect early
     with tempfile.TemporaryDirectory(prefix="modelarts-chaos-") as folder:
         home = Path(folder)
         with cloud(home, options.fault_share, options.seed) as emulator:
@@ -167,7 +166,7 @@ def main() -> int:
 
 @contextmanager
 def cloud(home: Path, fault_share: float, seed: int) -> Iterator[Emulator]:
-    """Serve a local ModelArts that answers faultily, and lead the Airflow connection to it."""
+    """Serve an emulator with faulty responses, and set the Airflow connection to it."""
     code = home / "obs" / "bucket" / "code"
     code.mkdir(parents=True)
     (code / "train.py").write_text(SCRIPT)
@@ -179,7 +178,7 @@ def cloud(home: Path, fault_share: float, seed: int) -> Iterator[Emulator]:
 
 
 def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
-    """Run all tasks to their ends, and kill the triggerer in between."""
+    """Run all tasks, and kill the triggerer in between."""
     folder = home / "triggers"
     folder.mkdir()
     triggerer = Triggerer(folder)
@@ -187,7 +186,7 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
         with ThreadPoolExecutor(max_workers=searches) as tasks:
             running_tasks = [tasks.submit(run_task, number, triggerer) for number in range(searches)]
             while not all(task.done() for task in running_tasks):
-                if triggerer.kills < len(KILLS) and triggerer.told() >= KILLS[triggerer.kills] * searches:
+                if triggerer.kills < len(KILLS) and triggerer.fired() >= KILLS[triggerer.kills] * searches:
                     triggerer.restart()
                 time.sleep(0.1)
             for lost in filter(None, (task.exception() for task in running_tasks)):
@@ -200,31 +199,31 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
 def run_task(number: int, triggerer: Triggerer) -> Outcome:
     """Run one task as Airflow does, with its retries."""
     ti = TaskInstance(f"search-{number}")
-    time.sleep(number * 0.05)  # the scheduler does not start all at once either
+    time.sleep(number * 0.05)  # a scheduler does not start all tasks at once either
     while True:
         try:
-            return try_once(number, ti, triggerer)
+            return run_try(number, ti, triggerer)
         except (ModelArtsError, ModelArtsTrainingJobFailedError):
-            if ti.try_number == MOST_TRIES:
+            if ti.try_number == MAX_TRIES:
                 raise
             ti = TaskInstance(ti.task_id, try_number=ti.try_number + 1)
 
 
-def try_once(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
-    """Run one try of a task: create or adopt, wait, choose."""
+def run_try(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
+    """Run one try of a task: create or adopt, wait, select."""
     context = {"ti": ti, "outlet_events": {}, "dag_run": SimpleNamespace(start_date=BEGAN)}
     try:
         config = operator(number, context).execute(context)
-        told_at = time.time()
+        fired_at = time.time()
     except TaskDeferred as deferred:
         event = triggerer.wait(f"{number}-{ti.try_number}", deferred.trigger)
-        told_at = time.time()
+        fired_at = time.time()
         config = operator(number, context).execute_complete(context, event)
-    return Outcome(ti.xcom["training_job_id"], config, ti.try_number, told_at)
+    return Outcome(ti.xcom["training_job_id"], config, ti.try_number, fired_at)
 
 
 def operator(number: int, context: Any) -> Any:
-    """Return the operator of a task, in a process of its own as far as it can tell."""
+    """Return a new operator for a task, as in a new process."""
     made = ModelArtsHyperparameterSearchOperator(
         task_id=f"search-{number}",
         body={
@@ -238,7 +237,7 @@ def operator(number: int, context: Any) -> Any:
         objective={"metric": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"},
         algorithm={"name": "tpe_search", "num_samples": TRIALS, "seed": number},
         poll_interval=0.5,
-        retries=MOST_TRIES - 1,
+        retries=MAX_TRIES - 1,
         deferrable=True,
     )
     context["ti"].task = made
@@ -247,38 +246,38 @@ def operator(number: int, context: Any) -> Any:
 
 
 def best_of(number: int) -> float:
-    """Return where the script of a search is best."""
+    """Return the value at which the script of a search has its maximum."""
     return random.Random(number).random()
 
 
 def report(emulator: Emulator, outcomes: list[Outcome], kills: int, seconds: float, options: argparse.Namespace) -> int:
-    """Print the figures, and return the exit code. The truth comes from the emulator itself, not over HTTP."""
+    """Print the figures, and return the exit code. Expected values come from the emulator itself, not over HTTP."""
     faults, requests = dict(emulator.fault_counts), len(emulator.requests)
     faulty, jobs = sum(faults.values()), {job.id: job for job in emulator.project.jobs()}
-    wrong = [outcome for outcome in outcomes if dict(outcome.config) != right_config(jobs[outcome.job_id])]
-    stalls = [outcome.told_at - ended_at(jobs[outcome.job_id]) for outcome in outcomes]
+    wrong = [outcome for outcome in outcomes if dict(outcome.config) != expected_config(jobs[outcome.job_id])]
+    delays = [outcome.fired_at - ended_at(jobs[outcome.job_id]) for outcome in outcomes]
     for name, value in {
         "seed": options.seed,
         "searches": options.searches,
         "kills of the triggerer": kills,
-        "faulty answers": f"{faulty} of {requests} ({faulty / requests:.0%})",
+        "faulty responses": f"{faulty} of {requests} ({faulty / requests:.0%})",
         **{f"- {name}": count for name, count in sorted(faults.items())},
-        "tries of tasks": sum(outcome.tries for outcome in outcomes),
+        "task tries": sum(outcome.tries for outcome in outcomes),
         "wrong results": len(wrong),
         "lost searches": options.searches - len(outcomes),
         "jobs created": len(jobs),
         "duplicate jobs": len(jobs) - options.searches,
-        "longest stall": f"{max(stalls):.1f} s from the end of a search to its wait being told",
-        "median stall": f"{statistics.median(stalls):.1f} s",
-        "requests made per request needed": f"{requests / (requests - faulty):.2f}",
+        "longest delay": f"{max(delays):.1f} s from the end of a search to the event",
+        "median delay": f"{statistics.median(delays):.1f} s",
+        "requests sent per request required": f"{requests / (requests - faulty):.2f}",
         "duration": f"{seconds:.0f} s",
     }.items():
         print(f"{name:36}{value}")
     return 1 if wrong or len(jobs) != options.searches or len(outcomes) != options.searches else 0
 
 
-def right_config(job: Any) -> dict[str, object]:
-    """Return the config of the trial with the highest accuracy, found without this package's own choosing."""
+def expected_config(job: Any) -> dict[str, object]:
+    """Return the config of the trial with the highest accuracy, without the selection of this package."""
     page = job.trials(slice(None), TableStyle())
     rows = [dict(zip(page.header, row, strict=True)) for row in page.data]
     best = max(rows, key=lambda row: float(row["best_reward"]))
@@ -286,7 +285,7 @@ def right_config(job: Any) -> dict[str, object]:
 
 
 def ended_at(job: Any) -> float:
-    """Return when a job ended, in seconds since the epoch."""
+    """Return the end of a job in seconds since the epoch."""
     document = job.document()
     return float(document["status"]["start_time"] + document["status"]["duration"]) / 1000
 

@@ -1,4 +1,4 @@
-"""A headless Chromium, and what one asks of a page in it."""
+"""Headless Chromium, with the actions and checks of the browser tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import frame_to_be_available_and_switch_to_it
 from selenium.webdriver.support.wait import WebDriverWait
 
-PATIENCE = 15  # seconds that a page may take
+TIMEOUT_SECONDS = 15  # for a page to show the expected content
 SIZE = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 FLAGS = (
     "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
@@ -30,91 +30,91 @@ TEXTS = "return Array.from(document.querySelectorAll(arguments[0])).map(element 
 
 
 class Page:
-    """What a user sees in a browser and types into it. Buttons are pressed by keyboard: nothing can cover them."""
+    """Page in a browser. Buttons are pressed by keyboard, because other elements may cover them."""
 
     def __init__(self, driver: webdriver.Chrome, server: str) -> None:
         self._driver = driver
         self._server = server
 
     def open(self, path: str) -> None:
-        """Open a page of Airflow, or any address."""
+        """Open a path of Airflow, or any URL."""
         self._driver.get(path if "://" in path else self._server + path)
 
-    def look(self, script: str, selector: str = "") -> Any:
-        """Return what a script sees in what a CSS selector selects."""
+    def evaluate(self, script: str, selector: str = "") -> Any:
+        """Return the result of a script, which receives a CSS selector."""
         return self._driver.execute_script(script, selector)
 
     def type(self, xpath: str, *keys: str) -> None:
-        """Type into the first thing that an XPath finds, once it is there; stop when time is up."""
+        """Type into the first element of an XPath once it exists; exit after the timeout."""
 
         def attempt(driver: webdriver.Chrome) -> bool:
             driver.find_element(By.XPATH, xpath).send_keys(*keys)
             return True
 
         try:
-            WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(attempt)
+            WebDriverWait(self._driver, TIMEOUT_SECONDS, ignored_exceptions=[WebDriverException]).until(attempt)
         except TimeoutException:
-            sys.exit(f"expected {xpath}, saw this page:\n{self.look(TEXTS, 'body')[0]}")
+            sys.exit(f"expected {xpath}, found this page:\n{self.evaluate(TEXTS, 'body')[0]}")
 
     def press(self, text: str, within: str = "") -> None:
-        """Press a button, by the text that it bears or hints at."""
+        """Press a button with this text or label."""
         self.type(f"{within}//button[contains(., '{text}') or @aria-label='{text}']", Keys.ENTER)
 
     def fill(self, fields: Mapping[str, str]) -> None:
-        """Replace what stands in fields, by their names."""
+        """Replace the values of fields, by field name."""
         for name, text in fields.items():
             self.type(f"//*[@name='{name}']", Keys.CONTROL, "a", Keys.NULL, text or Keys.DELETE)
 
     def expect(self, what: str, script: str, selector: str, wanted: Any) -> None:
-        """Wait until a script sees exactly what is wanted."""
-        expect(what, wanted, lambda: self.look(script, selector), operator.eq)
+        """Wait until a script returns the expected value."""
+        expect(what, wanted, lambda: self.evaluate(script, selector), operator.eq)
 
     def expect_notice(self, *words: str) -> None:
-        """Wait for a notice with all of these words."""
-        expect("a notice", words, lambda: self.look(TEXTS, "[data-scope=toast][data-part=root], .alert"), tell_all)
+        """Wait for a notice that contains all words."""
+        expect("a notice", words, lambda: self.evaluate(TEXTS, "[data-scope=toast][data-part=root], .alert"), has_all)
 
     def expect_words(self, selector: str, *words: str) -> None:
-        """Wait until all of these words are in what a CSS selector selects."""
-        expect(selector, words, lambda: self.look(TEXTS, selector), tell_all)
+        """Wait until an element of a CSS selector contains all words."""
+        expect(selector, words, lambda: self.evaluate(TEXTS, selector), has_all)
 
     def enter(self, selector: str) -> None:
-        """Look into a frame from now on, until another page is opened."""
+        """Switch to a frame, until another page is opened."""
         arrives = frame_to_be_available_and_switch_to_it((By.CSS_SELECTOR, selector))
-        WebDriverWait(self._driver, PATIENCE).until(arrives, f"no frame {selector}")
+        WebDriverWait(self._driver, TIMEOUT_SECONDS).until(arrives, f"no frame {selector}")
 
     def leave(self) -> None:
-        """Look at the whole page again."""
+        """Switch back to the whole page."""
         self._driver.switch_to.default_content()
 
-    def forget_user(self) -> None:
-        """Forget who is signed in."""
+    def sign_out(self) -> None:
+        """Sign out by deleting all cookies."""
         self._driver.delete_all_cookies()
 
     def go_offline(self) -> None:
-        """Take the network away."""
+        """Disable the network."""
         self._driver.execute_cdp_cmd("Network.enable", {})
         conditions = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self._driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
-    def requested(self) -> list[str]:
-        """Return the addresses of all that was requested since it was last asked, in every frame."""
+    def requested_urls(self) -> list[str]:
+        """Return the URLs requested since the last call, in every frame."""
         entries = [json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance")]
         return [
             entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"
         ]
 
-    def complaints(self) -> list[str]:
-        """Return the errors in the console since it was last asked."""
+    def console_errors(self) -> list[str]:
+        """Return the console errors since the last call."""
         return [entry["message"] for entry in self._driver.get_log("browser") if entry["level"] == "SEVERE"]
 
     def resize(self, width: int, height: int) -> None:
-        """Make the page of another size."""
+        """Resize the page."""
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**SIZE, "width": width, "height": height})
 
     def save_picture(self, path: Path, *, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> None:
-        """Save what is seen as a picture, without so much of it at each side."""
-        self.look("document.activeElement.blur()")
-        width, height = self.look("return [innerWidth, innerHeight]")
+        """Save the visible part as a picture, cropped at each side."""
+        self.evaluate("document.activeElement.blur()")
+        width, height = self.evaluate("return [innerWidth, innerHeight]")
         clip = {"x": left, "y": top, "width": width - left - right, "height": height - top - bottom, "scale": 1}
         picture = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
         path.write_bytes(base64.b64decode(picture["data"]))
@@ -122,10 +122,10 @@ class Page:
 
 @contextmanager
 def chromium(home: Path, server: str) -> Iterator[Page]:
-    """Run a browser that remembers nothing."""
+    """Run a browser with a new profile."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
-        sys.exit("Chromium is needed: apt-get install chromium chromium-driver")
+        sys.exit("Chromium is required: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
@@ -137,16 +137,16 @@ def chromium(home: Path, server: str) -> Iterator[Page]:
 
 
 def expect(
-    what: str, wanted: Any, look: Callable[[], Any], fits: Callable[[Any, Any], bool], seconds: float = PATIENCE
+    what: str, wanted: Any, find: Callable[[], Any], fits: Callable[[Any, Any], bool], seconds: float = TIMEOUT_SECONDS
 ) -> None:
-    """Look until what is seen fits what is wanted; stop when time is up."""
+    """Wait until the found value fits the expected value; exit after the timeout."""
     deadline = time.monotonic() + seconds
-    while not fits(seen := look(), wanted):
+    while not fits(found := find(), wanted):
         if time.monotonic() > deadline:
-            sys.exit(f"{what}: expected {wanted}, saw {seen}")
+            sys.exit(f"{what}: expected {wanted}, found {found}")
         time.sleep(0.1)
 
 
-def tell_all(notices: list[str], words: tuple[str, ...]) -> bool:
-    """Return whether one of the notices has all words."""
-    return any(all(word in notice for word in words) for notice in notices)
+def has_all(texts: list[str], words: tuple[str, ...]) -> bool:
+    """Return whether one of the texts contains all words."""
+    return any(all(word in text for word in words) for text in texts)

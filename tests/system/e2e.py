@@ -1,6 +1,6 @@
-"""Run pipelines and accidents with a real scheduler, triggerer and server, on PostgreSQL; count what has to be paid.
+"""Run pipelines and failures with a real scheduler, triggerer and server on PostgreSQL; count the created jobs.
 
-Everything is started here, on loopback and free ports, and ended here. The exit code is 0 only if every check passed.
+This script starts and stops all services, on loopback and free ports. The exit code is 0 only if every check passed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from local import ROOT, airflow_environment, client_of, local_modelarts, say
+from local import ROOT, airflow_environment, client_of, print_step, run_emulator
 from throwaway import IS_AIRFLOW_3, Airflow, postgresql
 
 from airflow_provider_modelarts.client import ModelArtsClient
@@ -32,69 +32,69 @@ gate = pathlib.Path(__file__).with_name(parser.parse_args().gate)
 while not gate.exists():
     time.sleep(0.1)
 """
-WAITING = {"sync": "running", "deferred": "deferred"}  # the state of a task that waits in this way
+WAITING = {"sync": "running", "deferred": "deferred"}  # mode of a wait -> state of its task
 
 
 @dataclass
 class Stage:
-    """An Airflow, and the local ModelArts that it works with."""
+    """Airflow with an emulator."""
 
     airflow: Airflow
     client: ModelArtsClient
     root: Path
 
     def phases(self, name: str = "") -> list[str]:
-        """Return the phases of the jobs whose names begin with a word, oldest first."""
+        """Return the phases of the jobs with this name prefix, oldest first."""
         jobs = self.client.search_training_jobs(filters=[("name", "like", [name])]).jobs
         return [job.phase_text for job in reversed(jobs) if job.name.startswith(name)]
 
-    def let_jobs_end(self, dag_id: str) -> None:
-        """Let the jobs of a DAG with an accident end."""
+    def finish_jobs(self, dag_id: str) -> None:
+        """Let the training scripts of a DAG end."""
         (self.root / "demo-bucket" / "faults" / dag_id).touch()
 
     def wait_for_task(self, dag_id: str, *states: str) -> None:
-        """Wait for a state of the only task of a DAG."""
+        """Wait until the only task of a DAG has one of these states."""
         self.airflow.wait_for(f"select state from task_instance where dag_id = '{dag_id}'", *states)
 
-    def wait_until_waiting(self, dag_id: str, way: str) -> None:
-        """Wait until the job of a task runs, and the task waits for it, on a worker or in the triggerer."""
+    def wait_for_poll(self, dag_id: str, way: str) -> None:
+        """Wait until the job of a task is Running, and a worker or the triggerer polls it."""
         self.wait_for_task(dag_id, WAITING[way])
         self.wait_for_phases(f"{dag_id}-", "Running")
         if way == "deferred":
-            taken = "select count(triggerer_id) from trigger join task_instance on trigger.id = trigger_id"
-            self.airflow.wait_for(f"{taken} where dag_id = '{dag_id}'", "1")
-            time.sleep(2)  # from being assigned to a triggerer to running in it
+            assigned = "select count(triggerer_id) from trigger join task_instance on trigger.id = trigger_id"
+            self.airflow.wait_for(f"{assigned} where dag_id = '{dag_id}'", "1")
+            time.sleep(2)  # from the assignment of a trigger to its start
 
     def wait_for_phases(self, name: str, *wanted: str) -> None:
-        """Wait until jobs have these phases; stop when time is up."""
+        """Wait until jobs have these phases; exit after the timeout."""
         deadline = time.monotonic() + 60
-        while (seen := self.phases(name)) != [*wanted]:
+        while (found := self.phases(name)) != [*wanted]:
             if time.monotonic() > deadline:
-                sys.exit(f"wanted {wanted} of {name}, but they are {seen}")
+                sys.exit(f"jobs {name}: expected phases {wanted}, found {found}")
             time.sleep(0.3)
 
     def run_path(self, dag_id: str) -> str:
-        """Return the path of the only run of a DAG in the REST API."""
-        run_id = self.airflow.ask(f"select run_id from dag_run where dag_id = '{dag_id}'")
+        """Return the REST API path of the only run of a DAG."""
+        run_id = self.airflow.query(f"select run_id from dag_run where dag_id = '{dag_id}'")
         return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def main() -> int:
-    """Run everything, and return the exit code."""
+    """Run all checks, and return the exit code."""
     with tempfile.TemporaryDirectory(prefix="modelarts-e2e-") as folder, ExitStack() as stack:
         home = Path(folder)
         home.chmod(0o755)
-        say("Starting PostgreSQL")
+        print_step("Starting PostgreSQL")
         database = stack.enter_context(postgresql(home / "postgresql"))
-        say("Starting the local ModelArts")
-        local = stack.enter_context(local_modelarts(home))
+        print_step("Starting the emulators")
+        local = stack.enter_context(run_emulator(home))
         root = Path(local["root"])
-        faulty = stack.enter_context(local_modelarts(home / "faulty", "--fault-share", "0.3", "--fault-seed", "1"))
+        faulty = stack.enter_context(run_emulator(home / "faulty", "--fault-share", "0.3", "--fault-seed", "1"))
         environment = airflow_environment(home, database.address, local)
         environment["AIRFLOW_CONN_MODELARTS_CHAOS"] = connection_to(faulty)
         environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "DEBUG"
-        environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(make_dags(home, root))
-        say("Starting Airflow: scheduler, triggerer and server")
+        environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(create_dags(home, root))
+        print_step("Starting Airflow: scheduler, triggerer and server")
         airflow = stack.enter_context(Airflow(home, environment, database))
         stage = Stage(airflow, stack.enter_context(client_of(local)), root)
         start(stage, local["jobs"]["growing"])
@@ -110,24 +110,24 @@ def main() -> int:
     return 0
 
 
-def make_dags(home: Path, root: Path) -> Path:
-    """Return a folder with the example DAGs, and those whose tasks have accidents."""
+def create_dags(home: Path, root: Path) -> Path:
+    """Return a folder with the example DAGs and the DAGs of the failure checks."""
     script = root / "demo-bucket" / "faults" / "wait.py"
     script.parent.mkdir()
     script.write_text(WAIT)
     folder = shutil.copytree(ROOT / "example_dags", home / "dags")
-    return shutil.copytree(ROOT / "scripts" / "e2e_dags", folder, dirs_exist_ok=True)
+    return shutil.copytree(ROOT / "tests" / "system" / "e2e_dags", folder, dirs_exist_ok=True)
 
 
 def connection_to(faulty: Mapping[str, Any]) -> str:
-    """Return the connection to a local ModelArts whose answers are faulty; nobody waits long for one of them."""
+    """Return a connection with short timeouts to an emulator with faulty responses."""
     connection = faulty["connection"]
     return json.dumps({**connection, "extra": {**connection["extra"], "timeout": "2,2", "retry_seconds": 30}})
 
 
 def start(stage: Stage, scripted_search: str) -> None:
-    """Start what goes on by itself; the DAG that is scheduled on an asset is started by that."""
-    say("Starting the DAGs")
+    """Start the DAGs that run in the background; the asset event starts the DAG that is scheduled on it."""
+    print_step("Starting the DAGs")
     airflow = stage.airflow
     airflow.trigger("restart_triggerer")
     for way in WAITING:
@@ -139,11 +139,11 @@ def start(stage: Stage, scripted_search: str) -> None:
 
 
 def check_chaos(stage: Stage, root: Path) -> None:
-    """30 % of all answers are faulty, and the triggerer is killed three times: no search is lost, wrong or paid twice.
+    """With 30 % faulty responses and three kills of the triggerer, no search is lost, wrong or created twice.
 
-    The truth is read from what the local ModelArts has kept on disk.
+    Expected values are read from the files of the emulator.
     """
-    say("Running 30 searches while 30 % of all answers are faulty, and killing the triggerer three times")
+    print_step("Running 30 searches with 30 % faulty responses, and killing the triggerer three times")
     airflow, done = stage.airflow, "select count(*) from task_instance where dag_id = 'chaos' and state = 'success'"
     airflow.trigger("chaos")
     for share in (5, 10, 15):
@@ -159,43 +159,43 @@ def check_chaos(stage: Stage, root: Path) -> None:
 
 
 def check_restarted_triggerer(stage: Stage) -> None:
-    """A triggerer that shuts down, and one that is killed, neither stop nor lose a job."""
-    say("Restarting the triggerer in mid-wait")
+    """Neither a shutdown nor a kill of the triggerer stops or loses a job."""
+    print_step("Restarting the triggerer during a wait")
     for how in (signal.SIGTERM, signal.SIGKILL):
-        stage.wait_until_waiting("restart_triggerer", "deferred")
+        stage.wait_for_poll("restart_triggerer", "deferred")
         stage.airflow.end("triggerer", how)
         stage.airflow.start("triggerer")
-    expect("the job of the task goes on", stage.phases("restart_triggerer-") == ["Running"], "it does not")
-    stage.let_jobs_end("restart_triggerer")
+    expect("the job keeps running", stage.phases("restart_triggerer-") == ["Running"], "it does not")
+    stage.finish_jobs("restart_triggerer")
 
 
 def check_ended_tasks(stage: Stage) -> None:
-    """Somebody marks a task as failed: its job is stopped. While the task waited, its link led to the job."""
+    """The link of a waiting task leads to its job; marking the task as failed stops the job."""
     for way in WAITING:
-        say(f"Ending a task that waits {way}")
+        print_step(f"Marking a waiting task as failed ({way})")
         dag_id = f"end_{way}"
         stage.airflow.trigger(dag_id)
-        stage.wait_until_waiting(dag_id, way)
+        stage.wait_for_poll(dag_id, way)
         task = f"{stage.run_path(dag_id)}/taskInstances/train"
         job_id = stage.airflow.xcom(dag_id, "train", "training_job_id")
         links = stage.airflow.call("GET", f"{task}/links")
         link = (links.get("extra_links") or links)["ModelArts training job"]
-        expect("its link leads to the job", link.endswith(f"/training/detail/{job_id}"), links)
+        expect("the link leads to the job", link.endswith(f"/training/detail/{job_id}"), links)
         stage.airflow.call("PATCH", task, {"new_state": "failed", **({} if IS_AIRFLOW_3 else {"dry_run": False})})
         stage.wait_for_phases(f"{dag_id}-", "Terminated")
         expect("one job was created, and is stopped", stage.phases(f"{dag_id}-") == ["Terminated"], dag_id)
 
 
 def check_cleared_tasks(stage: Stage) -> None:
-    """Clearing stops the job, and creates a second one."""
+    """Clearing a task stops its job, and creates a second one."""
     for way in WAITING:
-        say(f"Clearing a task that waits {way}")
+        print_step(f"Clearing a waiting task ({way})")
         dag_id = f"clear_{way}"
         stage.airflow.trigger(dag_id)
-        stage.wait_until_waiting(dag_id, way)
+        stage.wait_for_poll(dag_id, way)
         stage.airflow.clear(dag_id, "train")
         stage.wait_for_phases(f"{dag_id}-", "Terminated", "Running")
-        stage.let_jobs_end(dag_id)
+        stage.finish_jobs(dag_id)
         stage.wait_for_task(dag_id, "success")
         expect(
             "two jobs were created, and the first was stopped",
@@ -205,22 +205,22 @@ def check_cleared_tasks(stage: Stage) -> None:
 
 
 def check_killed_worker(stage: Stage) -> None:
-    """SIGKILL in mid-wait: the retry goes on with the same job."""
-    say("Killing a worker in mid-wait")
+    """After SIGKILL of a worker during a wait, the retry adopts the same job."""
+    print_step("Killing a worker during a wait")
     stage.airflow.trigger("kill_worker")
-    stage.wait_until_waiting("kill_worker", "sync")
-    os.kill(int(stage.airflow.ask("select pid from task_instance where dag_id = 'kill_worker'")), signal.SIGKILL)
-    again = "select state = 'running' and try_number > 1 from task_instance where dag_id = 'kill_worker'"
-    stage.airflow.wait_for(again, "t")
-    stage.let_jobs_end("kill_worker")
+    stage.wait_for_poll("kill_worker", "sync")
+    os.kill(int(stage.airflow.query("select pid from task_instance where dag_id = 'kill_worker'")), signal.SIGKILL)
+    retried = "select state = 'running' and try_number > 1 from task_instance where dag_id = 'kill_worker'"
+    stage.airflow.wait_for(retried, "t")
+    stage.finish_jobs("kill_worker")
     stage.wait_for_task("kill_worker", "success")
     expect("one job was created", stage.phases("kill_worker-") == ["Completed"], stage.phases("kill_worker-"))
 
 
 def check_execution_timeout(stage: Stage) -> None:
-    """A task that runs past its execution_timeout fails, and its job is stopped."""
+    """A task that exceeds its execution_timeout fails, and its job is stopped."""
     for way in WAITING:
-        say(f"Letting a task that waits {way} run out of time")
+        print_step(f"Waiting for the execution_timeout of a task ({way})")
         dag_id = f"time_out_{way}"
         stage.wait_for_task(dag_id, "failed")
         stage.wait_for_phases(f"{dag_id}-", "Terminated")
@@ -228,47 +228,47 @@ def check_execution_timeout(stage: Stage) -> None:
 
 
 def check_pipelines(stage: Stage) -> None:
-    """The examples end well, and what they hand on is what was found."""
+    """The example DAGs succeed, and the best config reaches the retraining."""
     airflow = stage.airflow
     for dag_id, searched in (
         ("modelarts_search_and_retrain", "modelarts_search_and_retrain"),
         ("modelarts_asset_retrain", "modelarts_asset_search"),
     ):
-        say(f"Waiting for {dag_id}")
+        print_step(f"Waiting for {dag_id}")
         airflow.wait_for_run(dag_id)
         trials = stage.client.list_trials(airflow.xcom(searched, "search", "training_job_id"))
         best = max(trials, key=lambda trial: float(str(trial.raw["best_reward"])))
         (path,) = (stage.root / "demo-bucket" / dag_id).glob("*/retrain-1/model.json")
         given = json.loads(path.read_text())["arguments"]
-        expect("it retrained with the winning config", given.items() >= (best.config or {}).items(), given)
-    say("Waiting for modelarts_best_trial and restart_triggerer")
+        expect("the retraining received the best config", given.items() >= (best.config or {}).items(), given)
+    print_step("Waiting for modelarts_best_trial and restart_triggerer")
     airflow.wait_for_run("modelarts_best_trial")
     config = airflow.xcom("modelarts_best_trial", "retrain")
-    expect("the last task received the winning config", config == {"batch_size": 64, "learning_rate": 0.02}, config)
+    expect("the downstream task received the best config", config == {"batch_size": 64, "learning_rate": 0.02}, config)
     airflow.wait_for_run("restart_triggerer")
     phases = stage.phases("restart_triggerer-")
-    expect("two restarts of the triggerer left one job", phases == ["Completed"], phases)
+    expect("one job after two restarts of the triggerer", phases == ["Completed"], phases)
 
 
 def check_nothing_is_left(stage: Stage) -> None:
-    """Neither jobs nor triggers."""
+    """Neither active jobs nor triggers remain."""
     active = [phase for phase in stage.phases() if phase not in {"Completed", "Failed", "Terminated"}]
-    expect("no job is left at work", not active, active)
-    deferrals = stage.airflow.ask("select count(*) from task_instance where trigger_id is not null")
+    expect("no job is active", not active, active)
+    deferrals = stage.airflow.query("select count(*) from task_instance where trigger_id is not null")
     expect("no trigger is left", deferrals == "0", deferrals)
 
 
 def check_secrets(stage: Stage, secret: str) -> None:
-    """Neither the secret key nor a signature is in the metadata database or a log, all of which are at DEBUG."""
-    say("Looking for secrets in the metadata database and all logs")
-    seen = [name for name, text in stage.airflow.written() if secret in text or "Signature=" in text]
-    expect("there are none", not seen, seen)
+    """Neither the secret access key nor a signature is in the metadata database or in a log of level DEBUG."""
+    print_step("Searching the metadata database and all logs for secrets")
+    found = [name for name, text in stage.airflow.written_texts() if secret in text or "Signature=" in text]
+    expect("no secrets", not found, found)
 
 
-def expect(what: str, holds: bool, seen: Any) -> None:
-    """Tell a check that passed, and stop at one that did not."""
+def expect(what: str, holds: bool, found: Any) -> None:
+    """Print a check that passed; exit at one that failed."""
     if not holds:
-        sys.exit(f"FAILED: {what}: {seen}")
+        sys.exit(f"FAILED: {what}: {found}")
     print(f"    ok: {what}", flush=True)
 
 

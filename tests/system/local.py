@@ -1,4 +1,4 @@
-"""What the demo and the end-to-end run share: a local ModelArts, and a throw-away Airflow beside it."""
+"""Emulator and temporary Airflow, shared by the demo and the system tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_modelarts.client import ModelArtsClient
 ROOT = Path(__file__).resolve().parents[2]
 AIRFLOW = [sys.executable, "-m", "airflow"]
 
-# The examples look every 30 seconds, as one would at the cloud. Here a training takes seconds.
+# The examples poll every 30 seconds, which suits the cloud. Here a training takes seconds.
 _POLICY = """
 def task_policy(task):
     for name in ("poke_interval", "poll_interval"):
@@ -28,14 +28,14 @@ def task_policy(task):
 """
 
 
-def say(text: str) -> None:
-    """Tell what happens next."""
+def print_step(text: str) -> None:
+    """Print the next step."""
     print(f"==> {text}", flush=True)
 
 
 @contextmanager
-def local_modelarts(home: Path, *options: str) -> Iterator[dict[str, Any]]:
-    """Run a local ModelArts whose bucket has the training script of the examples, and yield what it says of itself."""
+def run_emulator(home: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """Run an emulator with the training script of the examples in its bucket, and yield its ready file."""
     ready, root = home / "emulator.json", home / "obs"
     shutil.copytree(ROOT / "example_dags" / "training", root / "demo-bucket" / "code")
     command = [sys.executable, "-m", "modelarts_emulator", "--scenario", "growing", *options]
@@ -44,7 +44,7 @@ def local_modelarts(home: Path, *options: str) -> Iterator[dict[str, Any]]:
         deadline = time.monotonic() + 30
         while not ready.exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("the local ModelArts did not start")
+                sys.exit("the emulator did not start")
             time.sleep(0.05)
         yield json.loads(ready.read_text())
     finally:
@@ -53,7 +53,7 @@ def local_modelarts(home: Path, *options: str) -> Iterator[dict[str, Any]]:
 
 
 def client_of(local: Mapping[str, Any]) -> ModelArtsClient:
-    """Return a client that needs no Airflow."""
+    """Return a client for the emulator."""
     connection = local["connection"]
     return ModelArtsClient(
         read_connection(
@@ -67,7 +67,7 @@ def client_of(local: Mapping[str, Any]) -> ModelArtsClient:
 
 
 def airflow_environment(home: Path, database: str, local: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment of an Airflow in a folder, with the example DAGs and the local ModelArts."""
+    """Return the environment of an Airflow in a folder, with the example DAGs and a connection to the emulator."""
     (home / "config").mkdir()
     (home / "config" / "airflow_local_settings.py").write_text(_POLICY)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -84,7 +84,7 @@ def airflow_environment(home: Path, database: str, local: Mapping[str, Any]) -> 
 
 
 def run(arguments: list[str], environment: Mapping[str, str]) -> str:
-    """Run an Airflow command and return what it printed; stop with all of it if it failed."""
+    """Run an Airflow command and return its output; print the output and exit if it fails."""
     done = subprocess.run(
         [*AIRFLOW, *arguments],
         env=environment,

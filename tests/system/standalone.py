@@ -1,4 +1,4 @@
-"""A throw-away ``airflow standalone``, whose users sign in. Needs Airflow 3.1 or newer."""
+"""Temporary ``airflow standalone`` with users who sign in. Requires Airflow 3.1 or newer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from throwaway import Airflow, Database
 
-# of each user the name, which is the password too, and the role; who has no role may read nothing
+# user name (also the password) -> role; a user without a role has no permissions
 ROLES = {"ada": "admin", "vic": "viewer", "nora": ""}
-PATH = "/airflow"  # that it is served below, to see that no address is taken to begin at the root
+PATH = "/airflow"  # served below a path, because URLs of the tab must not start at the root
 
 
 class Standalone(Airflow):
-    """``airflow standalone``, below a path and with users who sign in."""
+    """``airflow standalone`` below a path, with users who sign in."""
 
     def __init__(self, home: Path, environment: Mapping[str, str], database: Database) -> None:
         super().__init__(home, environment, database, ["standalone"])
@@ -30,15 +30,15 @@ class Standalone(Airflow):
         }
 
     def _sign_in(self) -> None:
-        answer = self._session.post(f"{self.server}/auth/token", json={"username": "ada", "password": "ada"})
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = self._session.post(f"{self.server}/auth/token", json={"username": "ada", "password": "ada"})
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
-    def begin(self, dag_id: str, run_id: str, **conf: object) -> None:
-        """Start a run with an id."""
+    def start_run(self, dag_id: str, run_id: str, **conf: object) -> None:
+        """Start a DAG run with a run id."""
         self.unpause(dag_id)
         body = {"dag_run_id": run_id, "conf": conf, "logical_date": None}
         self.call("POST", f"dags/{dag_id}/dagRuns", body)
 
     def wait_for_task(self, run_id: str, task_id: str, *states: str) -> None:
-        """Wait until a task is in one of some states."""
+        """Wait until a task has one of these states."""
         self.wait_for(f"select state from task_instance where run_id = '{run_id}' and task_id = '{task_id}'", *states)

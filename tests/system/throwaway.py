@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL and a whole Airflow on it, on loopback and free ports; and what one asks of them."""
+"""Temporary PostgreSQL, and a complete Airflow on it, on loopback and free ports."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ import requests
 from local import AIRFLOW, run
 
 IS_AIRFLOW_3 = int(version("apache-airflow").split(".")[0]) >= 3
-USER = "e2e"  # of Airflow 2, with the same word as password; Airflow 3 is open to everybody
+USER = "e2e"  # and password in Airflow 2; Airflow 3 makes every user an admin here
 SERVER = "api-server" if IS_AIRFLOW_3 else "webserver"
 _COMPONENTS = ("scheduler", "triggerer", *(("dag-processor",) if IS_AIRFLOW_3 else ()), SERVER)
 
 
 class Process:
-    """A command that runs in a process group of its own, with all that it starts.
+    """Command in its own process group, with its child processes.
 
-    :param options: such as its environment.
+    :param options: arguments of ``Popen``, such as the environment.
     """
 
     def __init__(self, command: list[str], log: Path, folder: Path, **options: Any) -> None:
@@ -40,11 +40,11 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id of the command."""
+        """Process id of the command."""
         return self._process.pid
 
     def end(self, how: signal.Signals) -> None:
-        """Signal the command to end, wait for it, and end what is left of its group."""
+        """Send a signal, wait for the command to end, and kill the rest of its process group."""
         self._process.send_signal(how)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=20)
@@ -54,25 +54,25 @@ class Process:
 
 
 class Database:
-    """A PostgreSQL server that is asked by SQL.
+    """PostgreSQL server.
 
-    :param address: as Airflow wants it.
+    :param address: SQLAlchemy URL for Airflow.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def ask(self, sql: str) -> str:
-        """Return the answer to a query as text."""
+    def query(self, sql: str) -> str:
+        """Return the result of a query as text."""
         return subprocess.run(self._command(sql), capture_output=True, text=True, check=True).stdout.strip()
 
     def dump(self) -> str:
-        """Return all that is in the database, as text."""
+        """Return a dump of the database as text."""
         command = ["pg_dump", "--inserts", self.address.replace("+psycopg2", "")]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def answers(self) -> bool:
-        """Return whether the server is there."""
+    def is_ready(self) -> bool:
+        """Return whether the server accepts queries."""
         return subprocess.run(self._command("select 1"), capture_output=True, check=False).returncode == 0
 
     def _command(self, sql: str) -> list[str]:
@@ -81,12 +81,12 @@ class Database:
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[Database]:
-    """Run a PostgreSQL server on loopback, and yield an empty database in it."""
+    """Run a PostgreSQL server on loopback, and yield an empty database."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
-        sys.exit("PostgreSQL is needed: apt-get install postgresql")
+        sys.exit("PostgreSQL is required: apt-get install postgresql")
     folder.mkdir()
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    user = "postgres" if os.geteuid() == 0 else None  # the server does not run as root
     if user:
         shutil.chown(folder, user)
     port, data = free_port(), folder / "data"
@@ -98,7 +98,7 @@ def postgresql(folder: Path) -> Iterator[Database]:
     try:
         database = Database(f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres")
         deadline = time.monotonic() + 30
-        while not database.answers():
+        while not database.is_ready():
             if time.monotonic() > deadline:
                 sys.exit(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
             time.sleep(0.1)
@@ -108,9 +108,9 @@ def postgresql(folder: Path) -> Iterator[Database]:
 
 
 class Airflow:
-    """Scheduler, server and triggerer, each a process of its own, while the ``with`` statement lasts.
+    """Scheduler, server and triggerer in separate processes, for the duration of a ``with`` statement.
 
-    :param components: those to start, instead of all.
+    :param components: components to start; all by default.
     """
 
     def __init__(
@@ -142,9 +142,9 @@ class Airflow:
     def start(self, component: str, *arguments: str, name: str = "", settings: Mapping[str, str] | None = None) -> int:
         """Start a component, such as ``triggerer``, and return its process id.
 
-        :param arguments: of its command.
-        :param name: of its own, when there are several of it; its log is named so, too.
-        :param settings: of its own, as environment variables.
+        :param arguments: further arguments of the command.
+        :param name: name of the process and of its log, if several of a component run.
+        :param settings: additional environment variables.
         """
         name = name or component
         log, environment = self._home / f"{name}.log", {**self._environment, **(settings or {})}
@@ -153,33 +153,33 @@ class Airflow:
         return process.pid
 
     def end(self, name: str, how: signal.Signals) -> None:
-        """End a component: SIGTERM lets it shut down, SIGKILL does not."""
+        """End a component: it shuts down on SIGTERM, but not on SIGKILL."""
         self._processes.pop(name).end(how)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Call Airflow's REST API, whose versions 1 and 2 agree in what is called here."""
-        answer = self._session.request(method, f"{self.server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
-        if not answer.ok:
-            sys.exit(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json()
+        """Call the REST API of Airflow; versions 1 and 2 agree in the endpoints used here."""
+        response = self._session.request(method, f"{self.server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
+        if not response.ok:
+            sys.exit(f"{method} {path}: {response.status_code} {response.text}")
+        return response.json()
 
-    def ask(self, sql: str) -> str:
-        """Return what the metadata database answers, as text."""
-        return self._database.ask(sql)
+    def query(self, sql: str) -> str:
+        """Return the result of a query to the metadata database as text."""
+        return self._database.query(sql)
 
-    def written(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and the text of all that was written: the metadata database, and every log."""
+    def written_texts(self) -> Iterator[tuple[str, str]]:
+        """Yield name and text of the metadata database and of every log."""
         yield "metadata database", self._database.dump()
         for path in [*self._home.glob("*.log"), *(self._home / "logs").rglob("*.log")]:
             yield path.name, path.read_text(errors="replace")
 
     def unpause(self, dag_id: str) -> None:
-        """Unpause a DAG, once Airflow has parsed it."""
+        """Unpause a DAG after Airflow has parsed it."""
         self.wait_for(f"select count(*) > 0 from serialized_dag where dag_id = '{dag_id}'", "t")
         self.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, **conf: object) -> None:
-        """Start a run of a DAG."""
+        """Start a DAG run."""
         self.unpause(dag_id)
         self.call("POST", f"dags/{dag_id}/dagRuns", {"conf": conf, **({"logical_date": None} if IS_AIRFLOW_3 else {})})
 
@@ -188,33 +188,33 @@ class Airflow:
         if IS_AIRFLOW_3:
             body = {"dry_run": False, "task_ids": [task_id], "only_failed": False}
             self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
-        else:  # the API of Airflow 2.11 forgets to save that a running task is cleared; UI and command line do not
+        else:  # the API of Airflow 2.11 does not save the clearing of a running task; UI and command line do
             run(["tasks", "clear", dag_id, "--task-regex", task_id, "--yes"], self._environment)
 
     def wait_for(self, sql: str, *wanted: str, seconds: float = 180) -> str:
-        """Wait until the database answers one of what is wanted; stop when time is up."""
+        """Wait until a query returns one of the expected values; exit after the timeout."""
         deadline = time.monotonic() + seconds
-        while (answer := self.ask(sql)) not in wanted:
+        while (found := self.query(sql)) not in wanted:
             if time.monotonic() > deadline:
-                sys.exit(f"wanted {' or '.join(wanted)}, but {sql!r} says {answer!r}")
+                sys.exit(f"expected {' or '.join(wanted)}, but {sql!r} returns {found!r}")
             time.sleep(0.3)
-        return answer
+        return found
 
     def wait_for_run(self, dag_id: str, seconds: float = 180) -> None:
-        """Wait until the only run of a DAG has succeeded; stop when it fails."""
+        """Wait until the only run of a DAG has succeeded; exit if it fails."""
         sql = f"select state from dag_run where dag_id = '{dag_id}'"
         state = self.wait_for(sql, "success", "failed", seconds=seconds)
         if state == "failed":
             sys.exit(f"the run of {dag_id} failed")
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return the only XCom of a task's key."""
+        """Return the only XCom of a task with this key."""
         (value,) = self.xcoms(dag_id, task_id, key)
         return value
 
     def xcoms(self, dag_id: str, task_id: str, key: str) -> list[Any]:
         """Return the XComs of a mapped task; Airflow 2.11 stores them as bytes, 3 as JSON."""
-        texts = self.ask(
+        texts = self.query(
             f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"
         )
         return [json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text) for text in texts.splitlines()]
@@ -223,7 +223,7 @@ class Airflow:
         deadline = time.monotonic() + 120
         while not self._is_up():
             if time.monotonic() > deadline:
-                sys.exit("Airflow's server did not start")
+                sys.exit("the Airflow server did not start")
             time.sleep(0.3)
 
     def _sign_in(self) -> None:
@@ -246,16 +246,17 @@ class Airflow:
         shutil.copytree(self._home / "logs", kept / "tasks", dirs_exist_ok=True)
         for log in self._home.glob("*.log"):
             shutil.copy(log, kept)
-        print(f"the logs of this run are kept in {kept}", file=sys.stderr)
+        print(f"logs of this run: {kept}", file=sys.stderr)
 
 
 def _settings(port: int) -> dict[str, str]:
-    """Return the settings of an Airflow whose server has a port, and that does not take its time."""
+    """Return the settings of an Airflow with short intervals, whose server listens on a port."""
     return {
         "PATH": f"{Path(AIRFLOW[0]).parent}:{os.environ['PATH']}",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "12",
-        # Airflow may take the end of a deferring task for that of the resumed one, and fail it. A retry adopts its job.
+        # Airflow may mistake the end of the deferring process for that of the resumed task, and fail the task. A retry
+        # adopts the job.
         "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -270,13 +271,13 @@ def _settings(port: int) -> dict[str, str]:
         "AIRFLOW__WEBSERVER__WORKERS": "1",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",  # how long a dead triggerer keeps its triggers
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",  # a dead triggerer keeps its triggers so long
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     }
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""The example DAGs run through real Airflow, on the local ModelArts and a database of their own.
+"""The example DAGs run in Airflow, on the emulator and a temporary database.
 
-The DAG that is scheduled on an asset needs a scheduler: ``scripts/e2e.py`` runs it.
+The DAG that is scheduled on an asset requires a scheduler: ``tests/system/e2e.py`` runs it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def task_policy(task):
         task.partial_kwargs["poll_interval"] = 0.1
 """
 
-#: Airflow's command line, which starts once for all commands: starting takes longer than a whole DAG.
+#: Airflow's command line, started once for all commands: the start takes longer than a DAG run.
 COMMANDS = """
 import json, os, sys
 from airflow.cli.cli_parser import get_parser
@@ -46,7 +46,7 @@ for line in sys.stdin:
 
 
 class Airflow:
-    """The command line of an Airflow in a home of its own, whose tasks do not wait 30 seconds between two looks."""
+    """Command line of an Airflow with a temporary home and a short poll interval."""
 
     def __init__(self, home):
         (home / "config").mkdir()
@@ -68,7 +68,7 @@ class Airflow:
         )
 
     def run(self, connection, *command):
-        """Run a command; return how it ended, and what it printed."""
+        """Run a command; return exit code and output."""
         self.process.stdin.write(json.dumps([json.dumps(connection), command]) + "\n")
         self.process.stdin.flush()
         printed = []
@@ -81,7 +81,7 @@ class Airflow:
 
 @pytest.fixture(scope="module", name="home")
 def _home(tmp_path_factory):
-    """An Airflow with a database of its own."""
+    """Return an Airflow with a temporary database."""
     airflow = Airflow(tmp_path_factory.mktemp("airflow"))
     try:
         end, printed = airflow.run({}, "db", "migrate")
@@ -94,48 +94,48 @@ def _home(tmp_path_factory):
 
 @pytest.fixture(name="cloud")
 def _cloud(modelarts_emulator_factory, tmp_path):
-    """A local ModelArts whose bucket has the training script of the examples."""
+    """Return an emulator with the training script of the examples in its bucket."""
     shutil.copytree(EXAMPLES / "training", tmp_path / "demo-bucket" / "code")
     with modelarts_emulator_factory(root=tmp_path) as emulator:
         yield emulator
 
 
 def run_dag(home, emulator, dag_id, **conf):
-    """Run a DAG to its end in one process, and return what it printed."""
+    """Run a DAG in one process, and return the output."""
     end, printed = home.run(emulator.connection(), "dags", "test", dag_id, "--conf", json.dumps(conf))
     assert end == "0", printed
     return printed
 
 
 def created_jobs(emulator):
-    """Return the jobs that were created, oldest first."""
+    """Return the jobs created by tasks, oldest first."""
     with ModelArtsClient(settings_of(emulator)) as client:
         jobs = client.search_training_jobs().jobs
     return [job for job in reversed(jobs) if "[airflow " in job.description]
 
 
 def models(root, task):
-    """Return what the training jobs of a task have written about the models that they trained."""
+    """Return the model files of the training jobs of a task."""
     paths = sorted((root / "demo-bucket").glob(f"modelarts_*/*/{task}*/model.json"))
     return [json.loads(path.read_text()) for path in paths]
 
 
 def best_row(emulator, job_id):
-    """Return the trial with the highest accuracy, found without this package's own choosing."""
+    """Return the trial with the highest accuracy, without the selection of this package."""
     with ModelArtsClient(settings_of(emulator)) as client:
         return max(client.list_trials(job_id), key=lambda trial: float(trial.raw["best_reward"]))
 
 
 def test_every_example_has_a_test():
-    """A new example DAG needs a run of its own below."""
-    there_are = {dag_id for path in EXAMPLES.glob("*.py") for dag_id in re.findall(r'dag_id="(\w+)"', path.read_text())}
-    are_run = set(re.findall(r'run_dag\(home, \w+, "(\w+)"', Path(__file__).read_text()))
+    """Every example DAG has a test below."""
+    examples = {dag_id for path in EXAMPLES.glob("*.py") for dag_id in re.findall(r'dag_id="(\w+)"', path.read_text())}
+    tested = set(re.findall(r'run_dag\(home, \w+, "(\w+)"', Path(__file__).read_text()))
 
-    assert there_are - are_run == {"modelarts_asset_retrain"}
+    assert examples - tested == {"modelarts_asset_retrain"}
 
 
-def test_best_trial_example_hands_the_winner_to_the_next_task(home, modelarts_emulator):
-    """The chain of sensor, operator and a task that receives the config with its types."""
+def test_best_trial_example_passes_the_best_config_downstream(home, modelarts_emulator):
+    """The downstream task receives the config with its types."""
     job_id = modelarts_emulator.job_id("growing")
 
     printed = run_dag(home, modelarts_emulator, "modelarts_best_trial", training_job_id=job_id)
@@ -143,8 +143,8 @@ def test_best_trial_example_hands_the_winner_to_the_next_task(home, modelarts_em
     assert "Retraining with {'batch_size': 64, 'learning_rate': 0.02}" in printed
 
 
-def test_search_and_retrain_example_trains_with_the_winning_config(home, cloud, tmp_path):
-    """The script of the retraining records its arguments: they are those of the best row of the trial table."""
+def test_search_and_retrain_example_trains_with_the_best_config(home, cloud, tmp_path):
+    """The arguments of the retraining are the config of the best row of the trial table."""
     run_dag(home, cloud, "modelarts_search_and_retrain")
     search, retraining = created_jobs(cloud)
     best = best_row(cloud, search.id)
@@ -155,8 +155,8 @@ def test_search_and_retrain_example_trains_with_the_winning_config(home, cloud, 
     assert 0.75 < model["held_out_acc"] <= 1
 
 
-def test_search_and_retrain_example_stops_at_its_gate(home, cloud, tmp_path):
-    """No trial beats the baseline: the search is skipped, nothing is retrained, and nothing has failed."""
+def test_search_and_retrain_example_skips_below_the_baseline(home, cloud, tmp_path):
+    """If no trial beats the baseline, the search task and the retraining are skipped, and no task fails."""
     printed = run_dag(home, cloud, "modelarts_search_and_retrain", baseline=0.999)
 
     assert "which is not better (max) than 0.999" in printed
@@ -165,7 +165,7 @@ def test_search_and_retrain_example_stops_at_its_gate(home, cloud, tmp_path):
 
 
 def test_champion_challenger_example_retrains_only_for_a_better_one(home, cloud, tmp_path):
-    """The first challenger is crowned; the second, no better, is skipped with all that comes after it."""
+    """The first challenger becomes the champion; the second is not better, and is skipped with its downstream tasks."""
     first = run_dag(home, cloud, "modelarts_champion_challenger")
     best = best_row(cloud, created_jobs(cloud)[0].id)
     second = run_dag(home, cloud, "modelarts_champion_challenger")
@@ -179,7 +179,7 @@ def test_champion_challenger_example_retrains_only_for_a_better_one(home, cloud,
 
 
 def test_top_k_example_retrains_with_each_of_the_best(home, cloud, tmp_path):
-    """Three mapped tasks, each with the config of one of the three best trials of the documented answer."""
+    """Three mapped tasks, each with the config of one of the three best trials of the documented response."""
     job_id = cloud.job_id("documented")
 
     run_dag(home, cloud, "modelarts_top_k", training_job_id=job_id)
@@ -193,7 +193,7 @@ def test_top_k_example_retrains_with_each_of_the_best(home, cloud, tmp_path):
 
 
 def test_asset_example_searches(home, cloud):
-    """The search of the pair runs by itself; the other DAG is started by a scheduler."""
+    """The search runs without a scheduler; the second DAG requires one."""
     printed = run_dag(home, cloud, "modelarts_asset_search")
 
     assert [job.phase_text for job in created_jobs(cloud)] == ["Completed"]
@@ -201,7 +201,7 @@ def test_asset_example_searches(home, cloud):
 
 
 def test_failing_search_fails_the_example(home, modelarts_emulator):
-    """Green on failure would be worse than no pipeline: the run fails, and nothing is retrained."""
+    """If the search fails, the DAG run fails, and nothing is retrained."""
     conf = json.dumps({"training_job_id": modelarts_emulator.job_id("failing-job")})
 
     end, printed = home.run(modelarts_emulator.connection(), "dags", "test", "modelarts_best_trial", "--conf", conf)

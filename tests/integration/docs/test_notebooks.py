@@ -1,4 +1,4 @@
-"""The page on notebooks is true, and so is what the README says of them."""
+"""The code of the notebooks page and of the README runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(name="account")
 def _account(connected, monkeypatch):
-    """The environment of somebody who has an account at a local ModelArts."""
+    """Set the environment of an account on the emulator, and return the emulator."""
     environment = {
         "HUAWEICLOUD_SDK_AK": connected.access_key,
         "HUAWEICLOUD_SDK_SK": connected.secret_key,
@@ -31,7 +31,7 @@ def _account(connected, monkeypatch):
 
 @pytest.fixture(name="notebook")
 def _notebook(account):
-    """The names of a notebook in which all blocks of the page were run, in their order, on a local ModelArts."""
+    """Run all blocks of the page in order on the emulator, and return the globals."""
     names = {}
     for block in BLOCKS:
         exec(compile(block, "notebooks.md", "exec"), names)  # noqa: S102 - our own page
@@ -40,13 +40,13 @@ def _notebook(account):
 
 
 def test_every_block_is_run():
-    """None is in a language, or in an indentation, that hides it from the test."""
+    """No block has a language or an indentation that the test does not read."""
     assert len(BLOCKS) == 7
     assert len(re.findall(r"^\s*(?:```|~~~)", PAGE, re.MULTILINE)) == 2 * (len(BLOCKS) + len(["pip install"]))
 
 
 def test_page_finds_the_best_trial(capsys, notebook):
-    """In the data frame and in the study it is the one that the truth names, in words that the page prints."""
+    """Data frame and study have the expected best trial, and the page prints it."""
     best = TRUTH["large"].best
 
     assert notebook["best"]["trial_id"] == best.trial_id
@@ -55,27 +55,27 @@ def test_page_finds_the_best_trial(capsys, notebook):
 
 
 def test_hook_reads_what_the_client_reads(notebook):
-    """With Airflow and without it, the trials are the same."""
+    """The trials are the same with and without Airflow."""
     assert len(notebook["trials"]) == 120
     assert notebook["trials"] == notebook["client"].list_trials(notebook["job"].id)
 
 
-def test_page_compares_by_something_else(notebook):
-    """The other criteria of the page are what their names say."""
+def test_page_compares_by_other_criteria(notebook):
+    """The other criteria of the page select by duration and by last report."""
     frame = notebook["frame"]
 
-    assert notebook["quickest"].value == frame["duration"].min().total_seconds()
+    assert notebook["fastest"].value == frame["duration"].min().total_seconds()
     assert notebook["last"]["value"].tolist() == frame["metrics_acc"].tolist()
 
 
-def test_page_tells_which_hyperparameters_matter(notebook):
-    """Both have their share."""
+def test_page_computes_hyperparameter_importances(notebook):
+    """Both hyperparameters have an importance, and the sum is 1."""
     assert sorted(notebook["importances"]) == ["batch_size", "learning_rate"]
     assert sum(notebook["importances"].values()) == pytest.approx(1)
 
 
-def test_table_of_columns_is_that_of_the_frame(notebook):
-    """Every column is described, and nothing else is."""
+def test_table_lists_every_column(notebook):
+    """The table has exactly the columns of the data frame."""
     described = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)))
     columns = {re.sub(r"^(params|metrics)_.*", r"\1_<name>", name) for name in notebook["frame"]}
 
@@ -83,12 +83,12 @@ def test_table_of_columns_is_that_of_the_frame(notebook):
 
 
 def test_example_of_the_readme_finds_the_best_trial(account, capsys):
-    """Only the region leads elsewhere: to the local ModelArts."""
+    """The example runs unchanged, except for the endpoint and project id of the emulator."""
     (block,) = [
         block for block in re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if "frame" in block
     ]
-    there = f'endpoint="{account.endpoint}", project_id="{account.project_id}"'
-    settings = f'Settings(credentials=key, region="cn-north-4", {there})'
+    emulator = f'endpoint="{account.endpoint}", project_id="{account.project_id}"'
+    settings = f'Settings(credentials=key, region="cn-north-4", {emulator})'
     names = {}
 
     exec(block.replace('Settings(credentials=key, region="cn-north-4")', settings), names)  # noqa: S102 - our own page

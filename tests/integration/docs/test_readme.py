@@ -1,4 +1,4 @@
-"""The README and its guides are true."""
+"""The README and the pages in docs are true."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.
 DOCUMENTS += [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, CONNECTION, PIPELINES = TEXTS["README.md"], TEXTS["docs/connection.md"], TEXTS["docs/pipelines.md"]
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def section(title, text=README):
-    """Return what stands under a title."""
+    """Return the text under a heading."""
     return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)[1]
 
 
@@ -53,31 +52,31 @@ def table_rows(text):
 
 
 def quoted(text):
-    """Return what stands in backticks within a line."""
+    """Return the inline code of a text."""
     return re.findall(r"`([^`\n]+)`", text)
 
 
 (SEARCH_AND_RETRAIN,) = blocks(section("Search and retrain"), "python")
-(REPORT,) = blocks(section("Report on a search", PIPELINES), "python")
+(REPORT,) = blocks(section("Search report", PIPELINES), "python")
 SEARCH_AND_REPORT = f"{SEARCH_AND_RETRAIN}\n{REPORT}"
 DAG_BLOCKS = [
-    *blocks(section("Wait for a search", PIPELINES), "python"),
+    *blocks(section("Existing search", PIPELINES), "python"),
     SEARCH_AND_RETRAIN,
     SEARCH_AND_REPORT,
-    *blocks(section("Train on several data sets", PIPELINES), "python"),
+    *blocks(section("Dynamic task mapping", PIPELINES), "python"),
 ]
-FIELDS = CONNECTION.partition("## Signing in")[0]
-WHAT_THERE_IS = [name for row in table_rows(section("What there is")) for name in quoted(row[0])]
-COMMANDS = [name.split()[2] for name in WHAT_THERE_IS if name.startswith("python -m ")]
-NAMES = [name for name in WHAT_THERE_IS if not name.startswith("python ")]
+FIELDS = CONNECTION.partition("## Authentication")[0]
+LISTED = [name for row in table_rows(section("Classes and functions")) for name in quoted(row[0])]
+COMMANDS = [name.split()[2] for name in LISTED if name.startswith("python -m ")]
+NAMES = [name for name in LISTED if not name.startswith("python ")]
 
 
 @pytest.fixture(name="run_block")
 def _run_block(tmp_path):
-    """Return a function that runs a block as a file of its own, as a DAG file is, and returns its names."""
+    """Return a function that runs a block as a separate file, like a DAG file, and returns its globals."""
 
     def run_block(code):
-        path = tmp_path / "from_the_readme.py"
+        path = tmp_path / "readme_block.py"
         path.write_text(code, encoding="utf-8")
         return runpy.run_path(str(path))
 
@@ -86,7 +85,7 @@ def _run_block(tmp_path):
 
 @pytest.fixture(name="example_connection")
 def _example_connection(monkeypatch):
-    """Set the connection as a shell would by the line of the README, and return it as Airflow reads it."""
+    """Set the environment variable of the README as a shell does, and return the connection that Airflow reads."""
     (line,) = [line for line in README.splitlines() if line.startswith("AIRFLOW_CONN_")]
     (assignment,) = shlex.split(line)
     name, _, value = assignment.partition("=")
@@ -95,7 +94,7 @@ def _example_connection(monkeypatch):
 
 
 def task_names(code):
-    """Return the ids of the tasks that some code names: literal task ids, and functions under ``@task``."""
+    """Return the task ids in source code: literal ids, and functions decorated with ``@task``."""
     names = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.keyword) and node.arg == "task_id" and isinstance(node.value, ast.Constant):
@@ -107,7 +106,7 @@ def task_names(code):
 
 @pytest.mark.parametrize("number", range(len(DAG_BLOCKS)))
 def test_dag_block_makes_a_dag(run_block, number):
-    """Every DAG of the README can be made, and has the tasks that it names."""
+    """Every DAG of the README and of the pipelines page parses, and has the tasks in its code."""
     code = DAG_BLOCKS[number]
 
     dags = [value for value in run_block(code).values() if isinstance(value, DAG)]
@@ -125,26 +124,26 @@ def test_dag_block_makes_a_dag(run_block, number):
     ],
 )
 def test_dag_of_the_readme(run_block, number, tasks):
-    """The DAGs hang together as the README says."""
+    """Each task has the documented upstream tasks."""
     dag = run_block(DAG_BLOCKS[number])["dag"]
 
     assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == tasks
 
 
 def test_every_dag_is_run():
-    """None of the guide is in a language, or in a section, that hides it from the tests."""
+    """No Python block of the pipelines page is in a section that the tests do not read."""
     assert len(re.findall("^```python", PIPELINES, re.MULTILINE)) == len(DAG_BLOCKS) - len([SEARCH_AND_RETRAIN])
 
 
 def test_mapping_makes_a_task_of_each_data_set(run_block):
-    """Two of them, each with its own hyperparameters."""
+    """Two mapped tasks, each with its own hyperparameters."""
     train = run_block(DAG_BLOCKS[3])["train"]
 
     assert train.expand_input.value == {"hyperparameters": [{"data": "a"}, {"data": "b"}]}
 
 
-def test_search_space_of_the_guide_is_one(run_block):
-    """The search operator takes it, with a range, a grid and a list in it."""
+def test_search_space_example_is_valid(run_block):
+    """The search operator accepts it; it contains a range, a grid and a list."""
     (space,) = blocks(section("The search space", PIPELINES), "json")
     operator = run_block(SEARCH_AND_RETRAIN)["search"]
 
@@ -155,10 +154,10 @@ def test_search_space_of_the_guide_is_one(run_block):
 
 
 def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
-    """A user who copies DAG, body, conftest, test and commands sees it pass, with a report."""
+    """The copied DAG, body, conftest, test and commands pass, and write a report."""
     text = TEXTS["docs/testing.md"]
     (conftest, test), (commands,) = blocks(text, "python"), blocks(text, "sh")
-    (body,) = blocks(section("Create a search, and retrain", PIPELINES), "json")
+    (body,) = blocks(section("Job body", PIPELINES), "json")
     pipeline = SEARCH_AND_REPORT.replace("/data/", f"{tmp_path}/")
     files = {"search_and_retrain.py": pipeline, "job.json": body, "conftest.py": conftest, "test_it.py": test}
     for name, content in files.items():
@@ -182,23 +181,23 @@ def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
     assert len(list(tmp_path.glob("reports/*/report.html"))) == 1
 
 
-def test_faults_of_the_guide_are_those_that_there_are():
-    """All of them, each once, and which of them happen by chance."""
+def test_fault_table_lists_every_fault():
+    """Each fault once, and whether it is one of the random faults."""
     rows = table_rows(section("Faults", TEXTS["docs/testing.md"]))
-    told = [(name, by_chance == "yes") for names, _, by_chance in rows for name in quoted(names)]
+    listed = [(name, random == "yes") for names, _, random in rows for name in quoted(names)]
 
-    assert sorted(told) == sorted((fault.name, fault.is_transient) for fault in FAULTS.values())
+    assert sorted(listed) == sorted((fault.name, fault.is_transient) for fault in FAULTS.values())
 
 
 def test_connection_example_is_a_connection(example_connection):
-    """The line sets a connection that Airflow reads as meant, quotes and all."""
+    """Airflow reads the intended connection from the line, quotes included."""
     assert example_connection.conn_type == "modelarts"
     assert (example_connection.login, example_connection.password) == ("<access key id>", "<secret access key>")
     assert example_connection.extra_dejson == {"region": "cn-north-4"}
 
 
 def test_connection_example_is_enough(example_connection):
-    """The hook's own reading takes the connection: nothing that is needed is missing from it."""
+    """The connection has every required field."""
     settings = read_connection(
         login=example_connection.login,
         password=example_connection.password,
@@ -211,7 +210,7 @@ def test_connection_example_is_enough(example_connection):
 
 
 def test_connection_table_names_every_field():
-    """The table has exactly the fields that the form has, each once."""
+    """The table has exactly the fields of the connection form, each once."""
     described = [name for row in table_rows(FIELDS) for name in quoted(row[0])]
 
     assert sorted(described) == sorted([*EXTRA_FIELDS, "login", "password"])
@@ -219,24 +218,24 @@ def test_connection_table_names_every_field():
 
 
 @pytest.mark.parametrize(
-    ("field", "told", "extra"),
+    ("field", "documented", "extra"),
     [
         ("verify", "`true` (default)", {"verify": "true"}),
         ("timeout", "`10,60` (default)", {"timeout": "10,60"}),
         ("retry_seconds", "`90` (default)", {"retry_seconds": "90"}),
     ],
 )
-def test_connection_defaults(field, told, extra):
-    """A default that the table tells is the one in force."""
+def test_connection_defaults(field, documented, extra):
+    """A documented default is the default of the code."""
     (meaning,) = [row[1] for row in table_rows(FIELDS) if f"`{field}`" in row[0]]
     given = {"login": "a", "password": "b", "host": None, "port": None}
 
-    assert told in meaning
+    assert documented in meaning
     assert read_connection(**given, extra={"region": "r", **extra}) == read_connection(**given, extra={"region": "r"})
 
 
 def test_connection_proxies_example():
-    """The example for proxies is JSON that is understood."""
+    """The example for proxies is valid JSON for the field."""
     (meaning,) = [row[1] for row in table_rows(FIELDS) if "`proxies`" in row[0]]
     (example,) = [text for text in quoted(meaning) if text.startswith("{")]
 
@@ -245,8 +244,8 @@ def test_connection_proxies_example():
     assert settings.proxies == json.loads(example)
 
 
-def test_what_there_is_names_the_main_classes():
-    """The table is read at all: it names the sensor, the operator, the hook and the clients."""
+def test_table_lists_the_main_classes():
+    """The test reads the table: it finds the sensor, the operator, the hook and the clients."""
     assert {name.rpartition(".")[2] for name in NAMES} >= {
         "ModelArtsHyperparameterSearchSensor",
         "ModelArtsBestTrialOperator",
@@ -258,8 +257,8 @@ def test_what_there_is_names_the_main_classes():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_there_is_imports(name):
-    """What the README names can be imported under that name."""
+def test_listed_name_imports(name):
+    """Every listed class and function can be imported by its listed path."""
     module, _, attribute = name.rpartition(".")
 
     assert callable(getattr(importlib.import_module(f"{PACKAGE}.{module}"), attribute))
@@ -267,14 +266,14 @@ def test_what_there_is_imports(name):
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_named_command_exists(module):
-    """What is to be run with ``python -m`` can be."""
+    """Every listed ``python -m`` command has a ``__main__`` module."""
     assert importlib.util.find_spec(f"{module}.__main__")
 
 
 def test_named_hook_methods_exist():
-    """The methods that the README names are on the hook."""
-    (does,) = [row[1] for row in table_rows(section("What there is")) if "ModelArtsHook" in row[0]]
-    named = quoted(does)
+    """The hook has every listed method."""
+    (purpose,) = [row[1] for row in table_rows(section("Classes and functions")) if "ModelArtsHook" in row[0]]
+    named = quoted(purpose)
 
     assert "request" in named
     assert [name for name in named if not callable(getattr(ModelArtsHook, name, None))] == []
@@ -291,7 +290,7 @@ def test_named_hook_methods_exist():
     ],
 )
 def test_named_arguments_exist(cls, arguments):
-    """The arguments that the text explains are arguments, and the text explains them."""
+    """The pages name these arguments, and the classes accept them."""
     made = cls(task_id="task", training_job_id="job-1")
 
     assert [name for name in arguments if not hasattr(made, name)] == []
@@ -299,8 +298,8 @@ def test_named_arguments_exist(cls, arguments):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_relative_links_lead_to_files(document):
-    """No link into the repository is dead, and the README leads to every guide."""
+def test_relative_links_resolve(document):
+    """No link into the repository is dead, and the README links to every page."""
     links = re.findall(r"\]\(([^)\s]+)\)", TEXTS[document])
     relative = {link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)}
 
@@ -310,34 +309,36 @@ def test_relative_links_lead_to_files(document):
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_exist(document):
-    """Every ``make`` that a reader is told to type is in the Makefile."""
+    """Every documented ``make`` target is in the Makefile."""
     text = (ROOT / document).read_text(encoding="utf-8")
     code = [
         line for block in re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) for line in block.split("\n")
     ]
-    told = {match[1] for line in [*code, *quoted(text)] if (match := re.match(r"make ([a-z0-9-]+)", line))}
+    targets = {match[1] for line in [*code, *quoted(text)] if (match := re.match(r"make ([a-z0-9-]+)", line))}
 
-    assert "test" in told
-    assert told <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    assert "test" in targets
+    assert targets <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 
 
-def test_make_help_tells_every_target():
-    """Who types ``make help`` is told all targets, and none that there is not."""
+def test_make_help_lists_every_target():
+    """``make help`` prints all targets of the Makefile, and no other."""
     targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 
     assert set(re.findall(r'@echo "make ([a-z0-9-]+) ', MAKEFILE)) == targets - {"help"}
 
 
-def test_folders_of_the_contributing_guide_exist():
-    """Every folder and module in the guide's map is in the package."""
-    named = [name for row in table_rows(CONTRIBUTING) for name in quoted(row[0])]
+def test_paths_of_the_architecture_exist():
+    """Every file and folder in the text and in the drawing of the layers is in the repository."""
+    text = TEXTS["docs/architecture.md"]
+    (drawing,) = blocks(text)
+    paths = {name for name in [*quoted(text), *drawing.split()] if re.fullmatch(r"\w[\w/]*(/|\.py|\.md)", name)}
 
-    assert {"core/", "client.py"} <= set(named)
-    assert [name for name in named if not (ROOT / PACKAGE / name).exists()] == []
+    assert {"core/", "client.py", "operators/job.py", "docs/reference.md"} <= paths
+    assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / PACKAGE / path).exists()] == []
 
 
 def test_versions_that_run_on_every_change_have_constraints():
-    """The versions told to be tested on every change are those that the repository pins."""
+    """The versions tested on every change are the pinned versions."""
     always = [row[0] for row in table_rows(section("Versions")) if "every change" in row[2]]
 
     assert sorted(always) == sorted(
@@ -347,14 +348,14 @@ def test_versions_that_run_on_every_change_have_constraints():
 
 @pytest.fixture(scope="module", name="demo")
 def _demo():
-    """The sections of the demo's output in the README, by their titles."""
+    """Return the sections of the demo output in the README, by title."""
     (shown,) = re.findall(r"<!-- demo -->\n```\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
     return dict(section.split("\n", 1) for section in shown.removeprefix("==> ").split("\n==> "))
 
 
 @pytest.fixture(scope="module", name="train")
 def _train():
-    """Returns a function that trains as the examples' script does, and returns what it prints."""
+    """Return a function that runs the training script of the examples, and returns its output."""
 
     def train(**values):
         arguments = [f"--{name}={value}" for name, value in values.items()]
@@ -366,16 +367,16 @@ def _train():
     return train
 
 
-def test_demo_titles_are_those_that_the_demo_prints(demo):
-    """What the README shows is the end of what the script says."""
-    said = re.findall(r'say\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
+def test_demo_titles_match_the_script(demo):
+    """The README shows the last titles that the script prints."""
+    printed = re.findall(r'print_step\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
 
-    assert list(demo) == said[-len(demo) :]
+    assert list(demo) == printed[-len(demo) :]
 
 
 def test_demo_table_is_ranked_and_true(demo, train):
-    """Each accuracy is what the script reaches with the values of its row, to the digits that are shown."""
-    rows = [line.split() for line in demo["It ranked"].splitlines()[2:10]]
+    """Each accuracy is the result of the script for the values of its row, to the displayed digits."""
+    rows = [line.split() for line in demo["Ranked trials"].splitlines()[2:10]]
 
     assert len(rows) == 8
     assert [row[2] for row in rows] == sorted((row[2] for row in rows), key=float, reverse=True)
@@ -386,9 +387,9 @@ def test_demo_table_is_ranked_and_true(demo, train):
 
 
 def test_demo_retrained_with_the_winner(demo, train):
-    """The script received the config of the table's first row, and its model is as good as the README says."""
-    received = ast.literal_eval(demo["The retraining script received"].strip())
-    winner = demo["It ranked"].splitlines()[2].split()
+    """The hyperparameters are the config of the first row, and the accuracy of the model is the documented one."""
+    received = ast.literal_eval(demo["Hyperparameters of the retraining"].strip())
+    winner = demo["Ranked trials"].splitlines()[2].split()
 
     assert [f"{received[name]:.8g}" for name in ("learning_rate", "momentum")] == winner[3:]
     assert f"held_out_acc: {demo['Accuracy on held-out data'].splitlines()[1].split()[0]}\n" in train(**received)

@@ -1,4 +1,4 @@
-"""Thirty searches on a local ModelArts whose answers are faulty. It is no example."""
+"""Thirty searches on an emulator with faulty responses, for the end-to-end run."""
 
 from __future__ import annotations
 

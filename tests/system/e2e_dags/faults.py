@@ -1,4 +1,4 @@
-"""DAGs whose tasks the end-to-end run ends, clears, kills and lets run out of time. They are no examples."""
+"""DAGs for the failure checks of the end-to-end run: ended, cleared, killed and timed-out tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
 
 
-def make_dag(dag_id: str, **arguments: Any) -> None:
-    """Make a DAG with one task, whose training job goes on until it is let end."""
+def create_dag(dag_id: str, **arguments: Any) -> None:
+    """Create a DAG with one task, whose training script runs until its gate file exists."""
     body = {
         "algorithm": {
             "code_dir": "/demo-bucket/faults/",
@@ -24,8 +24,8 @@ def make_dag(dag_id: str, **arguments: Any) -> None:
 
 
 for way, deferrable in (("sync", False), ("deferred", True)):
-    make_dag(f"end_{way}", deferrable=deferrable, retries=0)
-    make_dag(f"clear_{way}", deferrable=deferrable)
-    make_dag(f"time_out_{way}", deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=10))
-make_dag("kill_worker", deferrable=False)
-make_dag("restart_triggerer", deferrable=True)
+    create_dag(f"end_{way}", deferrable=deferrable, retries=0)
+    create_dag(f"clear_{way}", deferrable=deferrable)
+    create_dag(f"time_out_{way}", deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=10))
+create_dag("kill_worker", deferrable=False)
+create_dag("restart_triggerer", deferrable=True)
