@@ -47,7 +47,7 @@ def test_job_is_stopped(bench, waiting, task_log):
     assert (first.state, phase, second.state) == ("success", "Terminated", "success")
     log = task_log()
     assert f"Training job {waiting} is being stopped" in log
-    assert f"Training job {waiting} had ended" in log
+    assert f"Training job {waiting} has already ended" in log
 
 
 def test_job_is_deleted(bench, waiting, task_log):
@@ -56,7 +56,7 @@ def test_job_is_deleted(bench, waiting, task_log):
 
     assert states == ["success", "success"]
     assert bench.ask("GET", waiting).refusal == (400, "ModelArts.2775")
-    assert f"Training job {waiting} was gone" in task_log()
+    assert f"Training job {waiting} no longer exists" in task_log()
 
 
 def test_trial_is_stopped_early(bench, waiting, task_log):
@@ -70,7 +70,7 @@ def test_trial_is_stopped_early(bench, waiting, task_log):
     assert (first.state, second.state) == ("success", "success")
     assert bench.statuses(waiting) == ["TERMINATED", "RUNNING", "RUNNING"]
     assert changes(bench) == [("POST", trial_id)]
-    assert f"Trial {trial_id} of {waiting} had ended" in task_log()
+    assert f"Trial {trial_id} of training job {waiting} has already ended" in task_log()
 
 
 @pytest.mark.parametrize(

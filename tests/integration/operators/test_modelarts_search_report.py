@@ -132,7 +132,7 @@ def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, ta
 
     assert run.state == "success"
     assert "As Optuna analyses the trials" in page_in(tmp_path)
-    assert "ModelArts gives no analysis" in task_log()
+    assert "ModelArts returned no parameter analysis" in task_log()
 
 
 def test_analysis_by_another_metric_is_not_asked_for(connected, tmp_path):
@@ -185,8 +185,8 @@ REFUSED = {
     "several objectives": ("two-objectives", {}, "several objectives"),
     "contradicting mode": ("documented", {"mode": "min"}, "contradicts the search"),
     "unknown scope": ("documented", {"scope": "worst"}, "scope must be 'best' or 'last'"),
-    "no path": ("documented", {"output_path": ""}, "output_path must be an absolute path or the address of a store"),
-    "relative path": ("documented", {"output_path": "reports"}, "not 'reports': nobody knows in which folder"),
+    "no path": ("documented", {"output_path": ""}, "output_path must be an absolute path or the URL of a folder"),
+    "relative path": ("documented", {"output_path": "reports"}, "not 'reports': a relative path depends on"),
     "unknown store": ("documented", {"output_path": "nosuch://bucket/x"}, "'nosuch://bucket/x' cannot be used"),
 }
 

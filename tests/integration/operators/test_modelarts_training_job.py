@@ -88,7 +88,7 @@ def test_hyperparameters_of_a_skipped_task_are_an_error(cloud, body):
         operator = ModelArtsTrainingJobOperator(task_id="train", body=body(), hyperparameters=best.output)
     operator.hyperparameters = None  # what Airflow resolves that to
 
-    with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters are empty"):
+    with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters rendered to an empty value"):
         operator.execute(context_of(TaskInstance()))
 
     assert cloud.requests == []
@@ -128,7 +128,7 @@ def test_call_that_fails_while_waiting_says_that_the_job_goes_on(cloud, connect,
     run = train(body(sleep=30), TaskInstance(), deferrable=deferrable)
 
     assert run.state == "failed"
-    assert f"Training job {job_id} may go on. A retry takes it up; clearing the task stops it" in task_log()
+    assert f"Training job {job_id} may still be running. A retry adopts it; clearing the task stops it" in task_log()
 
 
 def test_job_id_is_pushed_before_the_waiting(cloud, body):
@@ -278,8 +278,11 @@ BAD = {
     "unknown algorithm": ({"algorithm": {"name": "guess", "num_samples": 3}}, "algorithm.name must be one of"),
     "empty range": ({"search_space": {"learning_rate": {"min": 1, "max": 1}}}, "min 1.0 must be below max 1.0"),
     "list for a value": ({"hyperparameters": {"layers": [1, 2]}}, "hyperparameter 'layers' must be"),
-    "hyperparameters of a task that pushed nothing": ({"hyperparameters": "None"}, "hyperparameters are empty"),
-    "hyperparameters that rendered to nothing": ({"hyperparameters": ""}, "hyperparameters are empty"),
+    "hyperparameters of a task that pushed nothing": (
+        {"hyperparameters": "None"},
+        "hyperparameters rendered to an empty",
+    ),
+    "hyperparameters that rendered to nothing": ({"hyperparameters": ""}, "hyperparameters rendered to an empty"),
     "bad interval": ({"poll_interval": "often"}, "poll_interval must be a number"),
     "no interval": ({"poll_interval": 0}, "poll_interval must be above 0 seconds, not 0"),
     "bad bar": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),

@@ -1,4 +1,4 @@
-"""The search trigger by itself; with its sensor it is tested in ``tests/sensors``."""
+"""The triggers on their own, and the events that they send. The sensors' tests run them with a sensor."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import asyncio
 import inspect
 import logging
 import queue
+import re
 import threading
 import time
 
 import pytest
-from integration.task_runs import fire
+from integration.task_runs import TaskInstance, context_of, fire, prepared
 
 from airflow_provider_modelarts.client import ModelArtsClient
+from airflow_provider_modelarts.exceptions import ModelArtsNotFoundError, ModelArtsProtocolError, error_to_dict
+from airflow_provider_modelarts.operators.modelarts import (
+    ModelArtsHyperparameterSearchOperator,
+    ModelArtsTrainingJobOperator,
+)
+from airflow_provider_modelarts.sensors.modelarts import (
+    ModelArtsHyperparameterSearchSensor,
+    ModelArtsTrainingJobSensor,
+)
 from airflow_provider_modelarts.triggers.modelarts import (
     ModelArtsHyperparameterSearchTrigger,
     ModelArtsTrainingJobTrigger,
+    TriggerOutcome,
 )
 
 ARGUMENTS = {
@@ -25,32 +36,125 @@ ARGUMENTS = {
     "project_id": "p",
     "poll_interval": 7.0,
     "deadline": 1_800_000_000.0,
+    "ignore_errors": True,
+    "stop_on_kill": True,
     "expected_trials": 3,
     "max_failed_trials": 1,
     "accept_stopped": True,
     "settle_seconds": 9.0,
-    "ignore_errors": True,
-    "stop_on_kill": True,
     "stop_when": 0.9,
 }
 
 
-def test_serialized_arguments_make_an_equal_trigger():
-    """Every argument survives the way through the metadata database."""
-    path, arguments = ModelArtsHyperparameterSearchTrigger(**ARGUMENTS).serialize()
-
-    assert path == "airflow_provider_modelarts.triggers.modelarts.ModelArtsHyperparameterSearchTrigger"
-    assert arguments == ARGUMENTS
+OF_JOBS = {name: ARGUMENTS[name] for name in [*list(ARGUMENTS)[:8], "accept_stopped"]}
+TRIGGERS = {ModelArtsHyperparameterSearchTrigger: ARGUMENTS, ModelArtsTrainingJobTrigger: OF_JOBS}
+each_trigger = pytest.mark.parametrize(("trigger", "arguments"), TRIGGERS.items())
 
 
-@pytest.mark.parametrize("trigger", [ModelArtsHyperparameterSearchTrigger, ModelArtsTrainingJobTrigger])
-def test_every_argument_is_stored(trigger):
-    """An argument that is not stored would silently fall back to its default."""
-    parameters = [*inspect.signature(trigger).parameters, *inspect.signature(trigger.__base__).parameters]
+@each_trigger
+def test_serialized_arguments_make_an_equal_trigger(trigger, arguments):
+    """Every argument survives the metadata database. Stored rows outlive an upgrade: path and names stay."""
+    path, stored = trigger(**arguments).serialize()
 
-    _, stored = trigger(training_job_id="job").serialize()
+    assert path == f"airflow_provider_modelarts.triggers.modelarts.{trigger.__name__}"
+    assert list(stored.items()) == list(arguments.items())
 
-    assert set(stored) == {*parameters} - {"own", "shared"}
+
+@each_trigger
+def test_signature_shows_every_stored_argument(trigger, arguments):
+    """As a keyword, with its type."""
+    parameters = inspect.signature(trigger).parameters
+
+    assert list(parameters) == list(arguments)
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert [name for name, parameter in parameters.items() if parameter.annotation is inspect.Parameter.empty] == []
+
+
+@each_trigger
+def test_docstring_describes_every_stored_argument(trigger, arguments):
+    """By a ``:param``, in the order of the signature."""
+    assert re.findall(r":param (\w+): \w", trigger.__doc__) == list(arguments)
+
+
+def test_defaults_are_those_of_rows_that_are_stored_already():
+    """A row of an earlier version may lack an argument that was added since."""
+    assert ModelArtsHyperparameterSearchTrigger(training_job_id="job").serialize()[1] == {
+        "training_job_id": "job",
+        "modelarts_conn_id": "modelarts_default",
+        "region": None,
+        "project_id": None,
+        "poll_interval": 30.0,
+        "deadline": None,
+        "ignore_errors": False,
+        "stop_on_kill": False,
+        "expected_trials": None,
+        "max_failed_trials": 0,
+        "accept_stopped": False,
+        "settle_seconds": 120.0,
+        "stop_when": None,
+    }
+
+
+GONE = ModelArtsNotFoundError("gone", status=400, code="ModelArts.2775")
+OUTCOMES = {
+    "done": (
+        TriggerOutcome("job", "done", "all 2 trials have ended", {"trials": 2}),
+        {"training_job_id": "job", "status": "done", "message": "all 2 trials have ended", "summary": {"trials": 2}},
+    ),
+    "failed": (
+        TriggerOutcome("job", "failed", "training job job is Failed", {"trials": 2}),
+        {
+            "training_job_id": "job",
+            "status": "failed",
+            "message": "training job job is Failed",
+            "summary": {"trials": 2},
+        },
+    ),
+    "timeout": (
+        TriggerOutcome("job", "timeout", "it did not end"),
+        {"training_job_id": "job", "status": "timeout", "message": "it did not end"},
+    ),
+    "error": (
+        TriggerOutcome("job", "error", error=error_to_dict(GONE)),
+        {"training_job_id": "job", "status": "error", "error": error_to_dict(GONE)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("outcome", "event"), OUTCOMES.values(), ids=OUTCOMES)
+def test_event_is_read_as_the_outcome_that_was_sent(outcome, event):
+    """Events that are stored outlive an upgrade: their shape stays, and what a later version adds is ignored."""
+    assert outcome.to_event() == event
+    assert TriggerOutcome.from_event({**event, "added": 1}, "job") == outcome
+
+
+UNREADABLE = {
+    "no event": None,
+    "empty": {},
+    "text": "done",
+    "no status": {"training_job_id": "job", "message": "m", "summary": {}},
+    "waiting": {"training_job_id": "job", "status": "waiting", "message": "m", "summary": {}},
+    "done without summary": {"training_job_id": "job", "status": "done", "message": "m"},
+    "done with a text for a summary": {"training_job_id": "job", "status": "done", "message": "m", "summary": "s"},
+    "failed without message": {"training_job_id": "job", "status": "failed", "summary": {}},
+    "error without error": {"training_job_id": "job", "status": "error", "error": None},
+}
+TASKS = {
+    "search sensor": lambda: ModelArtsHyperparameterSearchSensor(task_id="task", training_job_id="job"),
+    "job sensor": lambda: ModelArtsTrainingJobSensor(task_id="task", training_job_id="job"),
+    "search operator": lambda: ModelArtsHyperparameterSearchOperator(task_id="task", body={}),
+    "job operator": lambda: ModelArtsTrainingJobOperator(task_id="task", body={}),
+}
+
+
+@pytest.mark.parametrize("event", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)
+def test_task_never_succeeds_on_an_unreadable_event(make, event):
+    """The task fails, names its job, and may be retried."""
+    context = context_of(TaskInstance(xcom={"training_job_id": "job"}))
+
+    with pytest.raises(ModelArtsProtocolError, match="the trigger of training job job ended without"):
+        prepared(make(), context).execute_complete(context, event)
 
 
 def test_missing_connection_ends_in_an_error_event(monkeypatch):
@@ -62,7 +166,7 @@ def test_missing_connection_ends_in_an_error_event(monkeypatch):
     )
 
     assert event["status"] == "error"
-    assert "waiting for training job job broke off" in event["error"]["facts"]["message"]
+    assert "the wait for training job job failed" in event["error"]["facts"]["message"]
 
 
 def test_passed_deadline_ends_after_one_look(connected):
