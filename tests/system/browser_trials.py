@@ -199,7 +199,9 @@ def check_others(page: Page, airflow: Standalone) -> None:
     say("A search that goes on: what is known of it, looked up again and again")
     airflow.wait_for_task("goes-on", "wait_for_search", "deferred")
     open_tab(page, CHOICE, "goes-on", "wait_for_search")
-    page.expect_words("main", "added-1", "deferred", "https://console.", "Search in progress", "The Logs tab", "every 15 seconds")
+    page.expect_words(
+        "main", "added-1", "deferred", "https://console.", "Search in progress", "The Logs tab", "every 15 seconds"
+    )
     page.requested()
     expect("a second look", True, lambda: any("/taskInstances/" in url for url in page.requested()), eq, seconds=25)
 

@@ -12,7 +12,7 @@ from importlib import metadata, resources
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
-from airflow_provider_modelarts.plugins.modelarts import ModelArtsPlugin, StaticFolder
+from airflow_provider_modelarts.plugins.modelarts import ModelArtsPlugin, StaticFilesApp
 
 STATIC = resources.files("airflow_provider_modelarts") / "static"
 PAGE = (STATIC / "trials.html").read_text()
@@ -33,7 +33,7 @@ def get(path, *, root="/modelarts"):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": root + path, "root_path": root, "headers": [], "extensions": {}}
-    asyncio.run(StaticFolder()(scope, receive, send))
+    asyncio.run(StaticFilesApp()(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
