@@ -10,8 +10,8 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 async def is_still_deferred(task_instance: Any) -> bool:
     """Return whether a task still waits for its trigger: the triggerer shuts down, and the task was not ended.
 
-    Before Airflow 3.3 a trigger is cancelled in both cases. On 2.11 the database tells them apart. On 3.0 to 3.2 there
-    is no safe way to ask, and the result is always True: the job of a deferred task that is ended keeps running.
+    Before Airflow 3.3 a trigger is cancelled in both cases. On 2.11 the database distinguishes them. On 3.0 to 3.2 no
+    safe call does, and the result is always True: the job of a deferred task that is ended keeps running.
     """
     if AIRFLOW_V_3_0_PLUS or task_instance is None:
         return True

@@ -158,7 +158,7 @@ def test_task_never_succeeds_on_an_unreadable_event(make, event):
 
 
 def test_missing_connection_ends_in_an_error_event(monkeypatch):
-    """A trigger that raises leaves its task with no explanation, so it reports instead."""
+    """A trigger that raises leaves its task without an explanation."""
     monkeypatch.delenv("AIRFLOW_CONN_NOWHERE", raising=False)
 
     event = fire(
@@ -169,8 +169,8 @@ def test_missing_connection_ends_in_an_error_event(monkeypatch):
     assert "the wait for training job job failed" in event["error"]["facts"]["message"]
 
 
-def test_passed_deadline_ends_after_one_look(connected):
-    """A triggerer that was down past the deadline still looks once: the search may be over."""
+def test_passed_deadline_ends_after_one_poll(connected):
+    """A triggerer that was down past the deadline still polls once: the search may have ended."""
     job_id = connected.job_id("pending-forever")
 
     event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, deadline=time.time() - 60))
@@ -180,7 +180,7 @@ def test_passed_deadline_ends_after_one_look(connected):
 
 
 def test_search_that_ended_past_the_deadline_is_done(connected):
-    """What is over is over, however late somebody looks."""
+    """The search has ended, however late the poll."""
     job_id = connected.job_id("documented")
 
     event = fire(ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, deadline=time.time() - 60))
@@ -189,7 +189,7 @@ def test_search_that_ended_past_the_deadline_is_done(connected):
 
 
 def test_cancelled_trigger_fires_nothing(connected):
-    """A restart of the triggerer cancels it; it just goes on elsewhere."""
+    """A restart of the triggerer cancels the trigger, which continues elsewhere."""
     trigger = ModelArtsHyperparameterSearchTrigger(
         training_job_id=connected.job_id("pending-forever"), poll_interval=0.01
     )
@@ -204,31 +204,31 @@ def test_cancelled_trigger_fires_nothing(connected):
     asyncio.run(cancel())
 
 
-def test_waits_that_start_together_do_not_look_together(connected):
-    """A hundred wait with an interval of an hour; by the third look of one that starts last, few of them have looked.
+def test_waits_that_start_together_do_not_poll_together(connected):
+    """Hundred waits have an interval of an hour; by the third poll of one that starts last, few of them have polled.
 
-    Calls are made first come, first served: had all looked at once, all would have been before that third look.
+    Calls are served in order: if all had polled at once, all would have been served before that third poll.
     """
     many, hasty = connected.job_id("pending-forever"), connected.add_running_search(num_samples=8, terminated=3)
     waits = [ModelArtsHyperparameterSearchTrigger(training_job_id=many, poll_interval=3600) for _ in range(100)]
     waits.append(ModelArtsHyperparameterSearchTrigger(training_job_id=hasty, poll_interval=0.01))
 
-    def looks(job_id):
+    def polls(job_id):
         return sum(request.path.endswith(job_id) for request in connected.requests)
 
-    async def looks_by_then():
+    async def polls_by_then():
         running = [asyncio.ensure_future(anext(wait.run())) for wait in waits]
-        while looks(hasty) < 3:  # noqa: ASYNC110 - the emulator is on another thread
+        while polls(hasty) < 3:  # noqa: ASYNC110 - the emulator is on another thread
             await asyncio.sleep(0.01)
         for wait in running:
             wait.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        return looks(many)
+        return polls(many)
 
-    assert asyncio.run(looks_by_then()) < 50
+    assert asyncio.run(polls_by_then()) < 50
 
 
-def test_first_look_does_not_wait_beyond_the_deadline(connected):
+def test_first_poll_does_not_wait_beyond_the_deadline(connected):
     """An interval of an hour, a deadline in a moment."""
     wait = ModelArtsHyperparameterSearchTrigger(
         training_job_id=connected.job_id("pending-forever"), poll_interval=3600, deadline=time.time() + 0.1
@@ -238,18 +238,18 @@ def test_first_look_does_not_wait_beyond_the_deadline(connected):
 
 
 def test_job_of_a_killed_task_is_stopped_in_time(connected):
-    """Airflow gives it 30 seconds; the platform asks it, and a look just before, to come again in a minute."""
+    """Airflow allows 30 seconds, while the platform throttles the poll and the stop for a minute."""
     job_id = connected.add_running_search(num_samples=2, terminated=1)
     connected.answer_next(job_id, times=2, status=429, headers={"Retry-After": "60"}, body=b"{}")
     wait = ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, poll_interval=0, stop_on_kill=True)
 
     async def kill():
-        looking = asyncio.ensure_future(anext(wait.run()))
+        polling = asyncio.ensure_future(anext(wait.run()))
         while not any(request.path.endswith(job_id) for request in connected.requests):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await asyncio.wait_for(wait.on_kill(), 10)
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
 
     asyncio.run(kill())
 
@@ -257,22 +257,22 @@ def test_job_of_a_killed_task_is_stopped_in_time(connected):
     assert ModelArtsClient(connected.settings()).get_training_job(job_id).phase in {"Terminating", "Terminated"}
 
 
-def test_line_of_log_that_is_not_taken_holds_up_nobody(connected):
-    """Airflow's supervisor reads no lines while it sends triggers, and a loop that waits for it takes no triggers."""
-    told = threading.Event()
+def test_blocked_log_does_not_block_the_event_loop(connected):
+    """Airflow's supervisor reads no log while it sends triggers; a loop that waits for it receives none: a deadlock."""
+    fired = threading.Event()
     written = queue.SimpleQueue()
 
     class Supervisor(logging.Logger):
-        """Takes a line only when the event of the trigger is known."""
+        """Logger that blocks until the trigger has fired."""
 
         def log(self, *line, **options):
-            written.put(told.wait(30))
+            written.put(fired.wait(30))
 
     async def wait():
         trigger = ModelArtsHyperparameterSearchTrigger(training_job_id=connected.job_id("documented"), poll_interval=0)
         trigger._log = Supervisor("trigger")
         await anext(trigger.run())
-        told.set()
+        fired.set()
 
     asyncio.run(wait())
 
