@@ -9,11 +9,10 @@ import threading
 import time
 from abc import abstractmethod
 from contextvars import copy_context
-from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -68,8 +67,7 @@ def defer_to_trigger(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerOutcome:
+class TriggerOutcome(NamedTuple):
     """Outcome of a wait: sent by the trigger as an event, and read by the task that resumes.
 
     Events are stored, and outlive an upgrade: their keys and statuses stay.
@@ -84,12 +82,12 @@ class TriggerOutcome:
     training_job_id: str
     status: Literal["done", "failed", "timeout", "error"]
     message: str = ""
-    summary: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = {}  # noqa: RUF012 - an outcome is never changed
+    error: dict[str, Any] = {}  # noqa: RUF012
 
     def to_event(self) -> dict[str, Any]:
         """Return the payload of the event, as plain JSON, without what is empty."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name, value in self._asdict().items() if value}
 
     @classmethod
     def from_event(cls, event: Any, training_job_id: str | None) -> TriggerOutcome:
@@ -104,7 +102,7 @@ class TriggerOutcome:
                 | {"status": "failed" | "timeout", "message": str()}
                 | {"status": "error", "error": dict()}
             ):
-                known = {field.name: event[field.name] for field in fields(cls) if field.name in event}
+                known = {name: event[name] for name in cls._fields if name in event}
                 return cls(**{"training_job_id": training_job_id or "", **known})
         raise ModelArtsProtocolError(f"the trigger of training job {training_job_id} ended without a readable outcome")
 
@@ -114,21 +112,25 @@ class TriggerOutcome:
             raise error_from_dict(self.error)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class _ModelArtsBaseTrigger(BaseTrigger):
-    """Poll of one job until it is done or has failed, or until a deadline; fires one :class:`TriggerOutcome`."""
+    """Poll of one job until it is done or has failed, or until a deadline; fires one :class:`TriggerOutcome`.
+
+    :param arguments: all arguments of the trigger, to be stored.
+    """
 
     training_job_id: str
-    modelarts_conn_id: str = "modelarts_default"
-    region: str | None = None
-    project_id: str | None = None
-    poll_interval: float = 30.0
-    deadline: float | None = None
-    ignore_errors: bool = False
-    stop_on_kill: bool = False
+    modelarts_conn_id: str
+    region: str | None
+    project_id: str | None
+    poll_interval: float
+    deadline: float | None
+    ignore_errors: bool
+    stop_on_kill: bool
 
-    def __post_init__(self) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        vars(self).update(arguments)
+        self._names = tuple(arguments)
 
     @abstractmethod
     def make_poller(self) -> Poller:
@@ -137,7 +139,7 @@ class _ModelArtsBaseTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of this class, and the arguments that make an equal trigger."""
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {field.name: getattr(self, field.name) for field in fields(self)}
+        return path, {name: getattr(self, name) for name in self._names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll the job, and fire one event at the end of the wait."""
@@ -231,7 +233,6 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         await asyncio.wait([asyncio.get_running_loop().run_in_executor(_log_writer(), write)], timeout=1)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
     """Wait for a hyperparameter search; fires one :class:`TriggerOutcome`.
 
@@ -251,11 +252,44 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
     :param stop_when: value of the objective at which the wait is done before the search has ended.
     """
 
-    expected_trials: int | None = None
-    max_failed_trials: int = 0
-    accept_stopped: bool = False
-    settle_seconds: float = 120.0
-    stop_when: float | None = None
+    expected_trials: int | None
+    max_failed_trials: int
+    accept_stopped: bool
+    settle_seconds: float
+    stop_when: float | None
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
+        expected_trials: int | None = None,
+        max_failed_trials: int = 0,
+        accept_stopped: bool = False,
+        settle_seconds: float = 120.0,
+        stop_when: float | None = None,
+    ) -> None:
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            expected_trials=expected_trials,
+            max_failed_trials=max_failed_trials,
+            accept_stopped=accept_stopped,
+            settle_seconds=settle_seconds,
+            stop_when=stop_when,
+        )
 
     def make_poller(self) -> Poller:
         """Return a poller of the search."""
@@ -266,7 +300,6 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
         return SearchPoller(self.training_job_id, policy, self.stop_when)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
     """Wait for a training job; fires one :class:`TriggerOutcome`.
 
@@ -282,7 +315,32 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
     :param accept_stopped: treat a stopped job as completed.
     """
 
-    accept_stopped: bool = False
+    accept_stopped: bool
+
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
+        accept_stopped: bool = False,
+    ) -> None:
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            accept_stopped=accept_stopped,
+        )
 
     def make_poller(self) -> Poller:
         """Return a poller of the job."""
