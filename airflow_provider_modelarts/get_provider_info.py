@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider. Every Airflow process loads this module, so it imports nothing."""
+"""Provider metadata for Airflow. Every Airflow process loads this module: it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from airflow_provider_modelarts import __version__
 CONNECTION_TYPE = "modelarts"
 HOOK_NAME = "Huawei Cloud ModelArts"
 
-#: What the field for the sign-in may say. The first is also meant by a blank one.
-SIGN_INS = ["aksk", "password", "ecs_metadata", "environment"]
+#: Values of the field ``auth``. A blank field means the first.
+AUTH_METHODS = ["aksk", "password", "ecs_metadata", "environment"]
 
-#: Extra fields of the connection: name -> label, description, and what else its JSON schema says of this text.
-#: Airflow 3.2 and later build the form from provider metadata, 2.11 to 3.1 from the hook's class methods; both read
-#: this table, the older ones nothing but "format" of its schemas.
+#: Extra fields of the connection: name -> label, description, and additions to the JSON schema of its text.
+#: Airflow 3.2 and later build the form from provider metadata, 2.11 to 3.1 from the hook's class methods. Both read
+#: this table; 2.11 to 3.1 ignore all of the schema but "format".
 EXTRA_FIELDS: dict[str, tuple[str, str, dict[str, object]]] = {
-    "auth": ("Sign-in", "Blank or aksk; password; ecs_metadata; environment. See the README.", {"enum": SIGN_INS}),
-    "domain_name": ("Account name", "Of the IAM user, for the sign-in by password.", {}),
-    "region": ("Region", "Such as cn-north-4. Names the endpoints and the project.", {}),
+    "auth": (
+        "Authentication",
+        "Blank or aksk; password; ecs_metadata; environment. See the README.",
+        {"enum": AUTH_METHODS},
+    ),
+    "domain_name": ("Account name", "Account of the IAM user, for password authentication.", {}),
+    "region": ("Region", "Such as cn-north-4. Required; determines the endpoints and the project.", {}),
     "project_id": ("Project ID", "Blank: looked up in IAM by the region's name.", {}),
-    "security_token": ("Security token", "Only for temporary access keys.", {"format": "password"}),
+    "security_token": ("Security token", "For temporary access keys only.", {"format": "password"}),
     "endpoint": ("ModelArts endpoint", "Blank: https://modelarts.<region>.myhuaweicloud.com", {}),
-    "iam_endpoint": ("IAM endpoint", "Blank: the region's. For tokens, and to look up the project id.", {}),
+    "iam_endpoint": ("IAM endpoint", "Blank: the region's. For tokens and the lookup of the project id.", {}),
     "console_url": ("Console", "Base URL for links. Blank: https://console.huaweicloud.com", {}),
-    "job_name_prefix": ("Job name prefix", "Of this deployment: put before the names of jobs it creates.", {}),
-    "verify": ("Verify TLS", "Blank or true; false; or the path of a CA bundle.", {}),
+    "job_name_prefix": ("Job name prefix", "Prefix of the names of the jobs that this deployment creates.", {}),
+    "verify": ("Verify TLS", "Blank or true; false; or the path to a CA bundle.", {}),
     "timeout": ("Timeout", "Seconds: one number, or connect and read such as 10,60. Blank: 10,60.", {}),
-    "retry_seconds": ("Retry time", "Seconds for which one call is tried. Blank: 90; 0: once.", {}),
+    "retry_seconds": ("Retry time", "Seconds for which a failed call is retried. Blank: 90; 0: no retry.", {}),
     "proxies": ("Proxies", 'JSON such as {"https": "http://proxy:3128"}. Blank: from the environment.', {}),
 }
 HIDDEN_FIELDS = ["schema"]
@@ -33,7 +37,7 @@ RELABELING = {
     "login": "Access key ID (or IAM user)",
     "password": "Secret access key (or password)",
     "host": "Host (instead of the endpoint)",
-    "port": "Port (Test needs one: 443)",
+    "port": "Port (required by Test: 443)",
 }
 PLACEHOLDERS = {
     "login": "Access key ID (AK)",

@@ -1,15 +1,15 @@
-"""What tasks raise, in Airflow's own classes, and the one translation from :mod:`~.exceptions`.
+"""Errors of tasks, as subclasses of Airflow's own, and their translation from :mod:`~.exceptions`.
 
 ::
 
     AirflowException
-    ├── ModelArtsTrainingJobFailedError     a job that the task had created did not end well; a retry creates anew
-    └── AirflowFailException                no retry of the task can help
-        ├── ModelArtsSearchFailedError      the search or its job did not end well; ``soft_fail`` skips
-        ├── ModelArtsBestTrialError         the search ended, but no trial can be called the best
-        └── ModelArtsCallRefusedError       the key was refused, or an argument is wrong; ``soft_fail`` hides neither
+    ├── ModelArtsTrainingJobFailedError     a job that the task created failed; a retry creates a new one
+    └── AirflowFailException                no retry of the task can succeed
+        ├── ModelArtsSearchFailedError      the search or its job failed or was stopped; ``soft_fail`` skips
+        ├── ModelArtsBestTrialError         the trials were read, but none can be selected as the best
+        └── ModelArtsCallRefusedError       a credential was refused, or an argument is wrong; ``soft_fail`` is ignored
 
-Any other call that failed keeps its own class: the task fails, and its ``retries`` apply.
+Any other failed call keeps its own class: the task fails, and its ``retries`` apply.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from airflow_provider_modelarts.exceptions import (
 
 
 class ModelArtsTrainingJobFailedError(AirflowException):
-    """A training job that the task had created did not end well. A retry of the task creates a new one."""
+    """A training job that the task created failed or was stopped. A retry of the task creates a new one."""
 
 
 class ModelArtsSearchFailedError(AirflowFailException):
-    """The search, or the training job that runs it, did not end well."""
+    """The search, or a training job, failed or was stopped."""
 
 
 class ModelArtsBestTrialError(AirflowFailException):
-    """The trials were read, and none of them can be called the best."""
+    """The trials were read, but none of them can be selected as the best."""
 
 
 class ModelArtsCallRefusedError(AirflowFailException):
-    """The key or its signature was refused, or an argument is wrong.
+    """A credential or its signature was refused, or an argument is wrong.
 
-    Trying again with the same key would lock it after five bad signatures.
+    Retries with the same access key would lock it: five bad signatures in a row do.
     """
 
 
 @contextmanager
 def as_task_errors() -> Iterator[None]:
-    """Turn errors that no retry of the task can mend into those that stop its retries."""
+    """Translate errors that no retry of the task can fix into those that stop its retries."""
     try:
         yield
     except (ModelArtsAuthenticationError, ModelArtsConfigurationError) as error:

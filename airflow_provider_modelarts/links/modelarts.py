@@ -1,4 +1,4 @@
-"""The link from a task to its job's page in the ModelArts console."""
+"""Link from a task to its job's page in the ModelArts console."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 class ModelArtsTrainingJobLink(BaseOperatorLink):
-    """Leads to the job's page in the console. It works while the task still waits.
+    """Link to the job's console page, even while the task is deferred.
 
-    The address is best effort: no document states it. The connection's ``console_url`` replaces its first part.
+    The URL is undocumented, and so best effort. The connection's ``console_url`` replaces its base.
     """
 
     name = "ModelArts training job"
     key = "modelarts_training_job_link"
-    xcom_key = key  # Airflow 3 reads the address from here
+    xcom_key = key  # Airflow 3 reads the URL from this XCom
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task left; Airflow 2.11 asks for it."""
+        """Return the URL that the task pushed; called by Airflow 2.11."""
         return XCom.get_value(ti_key=ti_key, key=self.key) or ""
 
     @classmethod
     def push(cls, context: Context, hook: ModelArtsHook, training_job_id: str) -> None:
-        """Leave the address where the link looks for it."""
+        """Push the URL of the link to XCom."""
         url = hook.get_conn().settings.job_url(training_job_id)
         context["ti"].xcom_push(key=cls.key, value=url)

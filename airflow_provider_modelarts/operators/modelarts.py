@@ -1,4 +1,4 @@
-"""The operators, under the names that DAGs import them by."""
+"""The operators, as DAGs import them."""
 
 from airflow_provider_modelarts.operators.best_trial import ModelArtsBestTrialOperator
 from airflow_provider_modelarts.operators.job_actions import (

@@ -1,6 +1,6 @@
-"""The tab *Trials* of task instances in Airflow's UI, from Airflow 3.1 on.
+"""The *Trials* tab of task instances in Airflow's UI, from Airflow 3.1 on.
 
-It is a static page, whose script asks Airflow's own API as the user who looks: nothing here decides who may see what.
+A static page whose script reads Airflow's API with the permissions of the signed-in user.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
 
-class StaticFolder:
-    """An ASGI application that serves the package's static files.
+class StaticFilesApp:
+    """ASGI application that serves the package's static files.
 
-    Every component of Airflow loads this module, but only its server needs a web framework, and only when asked.
+    Every component of Airflow loads this module: the web framework is imported with the first request.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Serve a request."""
         await self._files(scope, receive, send)
 
     @cached_property
@@ -34,20 +34,20 @@ class StaticFolder:
         from starlette.responses import Response
         from starlette.staticfiles import StaticFiles
 
-        class CheckedFiles(StaticFiles):
-            """Has browsers ask each time whether a file is still the same, since an upgrade changes them together."""
+        class RevalidatedFiles(StaticFiles):
+            """Static files that browsers revalidate at each use: an upgrade changes them together."""
 
             def file_response(self, *args: Any, **kwargs: Any) -> Response:
                 response = super().file_response(*args, **kwargs)
                 response.headers["Cache-Control"] = "no-cache"
                 return response
 
-        return CheckedFiles(directory=STATIC)
+        return RevalidatedFiles(directory=STATIC)
 
 
-_APPS = [{"app": StaticFolder(), "url_prefix": "/modelarts", "name": "ModelArts"}]
+_APPS = [{"app": StaticFilesApp(), "url_prefix": "/modelarts", "name": "ModelArts"}]
 
-# without a leading slash, and so below whatever path Airflow itself is served at
+# "href" has no leading slash: it is relative to the base path of Airflow
 _VIEWS = [
     {
         "name": "Trials",
@@ -59,7 +59,7 @@ _VIEWS = [
 
 
 class ModelArtsPlugin(AirflowPlugin):
-    """Adds the tab; below Airflow 3.1 it adds nothing."""
+    """Plugin that adds the *Trials* tab; before Airflow 3.1 it adds nothing."""
 
     name = "modelarts"
     fastapi_apps = _APPS if AIRFLOW_V_3_1_PLUS else []

@@ -1,7 +1,7 @@
-// The ranked table of a leaderboard document; the docstring of core/leaderboard.py has its shape.
-// Names and values come from a training script: they are only ever text.
+// The ranked table of a leaderboard document; its shape is in the docstring of core/leaderboard.py.
+// Names and values come from a training script: they are inserted as text only.
 
-/** Draw the table into an element. A header sorts by its column; the second time the other way round. */
+/** Draw the table into an element. A click on a header sorts by its column, a second click in reverse. */
 const renderLeaderboard = (() => {
   "use strict";
 
@@ -26,7 +26,7 @@ const renderLeaderboard = (() => {
     const table = make("table", make("thead", make("tr", ...headers)), body);
     const frame = make("div", table);
     frame.className = "leaderboard";
-    frame.tabIndex = 0; // so that the keyboard can scroll it
+    frame.tabIndex = 0; // keyboard users can scroll it
     frame.setAttribute("role", "region");
     frame.setAttribute("aria-label", "Trials, best first");
     element.replaceChildren(frame, ...omission(board));
@@ -35,15 +35,15 @@ const renderLeaderboard = (() => {
   function columnsOf(board) {
     const parameters = board.parameters.map((name, index) => ({ name, of: (trial) => trial.parameters[index] }));
     const metrics = board.metrics.map((name, index) => ({ name, of: (trial) => trial.metrics[index] }));
-    const reason = { name: "Reason", of: (trial) => trial.reason, hint: "why it does not compete" };
+    const reason = { name: "Reason", of: (trial) => trial.reason, hint: "why the trial is not ranked" };
     return [
       { name: "Rank", of: (trial) => trial.rank, show: (trial) => (trial.tied ? `${trial.rank}=` : trial.rank) },
       { name: "Trial", of: (trial) => trial.trial_id },
-      { name: board.metric, of: (trial) => trial.value, hint: `the objective, ${board.mode}` },
-      ...parameters.map((column) => ({ ...column, hint: "a parameter" })),
+      { name: board.metric, of: (trial) => trial.value, hint: `objective, ${board.mode}` },
+      ...parameters.map((column) => ({ ...column, hint: "parameter" })),
       { name: "Status", of: (trial) => trial.status },
-      ...metrics.filter(({ name }) => name !== board.metric).map((column) => ({ ...column, hint: "a metric" })),
-      { name: "Seconds", of: (trial) => trial.duration, hint: "how long it ran" },
+      ...metrics.filter(({ name }) => name !== board.metric).map((column) => ({ ...column, hint: "metric" })),
+      { name: "Seconds", of: (trial) => trial.duration, hint: "duration of the trial" },
       ...(board.trials.some((trial) => trial.reason) ? [reason] : []),
     ];
   }
@@ -64,7 +64,7 @@ const renderLeaderboard = (() => {
   }
 
   function cellOf(trial, { of, show = of }) {
-    const cell = make("td", written(show(trial)));
+    const cell = make("td", formatted(show(trial)));
     cell.className = typeof of(trial) === "number" ? "number" : "";
     cell.title = of(trial) ?? "";
     return cell;
@@ -72,12 +72,12 @@ const renderLeaderboard = (() => {
 
   function omission({ omitted, omitted_columns: columns }) {
     const parts = [...(omitted ? [`${omitted} more trials`] : []), ...(columns ? [`${columns} more columns`] : [])];
-    const line = make("p", `There are ${parts.join(" and ")}: trials.csv and trials.json of the search's report have them.`);
+    const line = make("p", `Not shown: ${parts.join(" and ")}. trials.csv and trials.json of the report list them.`);
     line.className = "omitted";
     return parts.length ? [line] : [];
   }
 
-  /** Numbers before texts, each in their own order; what is missing comes last in both directions. */
+  /** Numbers before texts, each in their own order; missing values last in both directions. */
   function compare(one, other, direction) {
     const kinds = [one, other].map((value) => (isMissing(value) ? 2 : typeof value === "number" ? 0 : 1));
     if (kinds.includes(2)) return kinds[0] - kinds[1];
@@ -89,8 +89,8 @@ const renderLeaderboard = (() => {
     return value === null || value === undefined || value === "";
   }
 
-  /** Six digits are enough to read; the cell's hint has them all. */
-  function written(value) {
+  /** Return a cell's text: numbers with six significant digits. The cell's title holds all digits. */
+  function formatted(value) {
     if (isMissing(value)) return "";
     return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value);
   }

@@ -1,24 +1,24 @@
-// Small plots of a leaderboard document: how the search went, and each parameter against the objective.
-// Names and values come from a training script: they are only ever text.
+// Small plots of a leaderboard document: the search history, and the objective by each parameter.
+// Names and values come from a training script: they are inserted as text only.
 
 /** Draw the plots into an element. */
 const renderPlots = (() => {
   "use strict";
 
   const BOX = { width: 320, height: 200, left: 48, right: 10, top: 8, bottom: 22 };
-  const LONGEST_LABEL = 14;
-  const MOST_LABELS = 6;
+  const MAX_LABEL_LENGTH = 14;
+  const MAX_LABELS = 6;
 
   function renderPlots(element, board) {
     const trials = board.trials.filter((trial) => typeof trial.value === "number");
     if (trials.length < 2) return element.replaceChildren();
     const history = plot(board, trials, { name: "trial", of: (trial) => trial.number }, bestSoFar(board, trials));
     const scatters = board.parameters.map((name, index) =>
-      plot(board, trials.filter((trial) => isThere(trial.parameters[index])), { name, of: (trial) => trial.parameters[index] }));
+      plot(board, trials.filter((trial) => isPresent(trial.parameters[index])), { name, of: (trial) => trial.parameters[index] }));
     return element.replaceChildren(history, ...scatters);
   }
 
-  /** A figure with the trials as points, above a line if there is one. */
+  /** Return a figure with the trials as points, over a line if one is given. */
   function plot(board, trials, column, line = []) {
     const across = scaleOf(trials.map(column.of), BOX.left, BOX.width - BOX.right);
     const up = scaleOf(trials.map((trial) => trial.value), BOX.height - BOX.bottom, BOX.top);
@@ -44,7 +44,7 @@ const renderPlots = (() => {
     return circle;
   }
 
-  /** The trials that were better than all that were made before them, in that order. */
+  /** Return each trial that was better than all earlier ones, in their order. */
   function bestSoFar(board, trials) {
     const sign = board.mode === "min" ? -1 : 1;
     let best = -Infinity;
@@ -75,7 +75,7 @@ const renderPlots = (() => {
     return [svg("line", { class: "grid", x1: BOX.left, x2: BOX.width - BOX.right, y1: at, y2: at }), label];
   }
 
-  /** Where a value lies between two ends of an axis, and the axis' ticks. Only numbers have an order of their own. */
+  /** Return the position of a value between the two ends of an axis, and the ticks of the axis. */
   function scaleOf(values, from, to) {
     if (!values.every((value) => typeof value === "number")) return categoryScale(values, from, to);
     const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -110,13 +110,13 @@ const renderPlots = (() => {
   function categoryScale(values, from, to) {
     const names = [...new Set(values.map(String))].sort((one, other) => one.localeCompare(other, undefined, { numeric: true }));
     const at = (value) => from + ((names.indexOf(String(value)) + 0.5) / names.length) * (to - from);
-    const every = Math.ceil(names.length / MOST_LABELS);
-    const room = Math.max(3, Math.floor((LONGEST_LABEL * 4) / Math.min(names.length, MOST_LABELS)));
+    const every = Math.ceil(names.length / MAX_LABELS);
+    const room = Math.max(3, Math.floor((MAX_LABEL_LENGTH * 4) / Math.min(names.length, MAX_LABELS)));
     const shown = names.filter((_, index) => index % every === 0);
     return { at, ticks: shown.map((name) => ({ at: at(name), text: cut(name, room) })) };
   }
 
-  /** The next of 1, 2, 5, 10, 20, ... */
+  /** Round up to the next of 1, 2, 5, 10, 20, ... */
   function roundStep(rough) {
     const power = 10 ** Math.floor(Math.log10(rough));
     return power * [1, 2, 5, 10].find((digit) => digit * power >= rough * 0.999);
@@ -133,7 +133,7 @@ const renderPlots = (() => {
     return characters.length > length ? `${characters.slice(0, length - 1).join("")}…` : text;
   }
 
-  function isThere(value) {
+  function isPresent(value) {
     return value !== null && value !== undefined;
   }
 

@@ -3,8 +3,8 @@
 
 const textOf = (id) => document.getElementById(id).textContent;
 
-/** Run Plotly, which is compressed in the page. The page's policy knows its hash. */
-async function unpackPlotly() {
+/** Run Plotly, which is compressed in the page. The page's content security policy lists its hash. */
+async function loadPlotly() {
   const packed = Uint8Array.from(atob(textOf("plotly")), (char) => char.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
@@ -16,7 +16,7 @@ async function drawPlots() {
   const places = [...document.querySelectorAll(".figure")];
   if (!places.length) return;
   const figures = JSON.parse(textOf("figures"));
-  await unpackPlotly();
+  await loadPlotly();
   const config = { displaylogo: false, responsive: true, showLink: false, showSendToCloud: false, typesetMath: false };
   const observer = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {

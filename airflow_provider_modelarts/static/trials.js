@@ -1,27 +1,27 @@
-// The Trials tab: asks Airflow's API, as the user who looks, for what a task has left in XCom, and draws it.
+// The Trials tab: reads the XComs of a task from Airflow's API, with the permissions of the signed-in user.
 
 (() => {
   "use strict";
 
-  const SECONDS = 15; // between two looks at a task that is at work
-  const AT_WORK = ["running", "deferred", "up_for_reschedule"];
-  const SOON = ["none", "scheduled", "queued", "restarting", "up_for_retry"];
-  const WHAT_TO_DO = {
-    401: "Sign in to Airflow, and open this tab again.",
-    403: "Your role needs to read this DAG's task instances and XComs: ask those who run Airflow.",
+  const REFRESH_SECONDS = 15; // while the task is active
+  const ACTIVE = ["running", "deferred", "up_for_reschedule"];
+  const NOT_STARTED = ["none", "scheduled", "queued", "restarting", "up_for_retry"];
+  const ADVICE = {
+    401: "Sign in to Airflow, and reopen this tab.",
+    403: "Reading this DAG's task instances and XComs requires a permission: ask your Airflow administrator.",
     404: "The task instance may have been cleared or deleted.",
   };
 
-  class Refusal extends Error {
-    constructor(status, words) {
-      super(words);
+  class ResponseError extends Error {
+    constructor(status, message) {
+      super(message);
       this.status = status;
     }
   }
 
   const task = (() => {
     const query = new URLSearchParams(location.search);
-    const index = query.get("map_index") ?? ""; // of a task that is not mapped, Airflow leaves the word {MAP_INDEX}
+    const index = query.get("map_index") ?? ""; // the literal {MAP_INDEX} for a task that is not mapped
     const part = (name) => encodeURIComponent(query.get(name) ?? "");
     return {
       path: `dags/${part("dag_id")}/dagRuns/${part("run_id")}/taskInstances/${part("task_id")}`,
@@ -29,31 +29,32 @@
     };
   })();
 
-  /** What Airflow answers to a path of its API, which is beside this page, wherever that is served. */
-  async function ask(path) {
-    const answer = await fetch(`../api/v2/${path}`, { headers: { Accept: "application/json" } });
-    const body = await answer.json().catch(() => ({}));
-    if (answer.ok) return body;
+  /** Request a path of Airflow's API. It is relative to this page: Airflow may be served below a base path. */
+  async function request(path) {
+    const response = await fetch(`../api/v2/${path}`, { headers: { Accept: "application/json" } });
+    const body = await response.json().catch(() => ({}));
+    if (response.ok) return body;
     const { detail } = body;
-    throw new Refusal(answer.status, typeof detail === "string" ? detail : JSON.stringify(detail ?? answer.statusText));
+    const message = typeof detail === "string" ? detail : JSON.stringify(detail ?? response.statusText);
+    throw new ResponseError(response.status, message);
   }
 
-  function askTask() {
-    return ask(task.mapIndex < 0 ? task.path : `${task.path}/${task.mapIndex}`);
+  function readTask() {
+    return request(task.mapIndex < 0 ? task.path : `${task.path}/${task.mapIndex}`);
   }
 
-  /** The value of an XCom, undefined if there is none. Some versions of Airflow answer it as JSON text. */
-  async function askXCom(key) {
+  /** Return the value of an XCom, undefined if it does not exist. Some versions of Airflow return it as JSON text. */
+  async function readXCom(key) {
     try {
-      const { value } = await ask(`${task.path}/xcomEntries/${key}?map_index=${task.mapIndex}&stringify=false`);
-      return fromText(value);
+      const { value } = await request(`${task.path}/xcomEntries/${key}?map_index=${task.mapIndex}&stringify=false`);
+      return parsed(value);
     } catch (error) {
       if (error.status === 404) return undefined;
       throw error;
     }
   }
 
-  function fromText(value) {
+  function parsed(value) {
     if (typeof value !== "string" || !/^[[{"]/.test(value)) return value;
     try {
       return JSON.parse(value);
@@ -62,15 +63,15 @@
     }
   }
 
-  async function look() {
-    const instance = await askTask();
-    const board = await askXCom("leaderboard");
+  async function read() {
+    const instance = await readTask();
+    const board = await readXCom("leaderboard");
     if (isBoard(board)) return { instance, parts: boardParts(board) };
-    if (typeof board === "string") return { instance, parts: elsewhere(board) };
+    if (typeof board === "string") return { instance, parts: elsewhereParts(board) };
     const [jobId, link, summary] = await Promise.all(
-      ["training_job_id", "modelarts_training_job_link", "return_value"].map(askXCom));
+      ["training_job_id", "modelarts_training_job_link", "return_value"].map(readXCom));
     const known = { jobId: jobId ?? instance.rendered_fields?.training_job_id, link, summary };
-    return { instance, parts: typeof link === "string" ? jobParts(instance, known) : nothing(instance) };
+    return { instance, parts: typeof link === "string" ? jobParts(instance, known) : emptyParts(instance) };
   }
 
   function isBoard(value) {
@@ -91,62 +92,69 @@
         Phase: board.job_phase,
         Objective: `${board.metric}, ${board.mode}`,
         Trials: counts(board.trial_counts),
-        Best: best ? `${best.value} by ${best.trial_id}` : "no trial qualifies",
+        Best: best ? `${best.value} by ${best.trial_id}` : "none",
       }),
       table,
       ...(plots.children.length ? [make("h2", "Plots"), plots] : []),
     ];
   }
 
-  /** What is known of a job before, or without, a table of trials. */
+  /** Return the facts of a job that has no table of trials, or none yet. */
   function jobParts(instance, { jobId, link, summary }) {
-    const isSearch = Boolean(summary?.trial_counts);
+    const isSearch = Boolean(summary?.trial_counts) || /HyperparameterSearch/.test(operatorOf(instance));
     return [
-      make("h1", isSearch ? "A search on ModelArts" : "A job on ModelArts"),
+      make("h1", isSearch ? "Hyperparameter search" : "Training job"),
       facts({
         Job: typeof jobId === "string" ? copyable(jobId) : undefined,
         Phase: summary?.job_phase,
-        Trials: isSearch ? counts(Object.entries(summary.trial_counts)) : undefined,
+        Trials: summary?.trial_counts ? counts(Object.entries(summary.trial_counts)) : undefined,
         Message: summary?.message || undefined,
-        Task: instance.state ?? "not yet started",
+        Task: instance.state ?? "not started",
         Console: isWebAddress(link) ? copyable(link) : undefined,
       }),
-      make("p", advice(instance, isSearch)),
+      make("p", ACTIVE.includes(instance.state) ? progress(isSearch) : ending(summary)),
     ];
   }
 
-  function advice(instance, isSearch) {
-    if (AT_WORK.includes(instance.state)) {
-      return "The task is at work. Its log, in the tab Logs, tells how the job gets on: the trials that ended, the best"
-        + ` so far. The table of trials comes once the best is chosen. This tab looks again every ${SECONDS} seconds.`;
-    }
-    const hint = isSearch ? " The task that chooses the best trial has one in this tab." : "";
-    return `This task has left no table of trials; the tab Logs tells how it went.${hint}`;
+  function progress(isSearch) {
+    const logs = isSearch
+      ? "Search in progress. The Logs tab shows how many trials have ended, and the best value so far. The table of trials"
+        + " appears when the search is done."
+      : "Training job in progress. The Logs tab shows its phase.";
+    return `${logs} This tab refreshes every ${REFRESH_SECONDS} seconds.`;
   }
 
-  function elsewhere(path) {
+  function ending(summary) {
+    const hint = summary?.trial_counts ? " The task that selects the best trial shows one in this tab." : "";
+    return `This task has no table of trials. See the Logs tab for details.${hint}`;
+  }
+
+  function elsewhereParts(path) {
     return [
-      make("h1", "The trials are kept elsewhere"),
-      make("p", "This Airflow keeps large XComs in object storage, which this tab does not read. The table is at"),
+      make("h1", "Trials stored elsewhere"),
+      make("p", "Airflow keeps large XComs in object storage, which this tab does not read. Path of the table of trials:"),
       copyable(path),
     ];
   }
 
-  function nothing(instance) {
-    const isEarly = [...AT_WORK, ...SOON].includes(instance.state ?? "none");
+  function emptyParts(instance) {
+    const isEarly = [...ACTIVE, ...NOT_STARTED].includes(instance.state ?? "none");
     return [
-      make("h1", isEarly ? "No trials yet" : "No trials here"),
-      make("p", `The task ${instance.task_id} (${instance.operator_name ?? instance.operator ?? "unknown operator"}) `
-        + `${isEarly ? "has so far left" : "has left"} no trials of a search. `
-        + "This tab shows those of the ModelArts tasks that search or choose the best trial."),
+      make("h1", isEarly ? "No trials yet" : "No trials"),
+      make("p", `The task ${instance.task_id} (${operatorOf(instance)}) has no trials${isEarly ? " yet" : ""}. `
+        + "This tab shows the trials of ModelArts tasks that run a search or select the best trial."),
     ];
   }
 
-  function refused({ status, message }) {
+  function operatorOf(instance) {
+    return instance.operator_name ?? instance.operator ?? "unknown operator";
+  }
+
+  function errorParts({ status, message }) {
     return [
-      make("h1", "Airflow does not show the trials"),
-      make("p", status ? `Airflow says: ${message} (${status})` : `Its answer did not come, or cannot be read: ${message}`),
-      make("p", WHAT_TO_DO[status] ?? "Try again; if it stays so, ask those who run Airflow."),
+      make("h1", "Trials not available"),
+      make("p", status ? `Airflow returned ${status}: ${message}` : `No readable response from Airflow: ${message}`),
+      make("p", ADVICE[status] ?? "Reload this tab. If the error persists, ask your Airflow administrator."),
     ];
   }
 
@@ -163,11 +171,11 @@
     return list;
   }
 
-  /** Text that one click selects: Airflow's frame blocks links to other pages. */
+  /** Text that a click selects: the iframe of the tab blocks links to other pages. */
   function copyable(text) {
     const element = make("span", text);
     element.className = "copy";
-    element.title = "click selects it all";
+    element.title = "Click to select";
     return element;
   }
 
@@ -181,22 +189,22 @@
     return element;
   }
 
-  /** Show what there is, and again later while that may change. What stays the same stays selected. */
+  /** Show the task, and refresh while it may change. An unchanged page is left alone, so that selected text stays. */
   async function show() {
     let parts;
-    let again;
+    let mayChange;
     try {
-      const seen = await look();
-      parts = seen.parts;
-      again = AT_WORK.includes(seen.instance.state);
+      const found = await read();
+      parts = found.parts;
+      mayChange = ACTIVE.includes(found.instance.state);
     } catch (error) {
-      parts = refused(error);
-      again = !(error.status < 500); // a server that restarts
+      parts = errorParts(error);
+      mayChange = !(error.status < 500); // a server that restarts
     }
     const page = document.querySelector("main");
     const next = make("main", ...parts);
     if (!page.isEqualNode(next)) page.replaceWith(next);
-    if (again) setTimeout(show, SECONDS * 1000);
+    if (mayChange) setTimeout(show, REFRESH_SECONDS * 1000);
   }
 
   show();

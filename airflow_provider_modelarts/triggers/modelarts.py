@@ -1,4 +1,4 @@
-"""The triggers, and how a task defers to them."""
+"""The triggers, how a task defers to them, and the outcome that it resumes with."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from contextvars import copy_context
 from datetime import timedelta
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_modelarts.exceptions import (
+    ModelArtsAuthenticationError,
+    ModelArtsConfigurationError,
+    ModelArtsError,
+    ModelArtsProtocolError,
+    error_from_dict,
+    error_to_dict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,12 +33,11 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
+_BACKSTOP = timedelta(minutes=5)  # Airflow's own timeout after the trigger's deadline, if the triggerer is down
+_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
 
-#: How much longer than the trigger's own deadline Airflow waits for it, should the triggerer be gone.
-_BACKSTOP = timedelta(minutes=5)
 
-
-class _Waiting(Protocol):
+class _DeferrableTask(Protocol):
     modelarts_conn_id: str
     region: str | None
     project_id: str | None
@@ -38,12 +46,12 @@ class _Waiting(Protocol):
 
 
 def defer_to_trigger(
-    task: _Waiting, make_trigger: Callable[..., BaseTrigger], *, seconds: float | None, **arguments: Any
+    task: _DeferrableTask, make_trigger: Callable[..., BaseTrigger], *, seconds: float | None, **arguments: Any
 ) -> NoReturn:
-    """Defer a task, to go on with its ``execute_complete``.
+    """Defer a task, which resumes in its ``execute_complete``.
 
     :param make_trigger: makes the trigger from the arguments that all triggers have.
-    :param seconds: how long to wait at most; without end when None.
+    :param seconds: longest wait; unlimited when None.
     :param arguments: further arguments of the trigger.
     """
     task.defer(
@@ -59,27 +67,199 @@ def defer_to_trigger(
     )
 
 
-_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
-_is_loaded = threading.Event()  # what a look needs
+class TriggerOutcome(NamedTuple):
+    """Outcome of a wait: sent by the trigger as an event, and read by the task that resumes.
+
+    Events are stored, and outlive an upgrade: their keys and statuses stay.
+
+    :param status: ``done`` or ``failed``, as the job; ``timeout`` when the deadline has passed; ``error`` when a call
+        failed.
+    :param message: reason; empty for an ``error``.
+    :param summary: summary of a job that is ``done`` or ``failed``.
+    :param error: the error of the call, as plain JSON.
+    """
+
+    training_job_id: str
+    status: Literal["done", "failed", "timeout", "error"]
+    message: str = ""
+    summary: dict[str, Any] = {}  # noqa: RUF012 - an outcome is never changed
+    error: dict[str, Any] = {}  # noqa: RUF012
+
+    def to_event(self) -> dict[str, Any]:
+        """Return the payload of the event, as plain JSON, without what is empty."""
+        return {name: value for name, value in self._asdict().items() if value}
+
+    @classmethod
+    def from_event(cls, event: Any, training_job_id: str | None) -> TriggerOutcome:
+        """Return the outcome that :meth:`to_event` was called on.
+
+        :param training_job_id: id of the job that the task waits for.
+        :raises ModelArtsProtocolError: if the event is missing, or lacks what its status requires.
+        """
+        match event:
+            case (
+                {"status": "done", "message": str(), "summary": dict()}
+                | {"status": "failed" | "timeout", "message": str()}
+                | {"status": "error", "error": dict()}
+            ):
+                known = {name: event[name] for name in cls._fields if name in event}
+                return cls(**{"training_job_id": training_job_id or "", **known})
+        raise ModelArtsProtocolError(f"the trigger of training job {training_job_id} ended without a readable outcome")
+
+    def raise_error(self) -> None:
+        """Raise the error of the call that ended the wait, if one did."""
+        if self.status == "error":
+            raise error_from_dict(self.error)
 
 
 class _ModelArtsBaseTrigger(BaseTrigger):
-    """Looks at one job until it is done or failed, or until a deadline.
+    """Poll of one job until it is done or has failed, or until a deadline; fires one :class:`TriggerOutcome`.
 
-    Fires once, with ``{"training_job_id": ..., "status": ...}``: ``done`` or ``failed`` with a ``message`` and a
-    ``summary``, ``timeout`` with a ``message``, or ``error`` with the ``error`` of a call.
-
-    :param training_job_id: id of the job.
-    :param poll_interval: seconds between two looks, give or take a tenth; the first is at some time within them, so
-        that thousands of waits that start together do not look together.
-    :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
-    :param ignore_errors: go on after a call that failed, as a sensor with ``silent_fail`` does.
-    :param stop_on_kill: stop the job when somebody ends the task; for the task that started it.
+    :param arguments: all arguments of the trigger, to be stored.
     """
+
+    training_job_id: str
+    modelarts_conn_id: str
+    region: str | None
+    project_id: str | None
+    poll_interval: float
+    deadline: float | None
+    ignore_errors: bool
+    stop_on_kill: bool
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        vars(self).update(arguments)
+        self._names = tuple(arguments)
+
+    @abstractmethod
+    def make_poller(self) -> Poller:
+        """Return a poller of the job."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the path of this class, and the arguments that make an equal trigger."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {name: getattr(self, name) for name in self._names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll the job, and fire one event at the end of the wait."""
+        try:
+            outcome = await self._wait()
+        except asyncio.CancelledError:
+            await self._stop_if_ended()
+            raise
+        except ModelArtsError as error:
+            outcome = self._failed_call(error)
+        except Exception as error:  # a trigger that raises leaves its task without an explanation
+            message = f"the wait for training job {self.training_job_id} failed: {type(error).__name__}: {error}"
+            await self._write_log(logging.ERROR, "%s", message, exc_info=error)
+            outcome = self._failed_call(ModelArtsError(message))
+        yield TriggerEvent(outcome.to_event())
+
+    async def on_kill(self) -> None:
+        """Stop the job, if the task created it. Airflow calls this from 3.3 on, when the task is ended.
+
+        Airflow calls it once and cancels it after half a minute, so that it must not queue behind throttled calls.
+        """
+        from airflow_provider_modelarts.api.flows import stop_job
+
+        if not self.stop_on_kill:
+            return
+        async with await self._hook().get_async_conn(is_urgent=True) as client:
+            await client.run(stop_job(self.training_job_id))
+        await self._write_log(
+            logging.INFO, "Training job %s is being stopped because its task was ended", self.training_job_id
+        )
+
+    async def _stop_if_ended(self) -> None:
+        """Stop the job if its task was ended; before Airflow 3.3 a shutdown of the triggerer looks the same."""
+        if self.stop_on_kill and not _AIRFLOW_CALLS_ON_KILL:
+            from airflow_provider_modelarts.triggers.task_state import is_still_deferred
+
+            if not await is_still_deferred(self.task_instance):
+                await self.on_kill()
+
+    def _failed_call(self, error: ModelArtsError) -> TriggerOutcome:
+        return TriggerOutcome(self.training_job_id, "error", error=error_to_dict(error))
+
+    def _hook(self) -> ModelArtsHook:
+        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+
+        return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
+
+    async def _wait(self) -> TriggerOutcome:
+        await _load()
+        from airflow_provider_modelarts.api.polling import first_delay_of, next_delay_of
+        from airflow_provider_modelarts.core.progress import State
+
+        await self._sleep(first_delay_of(self.poll_interval, random.random()))
+        poller = self.make_poller()
+        async with await self._hook().get_async_conn() as client:
+            while True:
+                polled = await self._poll(client, poller)
+                if polled is not None and polled.state is not State.WAITING:
+                    status: Literal["done", "failed"] = "done" if polled.state is State.DONE else "failed"
+                    return TriggerOutcome(self.training_job_id, status, polled.message, polled.summary)
+                if not await self._sleep(next_delay_of(self.poll_interval, random.random())):
+                    return TriggerOutcome(self.training_job_id, "timeout", poller.timeout_message())
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Sleep until the deadline at most; return False if it had already passed."""
+        left = seconds if self.deadline is None else self.deadline - time.time()
+        await asyncio.sleep(max(0.0, min(seconds, left)))
+        return left > 0
+
+    async def _poll(self, client: AsyncModelArtsClient, poller: Poller) -> PollResult | None:
+        from airflow_provider_modelarts.hooks.modelarts import with_connection_hint
+
+        try:
+            polled = await client.run(poller.look(time.time))
+        except ModelArtsError as error:
+            hinted = with_connection_hint(error, client.settings, self.modelarts_conn_id)
+            if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
+                raise hinted.with_traceback(error.__traceback__) from error.__cause__
+            await self._write_log(logging.WARNING, "Ignored a failed call because silent_fail is set: %s", hinted)
+            return None
+        if polled.news:
+            await self._write_log(logging.INFO, polled.news)
+        return polled
+
+    async def _write_log(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:
+        """Write to the task's log in a background thread; continue after a second at most.
+
+        A write blocks on Airflow's supervisor, which may be busy, or itself wait for this event loop.
+        """
+        write = partial(copy_context().run, self.log.log, level, message, *values, exc_info=exc_info)
+        await asyncio.wait([asyncio.get_running_loop().run_in_executor(_log_writer(), write)], timeout=1)
+
+
+class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
+    """Wait for a hyperparameter search; fires one :class:`TriggerOutcome`.
+
+    :param training_job_id: id of the search job.
+    :param modelarts_conn_id: id of the connection.
+    :param region: takes precedence over the connection's region.
+    :param project_id: takes precedence over the connection's project id.
+    :param poll_interval: seconds between two polls, give or take a tenth. The first poll is at a random time within
+        them, which spreads waits that start together.
+    :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
+    :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
+    :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
+    :param expected_trials: number of trials that the search will run; its own ``num_samples`` when None.
+    :param max_failed_trials: number of trials that may end in ERROR.
+    :param accept_stopped: treat a stopped search as completed, if one of its trials has ended.
+    :param settle_seconds: seconds by which the trial table may lag behind the end of the job.
+    :param stop_when: value of the objective at which the wait is done before the search has ended.
+    """
+
+    expected_trials: int | None
+    max_failed_trials: int
+    accept_stopped: bool
+    settle_seconds: float
+    stop_when: float | None
 
     def __init__(
         self,
-        own: dict[str, Any],
         *,
         training_job_id: str,
         modelarts_conn_id: str = "modelarts_default",
@@ -89,191 +269,99 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         deadline: float | None = None,
         ignore_errors: bool = False,
         stop_on_kill: bool = False,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.training_job_id = training_job_id
-        self.modelarts_conn_id = modelarts_conn_id
-        self.region = region
-        self.project_id = project_id
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.ignore_errors = ignore_errors
-        self.stop_on_kill = stop_on_kill
-        self._own = own
-
-    @abstractmethod
-    def _poller(self) -> Poller:
-        """Return what looks at the job."""
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the path of this class and the arguments that make an equal trigger."""
-        shared = (
-            "training_job_id",
-            "modelarts_conn_id",
-            "region",
-            "project_id",
-            "poll_interval",
-            "deadline",
-            "ignore_errors",
-            "stop_on_kill",
-        )
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {**{name: getattr(self, name) for name in shared}, **self._own}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the job again and again, and fire one event at its end."""
-        from airflow_provider_modelarts.exceptions import ModelArtsError, error_to_dict
-
-        try:
-            event = await self._wait()
-        except asyncio.CancelledError:
-            await self._cancelled()
-            raise
-        except ModelArtsError as error:
-            event = {"status": "error", "error": error_to_dict(error)}
-        except Exception as error:  # a trigger that raises leaves its task with no explanation
-            await self._say(
-                logging.ERROR, "Waiting for training job %s broke off", self.training_job_id, exc_info=error
-            )
-            message = f"waiting for training job {self.training_job_id} broke off: {type(error).__name__}: {error}"
-            event = {"status": "error", "error": error_to_dict(ModelArtsError(message))}
-        yield TriggerEvent({"training_job_id": self.training_job_id, **event})
-
-    async def on_kill(self) -> None:
-        """Stop the job, if its task started it. Airflow calls this from 3.3 on, when somebody ends the task.
-
-        It is called once, and broken off after half a minute: it cannot queue behind calls that hang or are throttled.
-        """
-        from airflow_provider_modelarts.api.flows import stop_job
-
-        if not self.stop_on_kill:
-            return
-        async with await self._hook().get_async_conn(is_urgent=True) as client:
-            await client.run(stop_job(self.training_job_id))
-        await self._say(logging.INFO, "Training job %s was stopped, because its task was ended", self.training_job_id)
-
-    async def _cancelled(self) -> None:
-        """Tell, on Airflow 2.11, a task that somebody ended from a triggerer that only shuts down."""
-        if self.stop_on_kill and not _AIRFLOW_CALLS_ON_KILL:
-            from airflow_provider_modelarts.triggers.task_state import is_still_deferred
-
-            if not await is_still_deferred(self.task_instance):
-                await self.on_kill()
-
-    def _hook(self) -> ModelArtsHook:
-        from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
-
-        return ModelArtsHook(self.modelarts_conn_id, self.region, self.project_id)
-
-    async def _wait(self) -> dict[str, Any]:
-        await _load()
-        from airflow_provider_modelarts.api.polling import first_delay_of, next_delay_of
-        from airflow_provider_modelarts.core.progress import State
-
-        await self._rest(first_delay_of(self.poll_interval, random.random()))
-        watch = self._poller()
-        async with await self._hook().get_async_conn() as client:
-            while True:
-                glance = await self._look(client, watch)
-                if glance is not None and glance.state is not State.WAITING:
-                    return {"status": glance.state.value, "message": glance.message, "summary": glance.summary}
-                if not await self._rest(next_delay_of(self.poll_interval, random.random())):
-                    return {"status": "timeout", "message": watch.timeout_message()}
-
-    async def _rest(self, seconds: float) -> bool:
-        """Sleep, but not beyond the deadline; return False when that has passed before."""
-        left = seconds if self.deadline is None else self.deadline - time.time()
-        await asyncio.sleep(max(0.0, min(seconds, left)))
-        return left > 0
-
-    async def _look(self, client: AsyncModelArtsClient, watch: Poller) -> PollResult | None:
-        from airflow_provider_modelarts.exceptions import (
-            ModelArtsAuthenticationError,
-            ModelArtsConfigurationError,
-            ModelArtsError,
-        )
-        from airflow_provider_modelarts.hooks.modelarts import with_connection_hint
-
-        try:
-            glance = await client.run(watch.look(time.time))
-        except ModelArtsError as error:
-            known = with_connection_hint(error, client.settings, self.modelarts_conn_id)
-            if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
-                raise known.with_traceback(error.__traceback__) from error.__cause__
-            await self._say(logging.WARNING, "Ignored, as silent_fail asks: %s", known)
-            return None
-        if glance.news:
-            await self._say(logging.INFO, glance.news)
-        return glance
-
-    async def _say(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:
-        """Write to the task's log in a thread, and go on after a second at the latest.
-
-        Writing waits for Airflow's supervisor, which may wait for this loop, or be busy for long.
-        """
-        write = partial(copy_context().run, self.log.log, level, message, *values, exc_info=exc_info)
-        await asyncio.wait([asyncio.get_running_loop().run_in_executor(_writer(), write)], timeout=1)
-
-
-class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
-    """Waits for a search: see :class:`_ModelArtsBaseTrigger`; the arguments not named there are those of the sensor.
-
-    :param stop_when: a value of the search's objective with which it is done before its end.
-    """
-
-    def __init__(
-        self,
-        *,
         expected_trials: int | None = None,
         max_failed_trials: int = 0,
         accept_stopped: bool = False,
         settle_seconds: float = 120.0,
         stop_when: float | None = None,
-        **shared: Any,
     ) -> None:
-        own = {
-            "expected_trials": expected_trials,
-            "max_failed_trials": max_failed_trials,
-            "accept_stopped": accept_stopped,
-            "settle_seconds": settle_seconds,
-            "stop_when": stop_when,
-        }
-        super().__init__(own, **shared)
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            expected_trials=expected_trials,
+            max_failed_trials=max_failed_trials,
+            accept_stopped=accept_stopped,
+            settle_seconds=settle_seconds,
+            stop_when=stop_when,
+        )
 
-    def _poller(self) -> Poller:
+    def make_poller(self) -> Poller:
+        """Return a poller of the search."""
         from airflow_provider_modelarts.api.polling import SearchPoller
         from airflow_provider_modelarts.core.progress import WaitPolicy
 
-        own = dict(self._own)
-        stop_when = own.pop("stop_when")
-        return SearchPoller(self.training_job_id, WaitPolicy(**own), stop_when)
+        policy = WaitPolicy(self.expected_trials, self.max_failed_trials, self.accept_stopped, self.settle_seconds)
+        return SearchPoller(self.training_job_id, policy, self.stop_when)
 
 
 class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
-    """Waits for a training job: see :class:`_ModelArtsBaseTrigger`.
+    """Wait for a training job; fires one :class:`TriggerOutcome`.
 
-    :param accept_stopped: take a job that somebody stopped for done.
+    :param training_job_id: id of the job.
+    :param modelarts_conn_id: id of the connection.
+    :param region: takes precedence over the connection's region.
+    :param project_id: takes precedence over the connection's project id.
+    :param poll_interval: seconds between two polls, give or take a tenth. The first poll is at a random time within
+        them, which spreads waits that start together.
+    :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
+    :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
+    :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
+    :param accept_stopped: treat a stopped job as completed.
     """
 
-    def __init__(self, *, accept_stopped: bool = False, **shared: Any) -> None:
-        super().__init__({"accept_stopped": accept_stopped}, **shared)
+    accept_stopped: bool
 
-    def _poller(self) -> Poller:
+    def __init__(
+        self,
+        *,
+        training_job_id: str,
+        modelarts_conn_id: str = "modelarts_default",
+        region: str | None = None,
+        project_id: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        ignore_errors: bool = False,
+        stop_on_kill: bool = False,
+        accept_stopped: bool = False,
+    ) -> None:
+        super().__init__(
+            training_job_id=training_job_id,
+            modelarts_conn_id=modelarts_conn_id,
+            region=region,
+            project_id=project_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            ignore_errors=ignore_errors,
+            stop_on_kill=stop_on_kill,
+            accept_stopped=accept_stopped,
+        )
+
+    def make_poller(self) -> Poller:
+        """Return a poller of the job."""
         from airflow_provider_modelarts.api.polling import JobPoller
 
-        return JobPoller(self.training_job_id, **self._own)
+        return JobPoller(self.training_job_id, self.accept_stopped)
 
 
 @cache
-def _writer() -> ThreadPoolExecutor:
-    """Return the one thread that writes: while it waits for the supervisor, those of the event loop do other things."""
+def _log_writer() -> ThreadPoolExecutor:
+    """Return the thread that writes all logs; blocked on the supervisor, it leaves the event loop's threads free."""
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1, "modelarts-log")
 
 
+_is_loaded = threading.Event()
+
+
 async def _load() -> None:
-    """Import in a thread what a look needs: it takes some tenths of a second, and must not hold up the event loop."""
+    """Import what a poll requires, in a thread: some tenths of a second that must not block the event loop."""
     if not _is_loaded.is_set():
         await asyncio.to_thread(_import)
 

@@ -1,4 +1,4 @@
-"""Asks Airflow 2.11 what became of a task whose trigger was cancelled."""
+"""Airflow's own state of a task whose trigger was cancelled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 
 async def is_still_deferred(task_instance: Any) -> bool:
-    """Return whether a task still waits for its trigger, so that nobody ended it.
+    """Return whether a task still waits for its trigger: the triggerer shuts down, and the task was not ended.
 
-    Below Airflow 3.3 a trigger is only cancelled, whether somebody ended its task or the triggerer shuts down. On 2.11
-    the database tells them apart. On 3.0 to 3.2 there is no safe way to ask, so that the answer is always yes: there a
-    job goes on when its deferred task is ended.
+    Before Airflow 3.3 a trigger is cancelled in both cases. On 2.11 the database distinguishes them. On 3.0 to 3.2 no
+    safe call does, and the result is always True: the job of a deferred task that is ended keeps running.
     """
     if AIRFLOW_V_3_0_PLUS or task_instance is None:
         return True

@@ -90,7 +90,7 @@ def test_port_stays_visible():
     behaviour = CONNECTION["ui-field-behaviour"]
 
     assert "port" not in behaviour["hidden-fields"]
-    assert "Test needs one" in behaviour["relabeling"]["port"]
+    assert "required by Test" in behaviour["relabeling"]["port"]
     assert behaviour["placeholders"]["port"] == "443"
 
 

@@ -1,11 +1,15 @@
-"""What holds for every operator and sensor: Airflow builds, renders and maps them alike."""
+"""Contract of every operator and sensor: Airflow constructs, renders and maps them alike."""
 
 from __future__ import annotations
 
 import inspect
+import json
+import os
+import subprocess
+import sys
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowException
 
 from airflow_provider_modelarts.operators import modelarts as operators
 from airflow_provider_modelarts.sensors import modelarts as sensors
@@ -15,37 +19,89 @@ CLASSES = [
     sensors.ModelArtsHyperparameterSearchSensor,
     sensors.ModelArtsTrainingJobSensor,
 ]
-NEEDED = {"training_job_id": "job", "trial_id": "trial", "body": {"kind": "job"}, "output_path": "reports"}
+#: The required arguments of each class.
+REQUIRED = {
+    "ModelArtsBestTrialOperator": ["training_job_id"],
+    "ModelArtsDeleteTrainingJobOperator": ["training_job_id"],
+    "ModelArtsHyperparameterSearchOperator": ["body"],
+    "ModelArtsHyperparameterSearchSensor": ["training_job_id"],
+    "ModelArtsSearchReportOperator": ["training_job_id", "output_path"],
+    "ModelArtsStopTrainingJobOperator": ["training_job_id"],
+    "ModelArtsStopTrialOperator": ["training_job_id", "trial_id"],
+    "ModelArtsTrainingJobOperator": ["body"],
+    "ModelArtsTrainingJobSensor": ["training_job_id"],
+}
+VALUES = {"training_job_id": "job", "trial_id": "trial", "body": {"kind": "job"}, "output_path": "reports"}
 
 
-def parameters(cls):
-    """Return the names of everything that the constructors of a class and its bases take."""
-    own = [base for base in cls.__mro__ if "__init__" in vars(base)]
-    return {name for base in own for name in inspect.signature(base.__init__).parameters}
+def required(cls):
+    """Return a value for each required argument of a class."""
+    return {name: VALUES[name] for name in REQUIRED[cls.__name__]}
 
 
-def needed(cls):
-    """Return the arguments that a class cannot do without."""
-    return {name: value for name, value in NEEDED.items() if name in parameters(cls)}
+def own_parameters(cls):
+    """Return the parameters of a class, without the ``**kwargs`` of Airflow's own arguments."""
+    *own, kwargs = inspect.signature(cls).parameters.values()
+    assert (kwargs.name, kwargs.kind) == ("kwargs", inspect.Parameter.VAR_KEYWORD)
+    return {parameter.name: parameter for parameter in own}
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_rendered_fields_are_parameters_of_the_constructor(cls):
+def test_signature_shows_every_argument(cls):
+    """With its type, as a keyword; no base class accepts a further argument through ``**kwargs``."""
+    shown = own_parameters(cls)
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_modelarts.")]
+    accepted = {name for base in bases if "__init__" in vars(base) for name in own_parameters(base)}
+
+    assert accepted <= set(shown)
+    assert {parameter.kind for parameter in shown.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert [name for name, parameter in shown.items() if parameter.annotation is inspect.Parameter.empty] == []
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_signature_requires_the_required_arguments(cls):
+    """All others have a default."""
+    empty = inspect.Parameter.empty
+
+    assert [name for name, parameter in own_parameters(cls).items() if parameter.default is empty] == list(
+        required(cls)
+    )
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_templated_fields_are_parameters_of_the_constructor(cls):
     """Airflow fails to parse a DAG where they are not."""
     assert isinstance(cls.template_fields, tuple)
-    assert set(cls.template_fields) <= parameters(cls)
+    assert set(cls.template_fields) <= set(own_parameters(cls))
+    assert set(cls.template_fields_renderers) <= set(cls.template_fields)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_class_is_made_without_a_connection(cls):
+def test_class_is_constructed_without_a_connection(cls):
     """DAG files are parsed where there is no connection and no network."""
-    assert cls(task_id="task", **needed(cls)).task_id == "task"
+    assert cls(task_id="task", **required(cls)).task_id == "task"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_unknown_argument_is_refused(cls):
+    """A typo in an argument fails the DAG at parse time."""
+    with pytest.raises((TypeError, AirflowException), match="traning_job_id"):
+        cls(task_id="task", **required(cls), traning_job_id="job")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_argument_comes_from_the_default_args_of_the_dag(cls):
+    """Airflow fills in every argument that the signature shows."""
+    with DAG("dag", schedule=None, default_args={"modelarts_conn_id": "other", "region": "cn-north-4"}):
+        task = cls(task_id="task", **required(cls), region="cn-east-3")
+
+    assert (task.modelarts_conn_id, task.region) == ("other", "cn-east-3")
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_class_can_be_mapped(cls):
-    """Dynamic task mapping takes every needed argument, the others by partial()."""
-    (name, value), *others = needed(cls).items()
+    """Dynamic task mapping takes every required argument, the others by partial()."""
+    (name, value), *others = required(cls).items()
 
     with DAG("mapped", schedule=None) as dag:
         cls.partial(task_id="task", modelarts_conn_id="other", **dict(others)).expand(**{name: [value]})
@@ -57,3 +113,28 @@ def test_class_can_be_mapped(cls):
 def test_class_has_a_link_to_the_console(cls):
     """Every task leads to its job."""
     assert [link.name for link in cls.operator_extra_links] == ["ModelArts training job"]
+
+
+def test_deferrable_defaults_to_the_configuration():
+    """The administrator sets it once, for every class that can wait in the triggerer."""
+    code = """
+import inspect, json
+from integration.test_task_classes import CLASSES
+parameters = {cls.__name__: inspect.signature(cls).parameters.get("deferrable") for cls in CLASSES}
+print("deferrable:", json.dumps({name: found.default for name, found in parameters.items() if found}))
+"""
+    environment = {
+        **os.environ,
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert json.loads(output.rpartition("deferrable:")[2]) == {
+        "ModelArtsHyperparameterSearchOperator": True,
+        "ModelArtsTrainingJobOperator": True,
+        "ModelArtsHyperparameterSearchSensor": True,
+        "ModelArtsTrainingJobSensor": True,
+    }

@@ -17,12 +17,12 @@ from selenium.webdriver.common.keys import Keys
 from throwaway import IS_AIRFLOW_3, SERVER, USER, Airflow, postgresql
 
 from airflow_provider_modelarts.get_provider_info import (
+    AUTH_METHODS,
     CONNECTION_TYPE,
     EXTRA_FIELDS,
     HOOK_NAME,
     PLACEHOLDERS,
     RELABELING,
-    SIGN_INS,
 )
 
 CONN_ID = "modelarts_default"
@@ -127,9 +127,9 @@ def choose_sign_in(page: Page) -> None:
     """Check that no authentication method is selected, check the choices, and select the first."""
     page.expect("sign-in", CHOICES, "#element_auth", ["Select Value"])
     page.type(SIGN_IN, Keys.ARROW_DOWN)
-    page.expect("authentication methods", TEXTS, "[role=option]", SIGN_INS)
-    page.type(SIGN_IN, SIGN_INS[0], Keys.ENTER)
-    page.expect("sign-in", CHOICES, "#element_auth", [SIGN_INS[0]])
+    page.expect("authentication methods", TEXTS, "[role=option]", AUTH_METHODS)
+    page.type(SIGN_IN, AUTH_METHODS[0], Keys.ENTER)
+    page.expect("sign-in", CHOICES, "#element_auth", [AUTH_METHODS[0]])
 
 
 def press_test(page: Page, *words: str) -> None:

@@ -114,11 +114,11 @@ def check_refusals(page: Page) -> None:
     address = f"/modelarts/trials.html?dag_id={SEARCH}&run_id=shown&task_id=search&map_index={{MAP_INDEX}}"
     print_step("No signed-in user: the tab shows the response of Airflow")
     page.open(address)
-    page.expect_words("main", "Airflow says: Not authenticated (401)", "Sign in to Airflow")
+    page.expect_words("main", "Airflow returned 401: Not authenticated", "Sign in to Airflow")
     print_step("A user without a role: the tab shows the response of Airflow")
     sign_in(page, "nora")
     page.open(address)
-    page.expect_words("main", "Airflow says: Forbidden (403)", "Your role needs to read")
+    page.expect_words("main", "Airflow returned 403: Forbidden", "requires a permission")
     page.sign_out()
 
 
@@ -133,7 +133,7 @@ def check_order(page: Page) -> None:
     page.expect("ascending", COLUMN, "4", ["2.5", "9", "10", "a", "b", "true", ""])
     page.press("mixed")
     page.expect("descending", COLUMN, "4", ["true", "b", "a", "10", "9", "2.5", ""])
-    page.expect_words(".omitted", "There are 7 more trials: trials.csv")
+    page.expect_words(".omitted", "Not shown: 7 more trials. trials.csv")
 
     print_step("Omitted columns are reported, and a column for reasons appears if there are any")
     columns = ["Rank", "Trial", "acc", "mixed", "Status", "Seconds"]
@@ -141,7 +141,7 @@ def check_order(page: Page) -> None:
     trials[0]["reason"] = "not finished (ERROR)"
     draw(page, {**board, "omitted_columns": 3})
     page.expect("reasons", COUNT, ".leaderboard th", len(columns) + 1)
-    page.expect_words("main", "Reason", "There are 7 more trials and 3 more columns: trials.csv")
+    page.expect_words("main", "Reason", "Not shown: 7 more trials and 3 more columns. trials.csv")
 
 
 def draw(page: Page, board: dict[str, Any]) -> None:
@@ -185,16 +185,16 @@ def check_other_tasks(page: Page, airflow: Standalone) -> None:
     print_step("A task of another operator: an explanation")
     airflow.wait_for_task("hostile", "retrain", "success")
     open_tab(page, CHOICE, "hostile", "retrain")
-    page.expect_words("main", "No trials here", "The task retrain", "has left no trials of a search")
+    page.expect_words("main", "No trials", "The task retrain", "has no trials.")
 
     print_step("Unusual XComs: an invalid link, a path instead of the trials, the trials as text")
     set_xcom(airflow, "modelarts_training_job_link", "javascript:top.ran=1")
     open_tab(page, CHOICE, "hostile", "retrain")
-    page.expect_words("main", "A job on ModelArts")
+    page.expect_words("main", "Training job")
     page.expect("an invalid link", "return document.body.innerText.includes(arguments[0])", "javascript:", False)
     set_xcom(airflow, "leaderboard", "s3://bucket/xcom/leaderboard.json")
     open_tab(page, CHOICE, "hostile", "retrain")
-    page.expect_words("main", "kept elsewhere", "s3://bucket/xcom/leaderboard.json")
+    page.expect_words("main", "stored elsewhere", "s3://bucket/xcom/leaderboard.json")
     set_xcom(airflow, "leaderboard", json.dumps(airflow.xcom(CHOICE, "best_trial", "leaderboard")))
     open_tab(page, CHOICE, "hostile", "retrain")
     page.expect("best first", COLUMN, "2", ["bad3", "bad2", "bad1", "bad0"])
@@ -202,12 +202,14 @@ def check_other_tasks(page: Page, airflow: Standalone) -> None:
     print_step("A sensor of a search without an objective: its summary")
     airflow.wait_for_task("aimless", "wait_for_search", "success")
     open_tab(page, CHOICE, "aimless", "wait_for_search")
-    page.expect_words("main", "Completed", "4 TERMINATED", "The task that chooses the best trial")
+    page.expect_words("main", "Completed", "4 TERMINATED", "The task that selects the best trial")
 
     print_step("A running search: its state, refreshed")
     airflow.wait_for_task("goes-on", "wait_for_search", "deferred")
     open_tab(page, CHOICE, "goes-on", "wait_for_search")
-    page.expect_words("main", "added-1", "deferred", "https://console.", "the tab Logs", "every 15 seconds")
+    page.expect_words(
+        "main", "added-1", "deferred", "https://console.", "Search in progress", "The Logs tab", "every 15 seconds"
+    )
     page.requested_urls()
     expect("a refresh", True, lambda: any("/taskInstances/" in url for url in page.requested_urls()), eq, seconds=25)
 
@@ -217,7 +219,7 @@ def check_other_tasks(page: Page, airflow: Standalone) -> None:
     job_of = "select value from xcom where key = 'training_job_id' and run_id = 'mapped' and map_index = "
     for index in (0, 2):
         open_tab(page, TOP_K, "mapped", f"retrain/mapped/{index}")
-        page.expect_words("main", json.loads(airflow.query(f"{job_of} {index}")), "has left no table of trials")
+        page.expect_words("main", json.loads(airflow.query(f"{job_of} {index}")), "has no table of trials")
     check_hosts(page, airflow)
 
 

@@ -1,4 +1,4 @@
-"""The reference is that of the classes: their arguments, and what they leave for later tasks."""
+"""Reference, docstrings and signatures of the classes agree, and a run pushes the XComs of the reference."""
 
 from __future__ import annotations
 
@@ -24,41 +24,63 @@ BY_NAME = {cls.__name__: cls for cls in CLASSES}
 CONFIGURED = "`[operators] default_deferrable`"
 
 
-def told(text):
-    """Return the arguments of a table, each with its default and whether it is templated."""
-    return {
-        quoted(name)[0]: (read_default(default), templated == "yes") for name, default, _, templated in table_rows(text)
-    }
+def documented(name):
+    """Return the arguments of a class in the reference, in their order: those of all classes stand once, and last."""
+    return [*arguments(TEXTS[name]), *arguments(SHARED)]
+
+
+def arguments(text):
+    """Return the arguments of a table: name, default, and whether it is templated."""
+    return [
+        (*quoted(name), read_default(default), templated == "yes") for name, default, _, templated in table_rows(text)
+    ]
 
 
 def read_default(cell):
-    """Return the default that a cell tells: that of a signature."""
-    if cell == "needed":
+    """Return the default of a cell as the signature has it."""
+    if cell == "required":
         return inspect.Parameter.empty
-    return False if cell == CONFIGURED else ast.literal_eval(*quoted(cell))
-
-
-def arguments(cls):
-    """Return what a class takes on top of Airflow, each with its default and whether it is templated."""
-    own = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_modelarts.")]
-    parameters = {
-        name: parameter.default
-        for base in own
-        if "__init__" in vars(base)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    return {name: (default, name in cls.template_fields) for name, default in parameters.items()}
+    return repr(False if cell == CONFIGURED else ast.literal_eval(*quoted(cell)))
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_arguments_of_the_reference_are_those_of_the_class(name):
-    """Names, defaults and what is templated; those that all classes share stand once."""
-    assert {**told(SHARED), **told(TEXTS[name])} == arguments(BY_NAME[name])
+def test_signature_is_that_of_the_reference(name):
+    """Same arguments, in the same order, with the same defaults; the same ones are templated."""
+    cls = BY_NAME[name]
+    *shown, _ = inspect.signature(cls).parameters.values()
+
+    assert documented(name) == [
+        (
+            parameter.name,
+            parameter.default if parameter.default is inspect.Parameter.empty else repr(parameter.default),
+            parameter.name in cls.template_fields,
+        )
+        for parameter in shown
+    ]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_docstring_describes_the_arguments_of_the_reference(name):
+    """Each by a ``:param``, in the same order; the same ones are templated."""
+    described = re.findall(r":param (\w+): (.*?)(?=\n\s*:param |\Z)", BY_NAME[name].__doc__, re.DOTALL)
+
+    assert [(argument, text.rstrip().endswith("(templated)")) for argument, text in described] == [
+        (argument, templated) for argument, _, templated in documented(name)
+    ]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_argument_of_the_reference_is_stored_under_its_name(name):
+    """Airflow renders the attributes of a task, and serializes them."""
+    values = {argument: f"the {argument}" for argument, _, _ in documented(name)}
+
+    task = BY_NAME[name](task_id="task", **values)
+
+    assert {argument: getattr(task, argument) for argument in values} == values
 
 
 def test_reference_describes_each_class_once():
-    """None is forgotten, and none is there that no class is."""
+    """No class is missing, and no other name is listed."""
     assert sorted(re.findall(r"^### (.*)$", PAGE, re.MULTILINE)) == sorted(BY_NAME)
 
 
@@ -102,15 +124,15 @@ def test_xcoms_of_the_reference_are_those_of_a_run(runs):
 
 
 @pytest.mark.parametrize("row", [row for row in table_rows(TEXTS["XComs"]) if row[2].startswith("object with")])
-def test_objects_in_xcoms_have_the_told_fields(runs, row):
+def test_objects_in_xcoms_have_the_documented_fields(runs, row):
     """A DAG that reads one of them finds it."""
     (key,), names, fields = quoted(row[0]), quoted(row[1]), set(quoted(row[2]))
 
     assert [set(xcoms(runs[name])[key]) for name in names] == [fields] * len(names)
 
 
-def test_asset_events_carry_what_the_reference_tells(runs):
-    """Under the told keys, and nothing else."""
+def test_asset_events_carry_the_documented_keys(runs):
+    """No other key is added."""
     described = {(name, *quoted(key)) for key, names, _ in table_rows(TEXTS["Assets"]) for name in quoted(names)}
     carried = {(name, key) for name, run in runs.items() for event in run.outlet_events.values() for key in event.extra}
 

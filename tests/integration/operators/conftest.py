@@ -1,10 +1,10 @@
-"""A local ModelArts that runs jobs, with a bucket to run them from."""
+"""Emulator that runs jobs, with a bucket for their script."""
 
 from __future__ import annotations
 
 import pytest
 
-# Prints its metric as training scripts do; --sleep and --fail make it slow or break it, --gate is a file it waits for.
+# Prints its metric as training scripts do. --sleep makes it slow, --fail makes it fail, --gate is a file it waits for.
 SCRIPT = """
 import argparse, json, pathlib, sys, time
 parser = argparse.ArgumentParser()
@@ -28,7 +28,7 @@ if given.fail:
 
 @pytest.fixture(name="cloud")
 def _cloud(modelarts_emulator_factory, connect, tmp_path):
-    """A local ModelArts that holds a bucket with a training script, and the Airflow connection to it."""
+    """Emulator with a training script in a bucket, and the Airflow connection to it."""
     code = tmp_path / "bucket" / "code"
     code.mkdir(parents=True)
     (code / "train.py").write_text(SCRIPT)
@@ -38,7 +38,7 @@ def _cloud(modelarts_emulator_factory, connect, tmp_path):
 
 @pytest.fixture(name="body")
 def _body():
-    """Returns the body of a job that runs the script with some parameters."""
+    """Return a function that makes the body of a job with the given parameters."""
 
     def make(**values):
         values = {"learning_rate": 0.1, **values}

@@ -1,4 +1,4 @@
-"""What goes wrong while a job is created and waited for. Each test counts the jobs that somebody has to pay for."""
+"""Faults during the creation of a job and the wait for it. Each test counts the jobs that cost money."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ operator.execute(context_of(TaskInstance()))
 
 
 def operator(body, **arguments):
-    """Return an operator that looks often."""
+    """Return an operator that polls often."""
     return ModelArtsTrainingJobOperator(
         task_id="train", body=body, **{"poll_interval": 0.05, "deferrable": False, **arguments}
     )
@@ -48,12 +48,12 @@ def train(body, ti=None, **arguments):
 
 
 def jobs():
-    """Return the jobs that were created, newest first."""
+    """Return all created jobs, newest first."""
     return ModelArtsHook().search_training_jobs().jobs
 
 
-def go_on(cloud):
-    """Let jobs end that wait for it."""
+def open_gate(cloud):
+    """Let the jobs end that wait for the gate."""
     (cloud.root / "bucket" / "code" / "go").touch()
 
 
@@ -61,7 +61,7 @@ def phases(seconds=60):
     """Return the phases of all jobs once they have ended, newest first."""
     deadline = time.monotonic() + seconds
     while not all(job.phase.is_terminal for job in jobs()):
-        assert time.monotonic() < deadline, "a job does not end"
+        assert time.monotonic() < deadline, "a job is still running"
         time.sleep(0.02)
     return [job.phase_text for job in jobs()]
 
@@ -71,14 +71,14 @@ LOST = {
     "502 of a gateway": {"status": 502, "body": b"<html>"},
     "connection cut": {"drop": True},
     "timeout": {"delay": 1.5},
-    "no JSON": {"status": 201, "body": b"{"},
+    "not JSON": {"status": 201, "body": b"{"},
 }
 
 
 @WAYS
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
-def test_answer_to_a_creation_that_is_lost_costs_no_second_job(cloud, connect, body, lost, deferrable):
-    """The job was created, its answer never came: it is found by its name, and the task goes on with it."""
+def test_lost_response_to_a_creation_costs_no_second_job(cloud, connect, body, lost, deferrable):
+    """The job was created, but the response was lost: the task finds the job by its name and adopts it."""
     connect(cloud, timeout="1,0.5")
     cloud.respond_next("/training-jobs", method="POST", executes=True, **lost)
 
@@ -89,19 +89,19 @@ def test_answer_to_a_creation_that_is_lost_costs_no_second_job(cloud, connect, b
 
 
 def kill_worker(cloud, body, when):
-    """Run the task on a worker that is killed at a request, and return how that ended.
+    """Run the task on a worker that is killed at a request, and return its exit code.
 
-    Its job may end when the worker has looked at it five times, or is dead.
+    The gate of its job opens when the worker has polled the job five times, or is dead.
 
-    :param when: tells from a request, before it is answered, whether to kill.
+    :param when: returns whether to kill the worker at a request, before the response.
     """
     worker = subprocess.Popen([sys.executable, "-c", WORKER, json.dumps(body)], cwd=Path(__file__).parents[2])
 
     def watch(request):
         if when(request):
             os.kill(worker.pid, signal.SIGKILL)
-        elif looks_at(cloud) == 5:
-            go_on(cloud)
+        elif polls(cloud) == 5:
+            open_gate(cloud)
 
     cloud.on_request = watch
     try:
@@ -109,30 +109,30 @@ def kill_worker(cloud, body, when):
     finally:
         cloud.on_request = None
         worker.kill()
-        go_on(cloud)
+        open_gate(cloud)
 
 
-def looks_at(cloud):
-    """Return how many requests have looked at a job, the present one counted."""
+def polls(cloud):
+    """Return the number of requests that have polled a job, including the current one."""
     return sum(request.method == "GET" and "/training-jobs/" in request.path for request in cloud.requests)
 
 
 def is_completed(cloud):
-    """Return whether the only job is Completed, asked on the emulator's own thread."""
+    """Return whether the only job is Completed, read on the emulator's own thread."""
     return [job.document()["status"]["phase"] for job in cloud.project.jobs()] == ["Completed"]
 
 
 KILLS = {
-    "before it learns of the job": lambda cloud, request: request.path.endswith("/training-jobs"),
-    "between creating and waiting": lambda cloud, request: looks_at(cloud) == 1,
-    "in mid-wait": lambda cloud, request: looks_at(cloud) == 4,
-    "after the job's end, before the result": lambda cloud, request: looks_at(cloud) > 0 and is_completed(cloud),
+    "before the response to the creation": lambda cloud, request: request.path.endswith("/training-jobs"),
+    "between creating and waiting": lambda cloud, request: polls(cloud) == 1,
+    "in mid-wait": lambda cloud, request: polls(cloud) == 4,
+    "after the job's end, before the result": lambda cloud, request: polls(cloud) > 0 and is_completed(cloud),
 }
 
 
 @pytest.mark.parametrize("when", KILLS.values(), ids=KILLS)
 def test_worker_that_is_killed_costs_no_second_job(cloud, body, when):
-    """SIGKILL, wherever it hits: the retry goes on with the job of the first try, and returns its result."""
+    """The retry adopts the job of the first try, and returns its result."""
     cloud.respond_next("/training-jobs", method="POST", executes=True, delay=0.3, status=500)
 
     assert kill_worker(cloud, body(gate="go"), lambda request: when(cloud, request)) == -signal.SIGKILL
@@ -143,22 +143,22 @@ def test_worker_that_is_killed_costs_no_second_job(cloud, body, when):
 
 
 def test_triggerer_that_is_restarted_neither_stops_nor_loses_the_job(cloud, body):
-    """The trigger is cancelled in mid-wait and made anew from what is stored; it sees the end of the same job."""
+    """The trigger is cancelled in mid-wait and restored from its row; it waits for the end of the same job."""
     job_id = train(body(gate="go"), wait_for_completion=False).value["training_job_id"]
     trigger = ModelArtsTrainingJobTrigger(training_job_id=job_id, poll_interval=0.05, stop_on_kill=True)
 
     async def shut_down_in_mid_wait():
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        loop, third_look = asyncio.get_running_loop(), asyncio.Event()
-        cloud.on_request = lambda _: loop.call_soon_threadsafe(third_look.set) if looks_at(cloud) == 3 else None
-        await third_look.wait()
+        loop, third_poll = asyncio.get_running_loop(), asyncio.Event()
+        cloud.on_request = lambda _: loop.call_soon_threadsafe(third_poll.set) if polls(cloud) == 3 else None
+        await third_poll.wait()
         cloud.on_request = None
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
     asyncio.run(shut_down_in_mid_wait())
-    go_on(cloud)
+    open_gate(cloud)
     event = fire(trigger)
 
     assert (event["status"], event["training_job_id"]) == ("done", job_id)
@@ -166,7 +166,7 @@ def test_triggerer_that_is_restarted_neither_stops_nor_loses_the_job(cloud, body
 
 
 def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
-    """Airflow calls on_kill: nothing goes on that costs money."""
+    """Airflow calls on_kill: no running job is left behind."""
     task = operator(body(sleep=30), wait_for_completion=False)
     task.execute(context_of(TaskInstance()))
 
@@ -184,7 +184,7 @@ def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body):
     assert phases() == ["Terminated"]
 
 
-def test_deferred_task_that_runs_past_its_execution_timeout_stops_its_job(cloud, body):
+def test_deferred_task_that_exceeds_its_execution_timeout_stops_its_job(cloud, body):
     """Airflow does not apply it while a task is deferred; the trigger does."""
     run = train(body(sleep=30), deferrable=True, execution_timeout=timedelta(seconds=0.3))
 
@@ -193,7 +193,7 @@ def test_deferred_task_that_runs_past_its_execution_timeout_stops_its_job(cloud,
 
 
 def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body):
-    """So does Airflow 2.11 with a task past its execution_timeout: a new process, and on_kill at once."""
+    """Airflow 2.11 does so with a task past its execution_timeout: a new process, and on_kill at once."""
     first = train(body(sleep=30), wait_for_completion=False)
 
     resumed = prepared(operator(body(sleep=30)), context_of(first.ti))
@@ -202,19 +202,19 @@ def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body
     assert phases() == ["Terminated"]
 
 
-def test_failure_is_told_even_if_the_job_cannot_be_stopped(cloud, connect, body, task_log):
-    """Two things went wrong: the task fails with the first, and its log has the second."""
+def test_failure_is_raised_even_if_the_job_cannot_be_stopped(cloud, connect, body, task_log):
+    """The task fails with the error of the job; its log holds the error of the stop."""
     connect(cloud, retry_seconds=0)
     cloud.respond_next("/actions", status=503, body=b"{}")
 
     run = train(body(fail="gpu0"))
 
     assert "out of memory: gpu0" in run.message
-    assert "could not be stopped, and may go on: " in task_log()
+    assert "Failed to stop training job " in task_log()
 
 
 def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
-    """So does Airflow 3 when a task resumes before the scheduler has seen it defer: the number of the try stays."""
+    """Airflow 3 does so when a task resumes before the scheduler has seen it defer: the try number stays."""
     first = train(body(sleep=0.3), wait_for_completion=False)
 
     again = train(body(sleep=0.3), replace(first.ti, xcom={}))
@@ -224,7 +224,7 @@ def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
 
 @pytest.mark.parametrize(("before", "since"), [(0, 3), (3, 1), (3, 0)])
 def test_retries_that_were_edited_meanwhile_cost_no_second_job(cloud, body, before, since):
-    """Somebody edits the DAG between two tries: the job of the first is found all the same."""
+    """The DAG is edited between two tries: the second still finds the job of the first."""
     first = train(body(sleep=30), TaskInstance(max_tries=before), retries=before, wait_for_completion=False)
 
     second = train(body(sleep=30), first.ti.next_try(), retries=since, wait_for_completion=False)
@@ -234,7 +234,7 @@ def test_retries_that_were_edited_meanwhile_cost_no_second_job(cloud, body, befo
 
 
 def test_retries_that_were_edited_after_a_clear_revive_no_old_job(cloud, body):
-    """The retry of a cleared task goes on with what the clear began, and not with what there was before it."""
+    """The retry of a cleared task adopts the job created after the clear, not the one before it."""
     train(body(), TaskInstance(max_tries=1), retries=1)
     cleared = TaskInstance(try_number=2, max_tries=2)
     begun = train(body(sleep=0.5), cleared, retries=1, wait_for_completion=False)
@@ -245,8 +245,8 @@ def test_retries_that_were_edited_after_a_clear_revive_no_old_job(cloud, body):
     assert len(jobs()) == 2
 
 
-def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
-    """Airflow resumes it with an error of its own: nobody would watch the job any more."""
+def test_deferred_task_whose_trigger_failed_stops_its_job(cloud, body):
+    """Airflow resumes the task with an error of its own: no task would wait for the job any more."""
     context = context_of(train(body(sleep=30), wait_for_completion=False).ti)
 
     with pytest.raises(AirflowException):
@@ -256,12 +256,12 @@ def test_deferred_task_whose_trigger_never_came_back_stops_its_job(cloud, body):
 
 
 class Terminated(BaseException):
-    """What Airflow 2.11 breaks a task off with, after on_kill."""
+    """Error that Airflow 2.11 ends a task with, after on_kill."""
 
 
-@pytest.mark.parametrize("error", [ModelArtsTrainingJobFailedError, Terminated], ids=["goes on", "is broken off"])
-def test_task_that_is_ended_while_it_creates_stops_what_comes_of_it(cloud, body, error):
-    """The answer to the creation is on its way when Airflow calls on_kill; Airflow 3 then lets the task go on."""
+@pytest.mark.parametrize("error", [ModelArtsTrainingJobFailedError, Terminated], ids=["continues", "is ended"])
+def test_task_that_is_ended_during_the_creation_stops_the_job(cloud, body, error):
+    """Airflow calls on_kill before the response to the creation; Airflow 3 then lets the task continue."""
     task = operator(body(sleep=30))
     cloud.respond_next("/training-jobs", method="POST", executes=True, delay=0.3, status=500)
     cloud.on_request = lambda request: (
@@ -284,8 +284,8 @@ def test_task_that_is_ended_while_it_creates_stops_what_comes_of_it(cloud, body,
 
 
 @WAYS
-def test_task_that_is_cleared_creates_anew_and_stops_what_it_left(cloud, body, deferrable):
-    """Two jobs, and the first is stopped, even if nobody was there to stop it when the task was cleared."""
+def test_task_that_is_cleared_creates_a_new_job_and_stops_the_earlier_one(cloud, body, deferrable):
+    """Two jobs; the first is stopped, even if no on_kill ran when the task was cleared."""
     train(body(sleep=30), wait_for_completion=False)
 
     run = train(body(), TaskInstance(try_number=2, max_tries=1), deferrable=deferrable)

@@ -1,4 +1,4 @@
-"""The best-trial operator on the local ModelArts."""
+"""The best-trial operator on the emulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def choose(job_id, **arguments):
 
 
 def test_return_value_is_the_config_of_the_best_trial(connected):
-    """The documented answer of the cloud: its best trial is ae5503c0, and its numbers keep their types."""
+    """The best trial of the documented response is ae5503c0; its numbers keep their types."""
     run = choose(connected.job_id("documented"))
 
     assert run.value == {"batch_size": 32, "learning_rate": 0.0340820322164706}
@@ -29,7 +29,7 @@ def test_return_value_is_the_config_of_the_best_trial(connected):
 
 
 def test_best_trial_is_the_whole_record(connected):
-    """XCom best_trial tells where the config came from."""
+    """XCom best_trial holds the origin of the config."""
     job_id = connected.job_id("documented")
 
     run = choose(job_id)
@@ -64,7 +64,7 @@ def test_top_trials_are_ready_to_expand(connected):
 
 
 def test_another_metric_may_decide(connected):
-    """With metric loss and mode min the documented answer has another best trial."""
+    """With metric loss and mode min, the documented response has another best trial."""
     run = choose(connected.job_id("documented"), metric="loss", mode="min")
 
     assert run.ti.xcom["best_trial"]["trial_id"] == "bef5c584"
@@ -80,14 +80,14 @@ def test_constraints_bound_other_metrics(connected):
 
 
 @pytest.mark.parametrize("bar", [0.24, "0.24", "", "None", None])
-def test_better_trial_clears_the_bar(connected, bar):
-    """A lower bar, or what a template makes of nothing, lets the config through."""
+def test_better_trial_exceeds_the_threshold(connected, bar):
+    """A lower threshold, or an empty rendered value, returns the config."""
     assert choose(connected.job_id("documented"), only_if_better_than=bar).state == "success"
 
 
 @pytest.mark.parametrize(("on_not_better", "state"), [("skip", "skipped"), ("fail", "failed")])
-def test_trial_that_only_equals_the_bar_is_not_handed_on(connected, on_not_better, state):
-    """The champion stays when the challenger is no better; the record is pushed all the same."""
+def test_trial_that_only_equals_the_threshold_is_not_returned(connected, on_not_better, state):
+    """The best trial must be strictly better; its record is still pushed."""
     run = choose(connected.job_id("documented"), only_if_better_than=0.25, on_not_better=on_not_better)
 
     assert run.state == state
@@ -110,7 +110,7 @@ def test_ranked_table_is_in_the_log(connected, task_log):
 
 
 def test_rejected_trials_are_in_the_log_with_their_reason(connected, task_log):
-    """Nobody has to guess why a trial did not win."""
+    """The user reads why a trial was not ranked."""
     choose(connected.job_id("stopped-job"))
 
     log = task_log()
@@ -118,8 +118,8 @@ def test_rejected_trials_are_in_the_log_with_their_reason(connected, task_log):
     assert "not finished" in log
 
 
-def test_running_search_is_warned_about(connected, task_log):
-    """The best so far is not the best: the log says so."""
+def test_running_search_logs_a_warning(connected, task_log):
+    """The best trial may still change."""
     job_id = connected.add_running_search(num_samples=8, terminated=3)
 
     run = choose(job_id)
@@ -130,8 +130,8 @@ def test_running_search_is_warned_about(connected, task_log):
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
-def test_search_that_did_not_end_well_is_warned_about(connected, task_log, phase):
-    """The best of what there is may be far from the best of the whole search: log and record say so."""
+def test_search_that_failed_or_was_stopped_logs_a_warning(connected, task_log, phase):
+    """Its best trial may be far from that of a whole search; the record holds the phase."""
     run = choose(connected.add_search(replace(stopped_job(), job_id="", phases=((0, phase),))))
 
     assert run.state == "success"
@@ -154,24 +154,24 @@ FAILURES = {
     "no trials": ("no-search", {"mode": "max"}, "there is no trial to choose"),
     "no search": ("no-search", {}, "has no readable hyperparameter search and no trials"),
     "none finished": ("pending-forever", {}, "1 not finished"),
-    "bound that none keeps": (
+    "bound that no trial satisfies": (
         "documented",
         {"constraints": {"loss": {"max": 0.0}}},
         "in 8 the constraint on 'loss' is not met",
     ),
     "bound without ends": ("documented", {"constraints": {"loss": {}}}, "constraints['loss']"),
-    "bound that is no number": ("documented", {"constraints": {"loss": {"max": "low"}}}, "constraints['loss'].max"),
-    "constraints that are no mapping": ("documented", {"constraints": "loss<1"}, "constraints must be"),
+    "bound that is not a number": ("documented", {"constraints": {"loss": {"max": "low"}}}, "constraints['loss'].max"),
+    "constraints that are not a mapping": ("documented", {"constraints": "loss<1"}, "constraints must be"),
     "no top": ("documented", {"top_k": 0}, "top_k must be a whole number, at least 1"),
     "too many": ("documented", {"top_k": 101}, "top_k must be at most 100"),
-    "bar that is NaN": ("documented", {"only_if_better_than": "nan"}, "only_if_better_than must be a number"),
-    "unknown reaction": ("documented", {"on_not_better": "shrug"}, "on_not_better must be 'skip' or 'fail'"),
+    "threshold that is NaN": ("documented", {"only_if_better_than": "nan"}, "only_if_better_than must be a number"),
+    "unknown action": ("documented", {"on_not_better": "shrug"}, "on_not_better must be 'skip' or 'fail'"),
 }
 
 
 @pytest.mark.parametrize(("scenario", "arguments", "message"), FAILURES.values(), ids=FAILURES)
 def test_failure_names_what_is_wrong(connected, scenario, arguments, message):
-    """No retry of the task can help, and its message says what to do."""
+    """No retry of the task can succeed; the message names the argument or the reason."""
     run = choose(connected.job_id(scenario), **arguments)
 
     assert run.state == "failed"
@@ -187,7 +187,7 @@ def test_failure_names_the_job(connected):
     assert choose(job_id).message.startswith(f"training job {job_id}: none of 1 trials can be the best by 'acc': ")
 
 
-def test_job_id_that_steps_upwards_is_refused_before_any_request(connected):
+def test_job_id_with_a_path_is_refused_before_any_request(connected):
     """An id never changes the path of a request."""
     run = choose("../projects")
 
@@ -207,7 +207,7 @@ HOSTILE_CONFIGS = {
 
 @pytest.mark.parametrize(("config", "message"), HOSTILE_CONFIGS.values(), ids=HOSTILE_CONFIGS)
 def test_config_that_airflow_would_act_upon_is_refused(connected, config, message):
-    """What would be changed or executed on its way through XCom is not handed on; the key is named."""
+    """XCom would change or execute it; the error names the key."""
     job_id = connected.add_table(["trial_id", "status", "config", "best_reward"], [["t1", "TERMINATED", config, "0.5"]])
 
     run = choose(job_id)
@@ -218,7 +218,7 @@ def test_config_that_airflow_would_act_upon_is_refused(connected, config, messag
 
 
 def test_unfinite_metrics_are_none_in_the_record(connected):
-    """Airflow 3 refuses NaN in an XCom, after the paid work is done."""
+    """Airflow 3 refuses NaN in an XCom, which would fail the task after the search is paid for."""
     run = choose(connected.job_id("nan"))
 
     assert run.state == "success"

@@ -1,4 +1,4 @@
-"""The operators that act on a job that is there, on a local ModelArts that runs it."""
+"""The operators that act on an existing job, on the emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError
 
 @pytest.fixture(name="waiting")
 def _waiting(bench, connect):
-    """The id of a search whose two first trials run until they are ended."""
+    """Id of a search whose first two trials run until they are stopped."""
     connect(bench.emulator)
     bench.write(WAITING_SCRIPT)
     job_id = bench.create(bench.search_body(samples=3))
@@ -39,7 +39,7 @@ def changes(bench):
 
 
 def test_job_is_stopped(bench, waiting, task_log):
-    """Once: the second time there is nothing left to do, and the task is content."""
+    """The second task does nothing, and succeeds."""
     first = act(ModelArtsStopTrainingJobOperator, training_job_id=waiting)
     phase = bench.ended(waiting)["status"]["phase"]
     second = act(ModelArtsStopTrainingJobOperator, training_job_id=waiting)
@@ -47,20 +47,20 @@ def test_job_is_stopped(bench, waiting, task_log):
     assert (first.state, phase, second.state) == ("success", "Terminated", "success")
     log = task_log()
     assert f"Training job {waiting} is being stopped" in log
-    assert f"Training job {waiting} had ended" in log
+    assert f"Training job {waiting} has already ended" in log
 
 
 def test_job_is_deleted(bench, waiting, task_log):
-    """Once: one that is gone is no error."""
+    """The second task does nothing, and succeeds."""
     states = [act(ModelArtsDeleteTrainingJobOperator, training_job_id=waiting).state for _ in range(2)]
 
     assert states == ["success", "success"]
     assert bench.ask("GET", waiting).refusal == (400, "ModelArts.2775")
-    assert f"Training job {waiting} was gone" in task_log()
+    assert f"Training job {waiting} no longer exists" in task_log()
 
 
 def test_trial_is_stopped_early(bench, waiting, task_log):
-    """It ends, the search goes on; the second time nothing is sent."""
+    """The trial ends, the search continues; the second task sends no request to stop it."""
     trial_id = bench.rows(waiting)[0]["trial_id"]
 
     first = act(ModelArtsStopTrialOperator, training_job_id=waiting, trial_id=trial_id)
@@ -70,7 +70,7 @@ def test_trial_is_stopped_early(bench, waiting, task_log):
     assert (first.state, second.state) == ("success", "success")
     assert bench.statuses(waiting) == ["TERMINATED", "RUNNING", "RUNNING"]
     assert changes(bench) == [("POST", trial_id)]
-    assert f"Trial {trial_id} of {waiting} had ended" in task_log()
+    assert f"Trial {trial_id} of training job {waiting} has already ended" in task_log()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_trial_is_stopped_early(bench, waiting, task_log):
     ],
 )
 def test_wrong_id_is_named(bench, waiting, arguments, message):
-    """Nothing is stopped by mistake, and no retry of the task is made."""
+    """No trial is stopped, and the task is not retried."""
     run = act(ModelArtsStopTrialOperator, **{"training_job_id": waiting, "trial_id": "t0", **arguments})
 
     assert isinstance(run.error, ModelArtsCallRefusedError)

@@ -1,4 +1,4 @@
-"""The report operator on the local ModelArts."""
+"""The report operator on the emulator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def page_in(folder):
 
 
 def test_report_is_three_files_in_a_new_folder(connected, tmp_path):
-    """The task returns where they are, and leaves nothing else beside them."""
+    """The task returns their paths, and leaves no other file."""
     folder = tmp_path / "reports" / "today"
 
     run = report(connected.job_id("documented"), folder)
@@ -45,15 +45,15 @@ def test_report_is_three_files_in_a_new_folder(connected, tmp_path):
 
 
 def test_report_goes_to_a_url_of_a_folder(connected, tmp_path):
-    """What ObjectStoragePath takes is a place to write to."""
+    """output_path accepts what ObjectStoragePath does."""
     run = report(connected.job_id("documented"), f"file://{tmp_path}/report")
 
     assert run.value["report.html"] == f"file://{tmp_path}/report/report.html"
     assert board_in(tmp_path / "report")["trials"][0]["trial_id"] == "ae5503c0"
 
 
-def test_report_goes_to_a_store_of_objects(connected):
-    """A store that has no files to rename is written to as it is."""
+def test_report_goes_to_an_object_store(connected):
+    """An object store has no rename: the files are written in place."""
     try:
         folder = ObjectStoragePath("memory://bucket/report")
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,8 +67,8 @@ def test_report_goes_to_a_store_of_objects(connected):
     assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
-def test_new_report_takes_the_place_of_an_earlier_one(connected, tmp_path):
-    """Who reads the earlier one at the time reads all of it, and not a mixture."""
+def test_new_report_replaces_an_earlier_one(connected, tmp_path):
+    """A reader of the earlier report still reads all of it, not a mixture."""
     report(connected.job_id("documented"), tmp_path)
     earlier = page_in(tmp_path)
 
@@ -81,7 +81,7 @@ def test_new_report_takes_the_place_of_an_earlier_one(connected, tmp_path):
 
 
 def test_failed_write_leaves_no_part_of_a_file(connected, tmp_path):
-    """What is in the way stays, and nothing else is left."""
+    """No temporary file is left."""
     (tmp_path / "report.html" / "in the way").mkdir(parents=True)
 
     run = report(connected.job_id("documented"), tmp_path)
@@ -94,7 +94,7 @@ def test_failed_write_leaves_no_part_of_a_file(connected, tmp_path):
 @pytest.mark.parametrize("scenario", ["documented", "tie", "minimise", "nan", "large"])
 @pytest.mark.parametrize("arguments", [{}, {"scope": "last"}, {"constraints": '{"acc": {"max": 0.86}}'}])
 def test_first_row_is_the_trial_that_the_best_trial_operator_chooses(connected, tmp_path, scenario, arguments):
-    """Report and pipeline agree on the winner."""
+    """Report and pipeline agree on the best trial."""
     job_id = connected.job_id(scenario)
     best = run_task(lambda: ModelArtsBestTrialOperator(task_id="best", training_job_id=job_id, **arguments))
 
@@ -106,7 +106,7 @@ def test_first_row_is_the_trial_that_the_best_trial_operator_chooses(connected, 
 
 
 def test_leaderboard_is_in_xcom_and_link_leads_to_the_console(connected, tmp_path):
-    """The Trials tab shows what the report holds, and the page leads where the task does."""
+    """The Trials tab and the report show the same trials; page and task link to the same job."""
     run = report(connected.job_id("documented"), tmp_path)
 
     assert run.ti.xcom["leaderboard"] == board_in(tmp_path)
@@ -114,29 +114,29 @@ def test_leaderboard_is_in_xcom_and_link_leads_to_the_console(connected, tmp_pat
 
 
 def test_platform_analysis_is_shown(connected, tmp_path):
-    """The emulator analyses as the cloud does."""
+    """The emulator returns one, as the cloud does."""
     report(connected.job_id("documented"), tmp_path)
 
     assert "Analysed by ModelArts" in page_in(tmp_path)
 
 
-ANSWERS = [{"status": 400, "body": b'{"error_code": "ModelArts.2788"}'}, {"body": b"<html>"}, {"fault": "closed"}]
+RESPONSES = [{"status": 400, "body": b'{"error_code": "ModelArts.2788"}'}, {"body": b"<html>"}, {"fault": "closed"}]
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, task_log, answer):
-    """Optuna analyses instead, and the log says why."""
-    connected_once.respond_next(ANALYSIS, **answer)
+@pytest.mark.parametrize("response", RESPONSES)
+def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, task_log, response):
+    """Optuna computes one instead, and the log holds the reason."""
+    connected_once.respond_next(ANALYSIS, **response)
 
     run = report(connected_once.job_id("large"), tmp_path)
 
     assert run.state == "success"
     assert "Analysed by Optuna" in page_in(tmp_path)
-    assert "ModelArts gives no analysis" in task_log()
+    assert "ModelArts returned no parameter analysis" in task_log()
 
 
-def test_analysis_by_another_metric_is_not_asked_for(connected, tmp_path):
-    """The platform knows its own objective alone."""
+def test_analysis_of_another_metric_is_not_requested(connected, tmp_path):
+    """The platform analyses its own objective only."""
     report(connected.job_id("documented"), tmp_path, metric="loss", mode="min")
 
     assert not [request for request in connected.requests if request.path.endswith(ANALYSIS)]
@@ -145,7 +145,7 @@ def test_analysis_by_another_metric_is_not_asked_for(connected, tmp_path):
 
 
 def test_key_that_is_refused_stops_the_task(connected, tmp_path):
-    """Five bad signatures lock a key: nothing goes on after the first."""
+    """Five bad signatures lock an access key: the task fails after the first."""
     connected.respond_next(ANALYSIS, status=401, body=b'{"error_code": "APIGW.0301", "error_msg": "bad"}')
 
     run = report(connected.job_id("documented"), tmp_path)
@@ -154,7 +154,7 @@ def test_key_that_is_refused_stops_the_task(connected, tmp_path):
 
 
 def test_running_search_is_reported_as_it_stands(connected, tmp_path, task_log):
-    """Page and log warn that it is not over."""
+    """Page and log warn that the best trial may still change."""
     run = report(connected.add_running_search(num_samples=8, terminated=3), tmp_path)
 
     assert run.state == "success"
@@ -173,7 +173,7 @@ def test_running_search_is_reported_as_it_stands(connected, tmp_path, task_log):
     ],
 )
 def test_search_without_a_best_trial_is_reported(connected, tmp_path, scenario, arguments, words):
-    """The report says why there is none."""
+    """The page holds the reason."""
     run = report(connected.job_id(scenario), tmp_path, **arguments)
 
     assert run.state == "success"
@@ -185,15 +185,15 @@ REFUSED = {
     "several objectives": ("two-objectives", {}, "several objectives"),
     "contradicting mode": ("documented", {"mode": "min"}, "contradicts the search"),
     "unknown scope": ("documented", {"scope": "worst"}, "scope must be 'best' or 'last'"),
-    "no path": ("documented", {"output_path": ""}, "output_path must be an absolute path or the address of a store"),
-    "relative path": ("documented", {"output_path": "reports"}, "not 'reports': nobody knows in which folder"),
+    "no path": ("documented", {"output_path": ""}, "output_path must be an absolute path or the URL of a folder"),
+    "relative path": ("documented", {"output_path": "reports"}, "not 'reports': a relative path depends on"),
     "unknown store": ("documented", {"output_path": "nosuch://bucket/x"}, "'nosuch://bucket/x' cannot be used"),
 }
 
 
 @pytest.mark.parametrize(("scenario", "arguments", "message"), REFUSED.values(), ids=REFUSED)
 def test_refusal_names_what_is_wrong(connected, tmp_path, scenario, arguments, message):
-    """No retry of the task can help, and its message says what to do."""
+    """No retry of the task can succeed; the message names the argument or the reason."""
     run = report(connected.job_id(scenario), tmp_path, **arguments)
 
     assert isinstance(run.error, ModelArtsCallRefusedError)
@@ -201,8 +201,8 @@ def test_refusal_names_what_is_wrong(connected, tmp_path, scenario, arguments, m
 
 
 @pytest.mark.parametrize("library", ["optuna", "plotly"])
-def test_missing_library_is_told_before_any_request(connected, tmp_path, monkeypatch, library):
-    """The message says what to install."""
+def test_missing_library_is_named_before_any_request(connected, tmp_path, monkeypatch, library):
+    """The message names the extra to install."""
     monkeypatch.setitem(sys.modules, library, None)
 
     run = report(connected.job_id("documented"), tmp_path / "new")
@@ -217,12 +217,12 @@ def test_missing_library_is_told_before_any_request(connected, tmp_path, monkeyp
 
 @pytest.mark.parametrize("conn_id", [None, "", "None"])
 def test_blank_storage_connection_is_none(connected, tmp_path, conn_id):
-    """A template of nothing renders to it."""
+    """A template can render to each of them."""
     assert report(connected.job_id("documented"), tmp_path, storage_conn_id=conn_id).state == "success"
 
 
 def test_assets_receive_the_paths(connected, tmp_path):
-    """A DAG scheduled on the report knows where it is."""
+    """A DAG scheduled on the report reads its paths from the event."""
     try:
         from airflow.sdk import Asset
     except ImportError:

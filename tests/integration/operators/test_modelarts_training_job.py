@@ -1,4 +1,4 @@
-"""The operators that create jobs, on a local ModelArts that runs them."""
+"""The operators that create jobs, on the emulator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def search(body, ti=None, **arguments):
 
 
 def jobs():
-    """Return the jobs that were created, newest first."""
+    """Return all created jobs, newest first."""
     return ModelArtsHook().search_training_jobs().jobs
 
 
@@ -51,14 +51,14 @@ def ended(training_job_id, seconds=60):
     """Wait for the end of a job, and return it."""
     deadline = time.monotonic() + seconds
     while not (job := ModelArtsHook().get_training_job(training_job_id)).phase.is_terminal:
-        assert time.monotonic() < deadline, "the job does not end"
+        assert time.monotonic() < deadline, "the job is still running"
         time.sleep(0.02)
     return job
 
 
 @WAYS
 def test_job_runs_with_the_given_hyperparameters(cloud, body, tmp_path, deferrable):
-    """The script really receives what the task was given, and the task returns where the outputs are."""
+    """The script receives them, and the task returns the paths of the outputs."""
     run = train(body(), hyperparameters={"learning_rate": 0.25, "layers": 3}, deferrable=deferrable)
 
     assert run.state == "success", run.message
@@ -70,7 +70,7 @@ def test_job_runs_with_the_given_hyperparameters(cloud, body, tmp_path, deferrab
 
 
 @WAYS
-def test_failed_job_tells_why_and_may_be_retried(cloud, body, deferrable):
+def test_failed_job_raises_its_reason_and_may_be_retried(cloud, body, deferrable):
     """The error holds the job's id and the script's last lines, and lets Airflow's retries apply."""
     run = train(body(fail="gpu0"), deferrable=deferrable)
 
@@ -82,25 +82,25 @@ def test_failed_job_tells_why_and_may_be_retried(cloud, body, deferrable):
 
 
 def test_hyperparameters_of_a_skipped_task_are_an_error(cloud, body):
-    """Its output is None: training with the body's own values would look like success."""
+    """Its output is None: a training with the body's own values would look like success."""
     with DAG("dag", schedule=None):
         best = ModelArtsBestTrialOperator(task_id="best", training_job_id="job")
         operator = ModelArtsTrainingJobOperator(task_id="train", body=body(), hyperparameters=best.output)
     operator.hyperparameters = None  # what Airflow resolves that to
 
-    with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters are empty"):
+    with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters rendered to an empty value"):
         operator.execute(context_of(TaskInstance()))
 
     assert cloud.requests == []
 
 
 def test_hyperparameters_that_are_an_empty_mapping_are_none(cloud, body):
-    """That is how a template says it on purpose."""
+    """A template can set none on purpose."""
     assert train(body(), hyperparameters="{}").state == "success"
 
 
 def test_value_in_a_body_that_ends_like_a_file_is_a_value(tmp_path, body):
-    """Also if there is a file of that name beside the DAG; as the whole argument it is the file."""
+    """Even if a file of that name exists beside the DAG; only a whole argument names a file."""
     (tmp_path / "config.json").write_text('{"algorithm": {"boot_file": "{{ 1 + 1 }}"}}')
     with DAG("dag", schedule=None) as dag:
         value = ModelArtsTrainingJobOperator(task_id="value", body=body(config="config.json"))
@@ -119,8 +119,8 @@ def test_value_in_a_body_that_ends_like_a_file_is_a_value(tmp_path, body):
 
 
 @WAYS
-def test_call_that_fails_while_waiting_says_that_the_job_goes_on(cloud, connect, body, task_log, deferrable):
-    """Who gives no retries must know what is still paid for."""
+def test_failed_call_of_a_wait_logs_that_the_job_may_still_be_running(cloud, connect, body, task_log, deferrable):
+    """A task without retries leaves a job that costs money."""
     connect(cloud, retry_seconds=0)
     job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
     cloud.respond_next(job_id, method="GET", status=503, after=deferrable)
@@ -128,11 +128,11 @@ def test_call_that_fails_while_waiting_says_that_the_job_goes_on(cloud, connect,
     run = train(body(sleep=30), TaskInstance(), deferrable=deferrable)
 
     assert run.state == "failed"
-    assert f"Training job {job_id} may go on. A retry takes it up; clearing the task stops it" in task_log()
+    assert f"Training job {job_id} may still be running. A retry adopts it; clearing the task stops it" in task_log()
 
 
-def test_job_id_is_pushed_before_the_waiting(cloud, body):
-    """Whoever watches the DAG run can follow the job while it runs."""
+def test_job_id_is_pushed_before_the_wait(cloud, body):
+    """The id and the link are available while the job runs."""
     run = train(body(sleep=5), wait_for_completion=False)
 
     assert run.state == "success"
@@ -142,7 +142,7 @@ def test_job_id_is_pushed_before_the_waiting(cloud, body):
 
 @WAYS
 def test_retry_adopts_the_job_of_the_first_try(cloud, body, deferrable):
-    """A worker died: the next try of the same task goes on with the same job."""
+    """A worker died: the next try of the task waits for the same job."""
     first = train(body(sleep=0.3), wait_for_completion=False)
 
     second = train(body(sleep=0.3), first.ti.next_try(), deferrable=deferrable)
@@ -162,7 +162,7 @@ def test_retry_after_a_failed_job_creates_a_new_one(cloud, body):
 
 
 def test_run_that_was_deleted_leaves_no_result_behind(cloud, body):
-    """The same run, made anew, trains: it does not hand on what was trained before it began."""
+    """The same run, created again, trains again: it does not adopt a job from before its start."""
     first = train(body())
     later = first.ti.run_started + timedelta(minutes=6)
 
@@ -195,7 +195,7 @@ def test_search_returns_the_config_of_its_best_trial(cloud, body, deferrable):
 
 @WAYS
 def test_search_stops_when_its_goal_is_reached(cloud, body, deferrable):
-    """stop_when takes the best so far, and what still runs is stopped."""
+    """The best trial so far is selected, and the search is stopped."""
     algorithm = {"name": "tpe_search", "num_samples": 50, "seed": 1}
 
     run = search(body(), deferrable=deferrable, stop_when=0.4, algorithm=algorithm)
@@ -207,7 +207,7 @@ def test_search_stops_when_its_goal_is_reached(cloud, body, deferrable):
 
 
 def test_call_that_fails_after_the_goal_costs_no_second_search(cloud, connect, body):
-    """The retry takes up the search, which therefore must not be stopped before its trials are read."""
+    """The retry adopts the search, which must not be stopped before its trials are read."""
 
     class FailsOnce(ModelArtsHyperparameterSearchOperator):
         def choose(self, context, training_job_id):
@@ -224,8 +224,8 @@ def test_call_that_fails_after_the_goal_costs_no_second_search(cloud, connect, b
     assert [ended(job.id).phase_text for job in jobs()] == ["Terminated"]
 
 
-def test_search_without_a_winner_is_stopped_at_its_goal(cloud, body):
-    """The task is skipped, and nobody needs what still runs."""
+def test_search_without_a_better_trial_is_stopped_at_its_goal(cloud, body):
+    """The task is skipped; the rest of the search is not required."""
     run = search(
         body(sleep=0.1),
         stop_when=0.0,
@@ -238,7 +238,7 @@ def test_search_without_a_winner_is_stopped_at_its_goal(cloud, body):
 
 
 def test_search_with_a_failing_trial_is_stopped(cloud, body):
-    """A search that the task gave up does not go on at the user's cost."""
+    """A search whose task has failed does not run on at the user's cost."""
     run = search(body(fail="always"), algorithm={"name": "tpe_search", "num_samples": 50})
 
     assert isinstance(run.error, ModelArtsTrainingJobFailedError)
@@ -249,8 +249,8 @@ def test_search_with_a_failing_trial_is_stopped(cloud, body):
 
 
 @WAYS
-def test_events_of_assets_carry_what_was_found(cloud, body, deferrable):
-    """A DAG that is scheduled on an asset receives the best trial of the search, or the job that was trained."""
+def test_asset_events_carry_the_result(cloud, body, deferrable):
+    """A DAG scheduled on an asset receives the best trial, or the summary of the training job."""
     best, model = Asset("modelarts://best"), Asset("modelarts://model")
 
     found = search(body(), outlets=[best], deferrable=deferrable)
@@ -260,8 +260,8 @@ def test_events_of_assets_carry_what_was_found(cloud, body, deferrable):
     assert trained.outlet_events[model].extra == {"training_job": trained.value}
 
 
-def test_search_is_not_handed_on_unless_better(cloud, body):
-    """The champion stays: the task is skipped, and so is the retraining after it."""
+def test_search_without_a_better_trial_is_skipped(cloud, body):
+    """Airflow then skips the retraining downstream."""
     best = Asset("modelarts://best")
     run = search(body(), only_if_better_than=2.0, outlets=[best])
 
@@ -278,11 +278,14 @@ BAD = {
     "unknown algorithm": ({"algorithm": {"name": "guess", "num_samples": 3}}, "algorithm.name must be one of"),
     "empty range": ({"search_space": {"learning_rate": {"min": 1, "max": 1}}}, "min 1.0 must be below max 1.0"),
     "list for a value": ({"hyperparameters": {"layers": [1, 2]}}, "hyperparameter 'layers' must be"),
-    "hyperparameters of a task that pushed nothing": ({"hyperparameters": "None"}, "hyperparameters are empty"),
-    "hyperparameters that rendered to nothing": ({"hyperparameters": ""}, "hyperparameters are empty"),
+    "hyperparameters of a task that pushed nothing": (
+        {"hyperparameters": "None"},
+        "hyperparameters rendered to an empty",
+    ),
+    "hyperparameters that rendered to nothing": ({"hyperparameters": ""}, "hyperparameters rendered to an empty"),
     "bad interval": ({"poll_interval": "often"}, "poll_interval must be a number"),
     "no interval": ({"poll_interval": 0}, "poll_interval must be above 0 seconds, not 0"),
-    "bad bar": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),
+    "bad threshold": ({"only_if_better_than": "high"}, "only_if_better_than must be a number"),
     "unknown parameter": (
         {"search_space": {"momentum": [0.8, 0.9]}},
         "search_space['momentum'] is not a parameter of the job: algorithm.parameters of the body has learning_rate",
@@ -309,8 +312,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_argument_is_named_before_anything_is_paid(cloud, body, arguments, message):
-    """The message names the argument, and no job comes of it."""
+def test_bad_argument_is_named_before_any_request(cloud, body, arguments, message):
+    """The message names the argument, and no job is created."""
     run = search(**{"body": body(), **arguments})
 
     assert isinstance(run.error, ModelArtsCallRefusedError)

@@ -1,4 +1,4 @@
-"""The tab of Airflow's UI: what Airflow is told of it, and that its files are served. A browser proves the rest."""
+"""The Trials tab: its registration, and the files it serves. tests/system/browser_trials.py covers the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import metadata, resources
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
-from airflow_provider_modelarts.plugins.modelarts import ModelArtsPlugin, StaticFolder
+from airflow_provider_modelarts.plugins.modelarts import ModelArtsPlugin, StaticFilesApp
 
 STATIC = resources.files("airflow_provider_modelarts") / "static"
 PAGE = (STATIC / "trials.html").read_text()
@@ -22,7 +22,7 @@ has_tabs = pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="this Airflow has n
 
 
 def get(path, *, root="/modelarts"):
-    """Return status, headers and body of what the application, mounted at a root, answers."""
+    """Return status, headers and body of a response of the application, mounted at a root."""
     pytest.importorskip("starlette")
     sent = []
 
@@ -33,7 +33,7 @@ def get(path, *, root="/modelarts"):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": root + path, "root_path": root, "headers": [], "extensions": {}}
-    asyncio.run(StaticFolder()(scope, receive, send))
+    asyncio.run(StaticFilesApp()(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
@@ -50,8 +50,8 @@ def test_entry_point_leads_to_the_plugin():
 
 
 @has_tabs
-def test_tab_is_on_task_instances_and_tells_which():
-    """The page learns from its address which task instance it is for."""
+def test_tab_is_on_task_instances_and_names_them_in_its_url():
+    """The page reads the task instance from its URL."""
     (view,) = ModelArtsPlugin.external_views
 
     assert (view["name"], view["destination"], view["url_route"]) == ("Trials", "task_instance", "modelarts_trials")
@@ -60,7 +60,7 @@ def test_tab_is_on_task_instances_and_tells_which():
 
 @has_tabs
 def test_tab_leads_to_a_page_that_the_plugin_serves():
-    """A relative address works below any path that Airflow is served at."""
+    """A relative URL works below any base path of Airflow."""
     (view,), (app,) = ModelArtsPlugin.external_views, ModelArtsPlugin.fastapi_apps
     prefix, _, page = view["href"].partition("?")[0].partition("/")
 
@@ -70,21 +70,21 @@ def test_tab_leads_to_a_page_that_the_plugin_serves():
 
 @pytest.mark.skipif(AIRFLOW_V_3_1_PLUS, reason="this Airflow has such tabs")
 def test_plugin_adds_nothing_to_an_older_airflow():
-    """There it is there without harm."""
+    """It loads without an error."""
     assert ModelArtsPlugin.external_views == []
     assert ModelArtsPlugin.fastapi_apps == []
 
 
 @pytest.mark.parametrize("root", ["/modelarts", "/airflow/modelarts"])
 def test_page_is_served_wherever_it_is_mounted(root):
-    """Airflow itself may be served below a path."""
+    """Airflow itself may be served below a base path."""
     status, headers, body = get("/trials.html", root=root)
 
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert body.decode() == PAGE
 
 
-def test_browsers_ask_each_time_whether_a_file_is_still_the_same():
+def test_browsers_revalidate_files_at_each_use():
     """Page and scripts are upgraded together; an old script may not fit a new page."""
     status, headers, _ = get("/trials.js")
 
@@ -96,7 +96,7 @@ def test_browsers_ask_each_time_whether_a_file_is_still_the_same():
     "path", ["/../plugins/modelarts.py", "//etc/passwd", "/../../pyproject.toml", "/%2e%2e/__init__.py", "/", ""]
 )
 def test_nothing_else_is_served(path):
-    """The server hands out the files of one folder, and no list of them."""
+    """Only the files of one folder, and no list of them."""
     starlette = pytest.importorskip("starlette.exceptions")
 
     with pytest.raises(starlette.HTTPException) as caught:
@@ -106,7 +106,7 @@ def test_nothing_else_is_served(path):
 
 
 class Page(HTMLParser):
-    """Collects what a page consists of."""
+    """Parser that collects the files and inline scripts of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -124,7 +124,7 @@ class Page(HTMLParser):
 
 
 def test_page_is_made_of_files_of_its_folder():
-    """It is made of nothing else: no other host is asked."""
+    """It requests no other host."""
     files = {name for name in Page(PAGE).files if name != "data:,"}
 
     assert "trials.js" in files
@@ -132,7 +132,7 @@ def test_page_is_made_of_files_of_its_folder():
 
 
 def test_page_lets_the_browser_run_only_its_own_scripts():
-    """What a training script calls its parameters cannot become a script."""
+    """A parameter name from a training script cannot run as a script."""
     page = Page(PAGE)
 
     assert page.policy == (
@@ -143,13 +143,13 @@ def test_page_lets_the_browser_run_only_its_own_scripts():
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_makes_no_markup_from_text(name):
-    """All texts go in as text."""
+    """All values are inserted as text."""
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", SCRIPTS[name])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_can_stand_inside_a_page(name):
-    """The report holds them whole, where this would end them."""
+    """The report embeds it, where this would end it."""
     assert "</script" not in SCRIPTS[name].lower()
 
 

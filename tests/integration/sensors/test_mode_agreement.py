@@ -1,4 +1,4 @@
-"""Poked, rescheduled or deferred: the same search ends the same task in the same way, in the same words."""
+"""Agreement of the modes: poked, rescheduled or deferred, the same search ends the same task in the same way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from modelarts_emulator import Search, TrialScript, running
 LATEST = 4
 _numbers = count()
 
-#: How a job comes to its end: its phases, each for a tick or more. The first look is at tick 1.
+#: Phases of a job, each for a tick or more. The first poll is at tick 1.
 beginnings = st.sampled_from(
     [("Running",), ("Running",), ("Creating",), ("Creating", "Running"), ("Pending", "Hibernating")]
 )
@@ -31,7 +31,7 @@ ticks = st.integers(0, LATEST)
 
 
 def phases_of(beginning, end, pauses):
-    """Return the script of a job's phases; those that begin at the same tick as the next are never seen."""
+    """Return the script of a job's phases; those that begin at the same tick as the next are never polled."""
     at, phases = 0, []
     for phase, pause in zip([*beginning, *end], pauses, strict=False):
         phases.append((at, phase))
@@ -70,28 +70,28 @@ def searches(ends_of_trials):
 
 @dataclass
 class Fault:
-    """What the platform answers instead, once or for ever, after some requests for the job."""
+    """Error response of the platform, once or forever, after some requests for the job."""
 
     status: int
     code: str
     after: int
     times: int
 
-    def happen(self, emulator, job_id):
-        """Let it happen to the next task."""
+    def inject(self, emulator, job_id):
+        """Inject the fault into the requests of the next task."""
         body = json.dumps({"error_code": self.code, "error_msg": "no"}).encode()
         path = f"/training-jobs/{job_id}"
         emulator.respond_next(path, status=self.status, body=body, after=self.after, times=self.times)
 
 
 faults = st.builds(
-    lambda answer, after, times: Fault(*answer, after, times),
+    lambda response, after, times: Fault(*response, after, times),
     st.sampled_from([(400, "ModelArts.2775"), (401, "APIGW.0301"), (403, "ModelArts.0010"), (500, "X"), (429, "X")]),
     st.integers(1, 5),
     st.sampled_from([1, 1000]),
 )
 
-#: What the task tolerates. The times are far from where a rounded time of the emulator could decide.
+#: Tolerance of the task. The times are far from where a rounded time of the emulator could decide.
 settled = {"settle_seconds": st.just(-1)}
 settling = {"settle_seconds": st.just(60)}
 tolerance: dict[str, Any] = {
@@ -115,24 +115,24 @@ def _platform():
 
 
 def outcome(emulator, mode, search, fault, arguments):
-    """Return what becomes of a task in a mode, without the ids that differ from run to run."""
+    """Return how a task ends in a mode, without the ids that differ from run to run."""
     job_id = emulator.add_search(replace(search, job_id=f"job-{next(_numbers)}"))
     if fault is not None:
-        fault.happen(emulator, job_id)
+        fault.inject(emulator, job_id)
     how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
     run = run_task(
         lambda: ModelArtsHyperparameterSearchSensor(
             task_id="wait", training_job_id=job_id, poke_interval=0.001, timeout=30, **how, **arguments
         )
     )
-    # Airflow has words of its own for some skips: what counts is why it skipped
+    # Airflow words some skips itself: compare their cause
     error = run.error.__cause__ if run.state == "skipped" else run.error
-    told = json.dumps([run.state, type(error).__name__, str(error), run.value])
-    return re.sub(r" \(request id \w+\)", "", told.replace(job_id, "the-job"))
+    ending = json.dumps([run.state, type(error).__name__, str(error), run.value])
+    return re.sub(r" \(request id \w+\)", "", ending.replace(job_id, "the-job"))
 
 
 def late(*trials, phases=((0, "Running"), (4, "Completed"))):
-    """Return a search that ends only after somebody has waited for it."""
+    """Return a search that ends only after some polls."""
     return Search(name="any", trials=trials, phases=phases, num_samples=2)
 
 
@@ -149,7 +149,7 @@ STOPPED_LATE = late(trial_of(0, 0, 0, 1, "TERMINATED"), phases=((0, "Running"), 
 @example((BROKEN_LATE, LENIENT), Fault(400, "ModelArts.2775", after=2, times=1000), {"never_fail": True})
 @given(history=histories, fault=st.none() | faults, manner=manners)
 def test_modes_agree_on_every_history(platform, history, fault, manner):
-    """State, summary, class and text of the error do not depend on who waits, and how."""
+    """State, summary, class and text of the error are the same in all modes."""
     search, policy = history
 
     first, *others = [outcome(platform, mode, search, fault, {**policy, **manner}) for mode in MODES]

@@ -1,4 +1,4 @@
-"""The search sensor on the local ModelArts, in its three modes."""
+"""The search sensor on the emulator, in its three modes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameter
 from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsSearchFailedError
 from modelarts_emulator.server import running
 
-# What becomes of each scenario of the emulator: how the wait ends, and a word of its message or summary.
+# State of the task for each scenario of the emulator.
 ENDS = {
     "documented": "success",
     "growing": "success",
@@ -51,7 +51,7 @@ def wait(job_id, mode="poke", **arguments):
 @pytest.mark.parametrize("scenario", ENDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
-    """Every mode comes to the same end of the same search; soft_fail turns a failure into a skip."""
+    """In every mode; soft_fail turns a failure into a skip."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
 
     assert run.state == ("skipped" if soft_fail and ENDS[scenario] == "failed" else ENDS[scenario])
@@ -60,8 +60,8 @@ def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
 
 
 @pytest.mark.parametrize("scenario", ENDS)
-def test_modes_leave_the_same_words(connect, scenario):
-    """Summary and message do not depend on the mode."""
+def test_modes_return_the_same_summary_and_message(connect, scenario):
+    """For every scenario of the emulator."""
     runs = []
     for mode in MODES:
         with running() as emulator:
@@ -73,8 +73,8 @@ def test_modes_leave_the_same_words(connect, scenario):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_summary_is_left_on_every_path(connected, mode):
-    """The XCom of the sensor is a short account of the search, in each mode."""
+def test_summary_is_returned_in_every_mode(connected, mode):
+    """The XCom of the sensor is a summary of the search."""
     run = wait(connected.job_id("documented"), mode)
 
     assert run.value == {
@@ -90,7 +90,7 @@ def test_summary_is_left_on_every_path(connected, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_search_with_trials_to_come_is_not_done(connected, mode):
-    """Three of eight trials are listed and all three are TERMINATED: the search goes on."""
+    """Three of eight trials are listed and all three are TERMINATED: the search is still running."""
     job_id = connected.add_running_search(num_samples=8, terminated=3)
 
     run = wait(job_id, mode, timeout=0.05)
@@ -101,7 +101,7 @@ def test_search_with_trials_to_come_is_not_done(connected, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_search_with_all_expected_trials_is_done(connected, mode):
-    """The number of expected trials may be given, where the job still runs and the search says more."""
+    """expected_trials takes precedence over the search's own number."""
     job_id = connected.add_running_search(num_samples=8, terminated=3)
 
     run = wait(job_id, mode, expected_trials="3")
@@ -112,7 +112,7 @@ def test_search_with_all_expected_trials_is_done(connected, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_failed_trial_ends_the_wait_at_once_with_its_id(connected, mode):
-    """A trial in ERROR never becomes TERMINATED, so that waiting on would be in vain."""
+    """A trial in ERROR never becomes TERMINATED: a longer wait is useless."""
     run = wait(connected.job_id("failing-trial"), mode)
 
     assert run.state == "failed"
@@ -122,7 +122,7 @@ def test_failed_trial_ends_the_wait_at_once_with_its_id(connected, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
-    """max_failed_trials lets the search go on to its end."""
+    """max_failed_trials lets the search run to its end."""
     run = wait(connected.job_id("failing-trial"), mode, max_failed_trials=1)
 
     assert run.state == "success"
@@ -130,8 +130,8 @@ def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_stopped_search_is_taken_when_accepted(connected, mode):
-    """accept_stopped=True is content with the trials that ended before somebody stopped the job."""
+def test_stopped_search_is_done_if_accepted(connected, mode):
+    """accept_stopped=True treats it as completed, with the trials that ended before."""
     run = wait(connected.job_id("stopped-job"), mode, accept_stopped="true")
 
     assert run.state == "success"
@@ -148,8 +148,8 @@ def test_timeout_is_a_sensor_timeout(connected, mode, soft_fail):
     assert soft_fail or isinstance(run.error, AirflowSensorTimeout)
 
 
-def test_deferred_wait_says_what_it_saw_last_when_time_is_up(connected):
-    """The message of the timeout names the job and its last progress."""
+def test_timeout_of_a_deferred_wait_names_its_last_progress(connected):
+    """And the job."""
     job_id = connected.job_id("pending-forever")
 
     run = wait(job_id, "deferrable", timeout=0.05)
@@ -158,8 +158,8 @@ def test_deferred_wait_says_what_it_saw_last_when_time_is_up(connected):
     assert "PENDING" in run.message
 
 
-def test_execution_timeout_holds_while_deferred(connected):
-    """Airflow itself does not apply it there."""
+def test_execution_timeout_applies_while_deferred(connected):
+    """Airflow itself does not apply it then."""
     limit = timedelta(seconds=0.05)
 
     run = wait(connected.job_id("pending-forever"), "deferrable", execution_timeout=limit)
@@ -177,11 +177,11 @@ CALLS = {
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
 @pytest.mark.parametrize(("status", "body", "error"), CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("look", [1, 3], ids=["first look", "third look"])
-def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, look):
-    """A call that failed says nothing about the search: the task fails, soft_fail or not, and may be retried."""
+@pytest.mark.parametrize("poll", [1, 3], ids=["first poll", "third poll"])
+def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, poll):
+    """A failed call is no outcome of the search: the task fails despite soft_fail, and may be retried."""
     job_id = connected_once.job_id("pending-forever")
-    connected_once.respond_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=look - 1)
+    connected_once.respond_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=poll - 1)
 
     run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
 
@@ -195,11 +195,11 @@ REFUSED = b'{"error_code": "APIGW.0301", "error_msg": "verify aksk signature fai
 
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("look", [1, 3], ids=["first look", "third look"])
-def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, look):
-    """Five bad signatures lock a key: neither the call nor the task is tried again, and soft_fail does not hide it."""
+@pytest.mark.parametrize("poll", [1, 3], ids=["first poll", "third poll"])
+def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, poll):
+    """Five bad signatures lock an access key: neither call nor task is retried, and soft_fail is ignored."""
     job_id = connected.job_id("pending-forever")
-    connected.respond_next(f"/training-jobs/{job_id}", status=401, body=REFUSED, times=100, after=look - 1)
+    connected.respond_next(f"/training-jobs/{job_id}", status=401, body=REFUSED, times=100, after=poll - 1)
 
     run = wait(job_id, mode, timeout=5, soft_fail=soft_fail)
 
@@ -211,7 +211,7 @@ def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, l
 
 @pytest.mark.parametrize("mode", MODES)
 def test_never_fail_skips_after_a_failed_call(connected_once, mode):
-    """never_fail hides what went wrong in every mode."""
+    """In every mode."""
     job_id = connected_once.job_id("pending-forever")
     connected_once.respond_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=100, after=1)
 
@@ -219,8 +219,8 @@ def test_never_fail_skips_after_a_failed_call(connected_once, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_silent_fail_goes_on_after_a_failed_call(connected_once, mode):
-    """silent_fail logs a call that failed, and looks again."""
+def test_silent_fail_continues_after_a_failed_call(connected_once, mode):
+    """silent_fail logs the error, and the next poll succeeds."""
     job_id = connected_once.job_id("growing")
     connected_once.respond_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=1, after=1)
 
@@ -240,7 +240,7 @@ BAD_ARGUMENTS = {
 @pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS.items())
 @pytest.mark.parametrize("mode", MODES)
 def test_bad_argument_is_named_before_any_request(connected, mode, name, value):
-    """The message names the argument, and nothing is sent."""
+    """The message names the argument."""
     arguments = {"training_job_id": connected.job_id("growing"), name: value}
 
     run = wait(arguments.pop("training_job_id"), mode, **arguments)
@@ -251,7 +251,7 @@ def test_bad_argument_is_named_before_any_request(connected, mode, name, value):
 
 
 def test_missing_region_is_named(connected, monkeypatch):
-    """A connection without region says so, and which connection it is."""
+    """The message names the connection too."""
     monkeypatch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", '{"conn_type": "modelarts", "login": "AK", "password": "SK"}')
 
     run = wait(connected.job_id("growing"))
@@ -260,14 +260,14 @@ def test_missing_region_is_named(connected, monkeypatch):
 
 
 def test_search_settings_of_an_algorithm_are_looked_up_once(connected):
-    """A job that holds only an algorithm's id costs one more request, not one per look; and one at the end."""
+    """A job that holds only an algorithm's id costs one more request, not one per poll; and one at the end."""
     wait(connected.job_id("algorithm-search"), "poke")
 
     assert sum("/algorithms/" in request.path for request in connected.requests) == 2
 
 
-def test_starting_job_is_not_asked_for_trials(connected):
-    """While a job is Creating or Pending it has none."""
+def test_trials_of_a_starting_job_are_not_requested(connected):
+    """A job that is Creating or Pending has none."""
     wait(connected.job_id("growing"), "poke")
 
     paths = [request.path for request in connected.requests if "/training-jobs/" in request.path]
@@ -275,14 +275,14 @@ def test_starting_job_is_not_asked_for_trials(connected):
 
 
 def test_log_has_one_line_per_change(connected, task_log):
-    """Looking again at the same state says nothing new."""
+    """A poll without a change logs no line."""
     wait(connected.job_id("pending-forever"), "poke", timeout=0.05)
 
     assert task_log().count("trials ended (1 PENDING)") == 1
 
 
 def test_log_names_counts_and_best_value(connected, task_log):
-    """A line says how many trials ended and which is best so far."""
+    """A line counts the ended trials and names the best one so far."""
     wait(connected.job_id("documented"), "poke")
 
     assert "8/8 trials ended (8 TERMINATED), best acc=0.25 by ae5503c0" in task_log()

@@ -1,4 +1,4 @@
-"""The training-job sensor on the local ModelArts, in its three modes."""
+"""The training-job sensor on the emulator, in its three modes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wait(job_id, mode, **arguments):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_completed_job_is_done(connected, mode):
-    """A job that goes through all its phases to Completed ends the wait, with a short account of it."""
+    """A job that runs through all phases to Completed ends the wait, with a summary."""
     run = wait(connected.job_id("growing"), mode)
 
     assert run.state == "success"
@@ -36,8 +36,8 @@ def test_completed_job_is_done(connected, mode):
     ],
 )
 @pytest.mark.parametrize("mode", MODES)
-def test_job_that_did_not_end_well_fails_with_the_reason(connected, mode, scenario, words, soft_fail):
-    """No retry helps: the same id gives the same answer. soft_fail skips."""
+def test_job_that_failed_or_was_stopped_fails_with_the_reason(connected, mode, scenario, words, soft_fail):
+    """No retry can succeed with the same job. soft_fail skips."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
 
     assert run.state == ("skipped" if soft_fail else "failed")
@@ -46,14 +46,14 @@ def test_job_that_did_not_end_well_fails_with_the_reason(connected, mode, scenar
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_stopped_job_is_done_when_accepted(connected, mode):
-    """accept_stopped takes a job that somebody stopped for done."""
+def test_stopped_job_is_done_if_accepted(connected, mode):
+    """accept_stopped treats it as completed."""
     assert wait(connected.job_id("stopped-job"), mode, accept_stopped="yes").state == "success"
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_link_to_the_console_is_there_at_once(connected, mode):
-    """The link works while the task still waits: its address is left with the first look."""
+def test_link_to_the_console_is_pushed_at_once(connected, mode):
+    """The link works during the wait: its URL is pushed with the first poll."""
     job_id = connected.job_id("pending-forever")
 
     run = wait(job_id, mode, timeout=0.02)

@@ -1,4 +1,4 @@
-"""The search sensor while answers are faulty: it comes to the right end, or says why not; never green on failure."""
+"""The search sensor with faulty responses: the right outcome or an error, never success for a failure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from modelarts_emulator import Search, TrialScript
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    """Let all connections of this module try again at once: their first delay is no field of a connection."""
+    """Retry calls at once in this module: the first delay is not a field of the connection."""
     monkeypatch.setattr("airflow_provider_modelarts.api.settings.RetryPolicy", partial(RetryPolicy, 0.002, 0.01))
 
 
 @pytest.fixture(name="cloud")
 def _cloud(modelarts_emulator, connect):
-    """A local ModelArts, and an Airflow connection to it that does not wait long for an answer."""
+    """Emulator, and an Airflow connection to it with a short timeout."""
     modelarts_emulator.fault_seconds = 0.1
     return connect(modelarts_emulator, timeout="5,0.08")
 
@@ -37,7 +37,7 @@ def wait(job_id, mode="poke", **arguments):
 
 
 def search(*statuses):
-    """Return a search whose trials end one after the other, each at its own look, in these statuses."""
+    """Return a search whose trials end one after the other, one per poll, in these statuses."""
     trials = [
         TrialScript(
             trial_id=f"t{number}", config={"x": number}, listed=number, starts=number, ends=number + 1, status=status
@@ -50,8 +50,8 @@ def search(*statuses):
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("mode", MODES)
-def test_search_ends_well_though_three_in_ten_answers_are_faulty(modelarts_emulator_factory, connect, mode, seed):
-    """Whatever passes is passed over: the summary is that of an undisturbed wait."""
+def test_search_is_done_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
+    """Three in ten: transient faults are retried, and the summary is that of an undisturbed wait."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
         connect(emulator, timeout="5,0.08")
         run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "TERMINATED")), mode)
@@ -63,8 +63,8 @@ def test_search_ends_well_though_three_in_ten_answers_are_faulty(modelarts_emula
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("mode", MODES)
-def test_failed_trial_is_told_though_three_in_ten_answers_are_faulty(modelarts_emulator_factory, connect, mode, seed):
-    """No fault that passes hides it."""
+def test_failed_trial_is_named_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
+    """No transient fault hides it."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
         connect(emulator, timeout="5,0.08")
         run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "ERROR")), mode)
@@ -74,7 +74,7 @@ def test_failed_trial_is_told_though_three_in_ten_answers_are_faulty(modelarts_e
     assert "ended in ERROR: t3 (ERROR)" in run.message
 
 
-LASTING = {
+PERMANENT = {
     "no HTTP": (ModelArtsTransportError, "no response"),
     "HTML": (ModelArtsProtocolError, "Check the endpoint."),
     "redirect": (ModelArtsApiError, "which is not followed with credentials"),
@@ -83,10 +83,12 @@ LASTING = {
 }
 
 
-@pytest.mark.parametrize(("fault", "error", "words"), [(fault, *told) for fault, told in LASTING.items()], ids=LASTING)
+@pytest.mark.parametrize(
+    ("fault", "error", "words"), [(name, *fault) for name, fault in PERMANENT.items()], ids=PERMANENT
+)
 @pytest.mark.parametrize("mode", MODES)
-def test_fault_that_lasts_fails_the_task_with_its_reason(cloud, connect, mode, fault, error, words):
-    """The same in each mode, soft_fail or not; it says nothing about the search."""
+def test_permanent_fault_fails_the_task_with_its_reason(cloud, connect, mode, fault, error, words):
+    """The same in each mode, despite soft_fail: it is no outcome of the search."""
     connect(cloud, retry_seconds=0.02)
     job_id = cloud.job_id("growing")
     cloud.respond_next(f"/training-jobs/{job_id}", fault=fault, times=1000, after=2)
@@ -98,8 +100,8 @@ def test_fault_that_lasts_fails_the_task_with_its_reason(cloud, connect, mode, f
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_phase_that_nobody_has_heard_of_is_waited_for(cloud, mode):
-    """It is no end: should it last, time runs out; should it pass, the search goes on."""
+def test_unknown_phase_is_not_an_end(cloud, mode):
+    """If it stays, the sensor times out; if it passes, the wait continues."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown phase", times=1000)
     assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
@@ -109,8 +111,8 @@ def test_phase_that_nobody_has_heard_of_is_waited_for(cloud, mode):
     assert wait(other, mode).value["job_phase"] == "Completed"
 
 
-def test_phase_that_nobody_has_heard_of_is_named_when_time_is_up(cloud):
-    """The user reads the platform's own word."""
+def test_unknown_phase_is_named_by_the_timeout(cloud):
+    """In the platform's own word."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown phase", times=1000)
 
@@ -118,8 +120,8 @@ def test_phase_that_nobody_has_heard_of_is_named_when_time_is_up(cloud):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_status_that_nobody_has_heard_of_is_no_end_of_a_trial(cloud, mode):
-    """Trials that are not done are waited for, whatever they are called; the summary of a timeout has the word."""
+def test_unknown_status_is_not_the_end_of_a_trial(cloud, mode):
+    """The sensor waits for trials that are not done, whatever their status."""
     job_id = cloud.job_id("pending-forever")
     cloud.respond_next(job_id, fault="unknown status", times=1000)
 
@@ -129,7 +131,7 @@ def test_status_that_nobody_has_heard_of_is_no_end_of_a_trial(cloud, mode):
 @pytest.mark.parametrize("fault", ["rows reversed", "rows repeated"])
 @pytest.mark.parametrize("mode", MODES)
 def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
-    """At every look: each trial counts once."""
+    """At every poll, each trial counts once."""
     job_id = cloud.job_id("growing")
     cloud.respond_next(job_id, fault=fault, times=1000)
 
@@ -137,12 +139,12 @@ def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
 
 
 @pytest.mark.parametrize("fault", ["page shrinks", "page grows", "rows reversed", "rows repeated"])
-@pytest.mark.parametrize("look", [1, 3])
+@pytest.mark.parametrize("poll", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
-def test_failure_is_told_though_the_table_changes_meanwhile(cloud, mode, look, fault):
-    """One page of one look is other than the rest; the trial in ERROR is found all the same."""
+def test_failed_trial_is_named_though_the_table_changes(cloud, mode, poll, fault):
+    """One page of one poll differs from the others; the trial in ERROR is still found."""
     job_id = cloud.add_search(search("TERMINATED", "ERROR", "TERMINATED"))
-    cloud.respond_next(job_id, fault=fault, after=look)
+    cloud.respond_next(job_id, fault=fault, after=poll)
 
     run = wait(job_id, mode)
 
@@ -151,8 +153,8 @@ def test_failure_is_told_though_the_table_changes_meanwhile(cloud, mode, look, f
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_trials_that_go_astray_are_no_success(cloud, mode):
-    """The platform promises three trials and lists two of them, for good: the failure says how many are missing."""
+def test_missing_trials_are_not_a_success(cloud, mode):
+    """The platform promises three trials and only ever lists two: the error counts the missing ones."""
     table = [["trial_id", "status", "config"], [["t0", "TERMINATED", {}], ["t1", "TERMINATED", {}]]]
     job_id = cloud.add_table(*table)
     page = {"total": 3, "count": 2, "limit": 50, "offset": 0, "items": {"header": table[0], "data": table[1]}}
