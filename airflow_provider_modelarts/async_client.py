@@ -98,7 +98,7 @@ class AsyncModelArtsOperations(ABC):
         walk = pagination.walk(pagination.checked_page_size(page_size))
         step = next(walk)
         while step.offset is not None:
-            page = await self.call(operations.list_trials(training_job_id, limit=page_size, offset=step.offset))
+            page = await self.call(operations.list_trials_page(training_job_id, limit=page_size, offset=step.offset))
             step = walk.send(page)
             for trial in step.trials:
                 yield trial

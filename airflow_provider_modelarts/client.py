@@ -94,7 +94,9 @@ class ModelArtsOperations(ABC):
         walk = pagination.walk(pagination.checked_page_size(page_size))
         step = next(walk)
         while step.offset is not None:
-            step = walk.send(self.call(operations.list_trials(training_job_id, limit=page_size, offset=step.offset)))
+            step = walk.send(
+                self.call(operations.list_trials_page(training_job_id, limit=page_size, offset=step.offset))
+            )
             yield from step.trials
 
     def list_trials(self, training_job_id: str, *, page_size: int = 50) -> list[Trial]:

@@ -52,7 +52,7 @@ def snapshot_for_polling(training_job_id: str, known: SearchSettings | None = No
         return SearchSnapshot(job, Listing())
     if job.search is None:
         job = replace(job, search=known or (yield from _search_of_algorithm(job)))
-    return SearchSnapshot(job, (yield from list_trials(training_job_id, partial=True)))
+    return SearchSnapshot(job, (yield from read_listing(training_job_id, partial=True)))
 
 
 def snapshot_for_ranking(training_job_id: str) -> Flow[SearchSnapshot]:
@@ -61,10 +61,10 @@ def snapshot_for_ranking(training_job_id: str) -> Flow[SearchSnapshot]:
     if job.search is None:
         job = replace(job, search=(yield from _search_of_algorithm(job)))
     partial = not job.phase.is_terminal
-    return SearchSnapshot(job, (yield from list_trials(training_job_id, partial=partial)))
+    return SearchSnapshot(job, (yield from read_listing(training_job_id, partial=partial)))
 
 
-def list_trials(
+def read_listing(
     training_job_id: str, *, page_size: int = pagination.MAX_PAGE_SIZE, partial: bool = False
 ) -> Flow[Listing]:
     """Read all trials, page by page. For ``partial`` see :func:`~airflow_provider_modelarts.api.pagination.walk`."""
@@ -73,7 +73,7 @@ def list_trials(
     walk = pagination.walk(page_size, partial=partial)
     step = next(walk)
     while step.offset is not None:
-        page = yield operations.list_trials(training_job_id, limit=page_size, offset=step.offset)
+        page = yield operations.list_trials_page(training_job_id, limit=page_size, offset=step.offset)
         total = page.total
         step = walk.send(page)
         trials += step.trials
@@ -113,14 +113,14 @@ def delete_job(training_job_id: str) -> Flow[bool]:
     return True
 
 
-def stop_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
+def stop_running_trial(training_job_id: str, trial_id: str) -> Flow[bool]:
     """Stop one trial early; return False if it has ended.
 
     The response to stopping an ended trial is not documented, so the status of the trial is read first.
 
     :raises ModelArtsConfigurationError: when the search does not list the trial.
     """
-    listing = yield from list_trials(training_job_id, partial=True)
+    listing = yield from read_listing(training_job_id, partial=True)
     trial = next((trial for trial in listing.trials if trial.trial_id == trial_id), None)
     if trial is None:
         raise ModelArtsConfigurationError(f"training job {training_job_id} lists no trial {trial_id!r}")

@@ -56,7 +56,7 @@ class Request(Generic[T_co]):
     service: str = "modelarts"
 
 
-def list_trials(training_job_id: str, *, limit: int, offset: int) -> Request[TrialPage]:
+def list_trials_page(training_job_id: str, *, limit: int, offset: int) -> Request[TrialPage]:
     """ShowAutoSearchTrials. For the meaning of ``offset`` see :mod:`~airflow_provider_modelarts.api.pagination`."""
     return Request(
         "GET",

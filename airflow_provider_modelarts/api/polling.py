@@ -26,19 +26,19 @@ class PollResult:
 
     :param message: why the job is done or failed, or what it still waits for.
     :param summary: XCom of the sensor.
-    :param news: for the log, when it differs from that of the last poll.
+    :param log_line: for the log, when it differs from that of the last poll.
     """
 
     state: State
     message: str
     summary: dict[str, JSON]
-    news: str | None
+    log_line: str | None
 
 
 class Poller(Protocol):
     """Polls one job. Its memory spares requests and log lines; no outcome depends on it."""
 
-    def look(self, clock: Clock) -> Flow[PollResult]:
+    def poll(self, clock: Clock) -> Flow[PollResult]:
         """Read the job and assess it.
 
         :param clock: returns seconds since the epoch; called after the reading.
@@ -61,7 +61,7 @@ class SearchPoller:
     _search: SearchSettings | None = None
     _log: ChangeLog = field(default_factory=ChangeLog)
 
-    def look(self, clock: Clock) -> Flow[PollResult]:
+    def poll(self, clock: Clock) -> Flow[PollResult]:
         """Read the search and assess it."""
         snapshot = yield from snapshot_for_polling(self.training_job_id, self._search)
         self._search = snapshot.job.search or self._search
@@ -92,7 +92,7 @@ class JobPoller:
     accept_stopped: bool = False
     _log: ChangeLog = field(default_factory=ChangeLog)
 
-    def look(self, clock: Clock) -> Flow[PollResult]:
+    def poll(self, clock: Clock) -> Flow[PollResult]:
         """Read the job and assess it."""
         job: TrainingJob = yield operations.show_training_job(self.training_job_id)
         state, message = assess_job(job, accept_stopped=self.accept_stopped)
@@ -111,7 +111,7 @@ def _out_of_time(what: str, log: ChangeLog) -> str:
     )
 
 
-def first_delay_of(interval: float, spread: float) -> float:
+def first_delay(interval: float, spread: float) -> float:
     """Return the seconds before the first poll of a wait. Thousands of waits start together with a triggerer.
 
     :param spread: a random number from 0 to 1.
@@ -119,6 +119,6 @@ def first_delay_of(interval: float, spread: float) -> float:
     return interval * spread
 
 
-def next_delay_of(interval: float, spread: float) -> float:
+def next_delay(interval: float, spread: float) -> float:
     """Return the seconds between two polls of a wait, its interval give or take a tenth."""
     return interval * (1 - _JITTER + 2 * _JITTER * spread)

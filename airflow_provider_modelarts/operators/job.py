@@ -223,9 +223,9 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
     def _poll(self, poller: Poller) -> PollResult:
         with self._call_errors():
-            polled = self.hook.run(poller.look(time.time))
-        if polled.news:
-            self.log.info(polled.news)
+            polled = self.hook.run(poller.poll(time.time))
+        if polled.log_line:
+            self.log.info(polled.log_line)
         return polled
 
     def _defer(self, training_job_id: str) -> None:

@@ -110,8 +110,8 @@ class ModelArtsStopTrialOperator(JobActionBaseOperator):
 
     def act(self) -> str:
         """Stop the trial, unless it has ended."""
-        from airflow_provider_modelarts.api.flows import stop_trial
+        from airflow_provider_modelarts.api.flows import stop_running_trial
 
-        is_stopping = self.hook.run(stop_trial(self.training_job_id, self.trial_id))
+        is_stopping = self.hook.run(stop_running_trial(self.training_job_id, self.trial_id))
         outcome = "is being stopped" if is_stopping else "has already ended"
         return f"Trial {self.trial_id} of training job {self.training_job_id} {outcome}"

@@ -74,9 +74,9 @@ class ModelArtsBaseSensor(BaseSensorOperator):
         from airflow_provider_modelarts.core.progress import State
 
         with self._task_errors():
-            polled = self.hook.run(self._poller.look(time.time))
-        if polled.news:
-            self.log.info(polled.news)
+            polled = self.hook.run(self._poller.poll(time.time))
+        if polled.log_line:
+            self.log.info(polled.log_line)
         ModelArtsTrainingJobLink.push(context, self.hook, self.training_job_id)
         if polled.state is not State.WAITING:
             self.push_leaderboard(context)

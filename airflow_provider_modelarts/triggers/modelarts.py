@@ -189,10 +189,10 @@ class _ModelArtsBaseTrigger(BaseTrigger):
 
     async def _wait(self) -> TriggerOutcome:
         await _load()
-        from airflow_provider_modelarts.api.polling import first_delay_of, next_delay_of
+        from airflow_provider_modelarts.api.polling import first_delay, next_delay
         from airflow_provider_modelarts.core.progress import State
 
-        await self._sleep(first_delay_of(self.poll_interval, random.random()))
+        await self._sleep(first_delay(self.poll_interval, random.random()))
         poller = self.make_poller()
         async with await self._hook().get_async_conn() as client:
             while True:
@@ -200,7 +200,7 @@ class _ModelArtsBaseTrigger(BaseTrigger):
                 if polled is not None and polled.state is not State.WAITING:
                     status: Literal["done", "failed"] = "done" if polled.state is State.DONE else "failed"
                     return TriggerOutcome(self.training_job_id, status, polled.message, polled.summary)
-                if not await self._sleep(next_delay_of(self.poll_interval, random.random())):
+                if not await self._sleep(next_delay(self.poll_interval, random.random())):
                     return TriggerOutcome(self.training_job_id, "timeout", poller.timeout_message())
 
     async def _sleep(self, seconds: float) -> bool:
@@ -213,15 +213,15 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         from airflow_provider_modelarts.hooks.modelarts import with_connection_hint
 
         try:
-            polled = await client.run(poller.look(time.time))
+            polled = await client.run(poller.poll(time.time))
         except ModelArtsError as error:
             hinted = with_connection_hint(error, client.settings, self.modelarts_conn_id)
             if not self.ignore_errors or isinstance(error, (ModelArtsAuthenticationError, ModelArtsConfigurationError)):
                 raise hinted.with_traceback(error.__traceback__) from error.__cause__
             await self._write_log(logging.WARNING, "Ignored a failed call because silent_fail is set: %s", hinted)
             return None
-        if polled.news:
-            await self._write_log(logging.INFO, polled.news)
+        if polled.log_line:
+            await self._write_log(logging.INFO, polled.log_line)
         return polled
 
     async def _write_log(self, level: int, message: str, *values: object, exc_info: Exception | None = None) -> None:

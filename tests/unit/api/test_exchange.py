@@ -204,7 +204,7 @@ def test_call_headers():
         POST,
         PLAIN,
         operations.any_request("GET", "/v2/{project_id}/a b/一", {"b": "x y", "a": "&="}),
-        operations.list_trials("job-1", limit=50, offset=1),
+        operations.list_trials_page("job-1", limit=50, offset=1),
     ],
     ids=["GET", "POST", "plain", "odd", "trials"],
 )
@@ -286,7 +286,7 @@ def test_call_over_a_bad_line():
         (GET, ModelArtsTransportError("certificate", temporary=False), ModelArtsTransportError),
         (POST, refusal(503, "ModelArts.4302"), ModelArtsServerError),
         (POST, ModelArtsTransportError("reset"), ModelArtsTransportError),
-        (operations.list_trials("job-1", limit=50, offset=0), answer(200, {"items": []}), ModelArtsProtocolError),
+        (operations.list_trials_page("job-1", limit=50, offset=0), answer(200, {"items": []}), ModelArtsProtocolError),
     ],
 )
 def test_call_that_is_not_repeated(request_, reply, cls):
@@ -443,7 +443,7 @@ def leaks(error, steps):
         (GET, answer(200, b"<html>Please log in</html>")),
         (POST, answer(502, b"<html>Bad Gateway</html>")),
         (POST, ModelArtsTransportError("reset")),
-        (operations.list_trials("job-1", limit=50, offset=0), answer(200, [])),
+        (operations.list_trials_page("job-1", limit=50, offset=0), answer(200, [])),
     ],
 )
 def test_error_shows_no_secret(request_, reply):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from unit.builders import converse, job, page, search
 
-from airflow_provider_modelarts.api.flows import list_trials, snapshot_for_polling, snapshot_for_ranking
+from airflow_provider_modelarts.api.flows import read_listing, snapshot_for_polling, snapshot_for_ranking
 from airflow_provider_modelarts.core.jobs import Algorithm, SearchSettings
 from airflow_provider_modelarts.exceptions import (
     ModelArtsAuthenticationError,
@@ -184,7 +184,7 @@ def test_list_trials_over_several_pages():
     asked = []
 
     listing = converse(
-        list_trials("job-1", page_size=2), [page(["a", "b"], 5), page(["c", "d"], 5), page(["e"], 5)], asked
+        read_listing("job-1", page_size=2), [page(["a", "b"], 5), page(["c", "d"], 5), page(["e"], 5)], asked
     )
 
     assert [trial.trial_id for trial in listing.trials] == ["a", "b", "c", "d", "e"]
@@ -198,7 +198,7 @@ def test_list_trials_over_several_pages():
 
 def test_list_trials_total_of_the_last_page():
     """Of a table that grows meanwhile, the latest total counts."""
-    listing = converse(list_trials("job-1", page_size=2), [page(["a", "b"], 3), page(["c", "d"], 4)], [])
+    listing = converse(read_listing("job-1", page_size=2), [page(["a", "b"], 3), page(["c", "d"], 4)], [])
 
     assert listing.total == 4
 
@@ -209,7 +209,7 @@ def test_list_trials_with_a_page_size_that_is_refused(page_size):
     asked = []
 
     with pytest.raises(ModelArtsConfigurationError, match="page_size"):
-        converse(list_trials("job-1", page_size=page_size), [], asked)
+        converse(read_listing("job-1", page_size=page_size), [], asked)
 
     assert asked == []
 
@@ -218,7 +218,7 @@ def test_list_trials_that_fails_between_two_pages():
     """An error between two pages is an error, not a part of the trials."""
     with pytest.raises(ModelArtsServerError):
         converse(
-            list_trials("job-1", page_size=2, partial=True),
+            read_listing("job-1", page_size=2, partial=True),
             [page(["a", "b"], 5), refused(ModelArtsServerError, 500)],
             [],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from unit.builders import converse, job, trials
 
-from airflow_provider_modelarts.api.flows import delete_job, explain_failure, read_log, stop_job, stop_trial
+from airflow_provider_modelarts.api.flows import delete_job, explain_failure, read_log, stop_job, stop_running_trial
 from airflow_provider_modelarts.core.jobs import JobEvent
 from airflow_provider_modelarts.core.trials import TrialPage
 from airflow_provider_modelarts.exceptions import (
@@ -58,7 +58,7 @@ def test_stopping_a_trial(status, stopped):
     """Only one that has not ended is asked to; what the platform answers for another is documented nowhere."""
     listing = TrialPage(trials(status), 1, 50)
     answers = [listing, "t0"] if stopped else [listing]
-    result, requests = asked(stop_trial("job-1", "t0"), *answers)
+    result, requests = asked(stop_running_trial("job-1", "t0"), *answers)
 
     assert result is stopped
     assert requests[1:] == ([("POST", f"{JOB}/autosearch-trial-earlystop/t0")] if stopped else [])
@@ -67,7 +67,7 @@ def test_stopping_a_trial(status, stopped):
 def test_stopping_an_unknown_trial():
     """The search lists none of that id."""
     with pytest.raises(ModelArtsConfigurationError, match="training job job-1 lists no trial 't7'"):
-        asked(stop_trial("job-1", "t7"), TrialPage(trials("RUNNING"), 1, 50))
+        asked(stop_running_trial("job-1", "t7"), TrialPage(trials("RUNNING"), 1, 50))
 
 
 @pytest.mark.parametrize("code", ["ModelArts.2776", "ModelArts.2818"])

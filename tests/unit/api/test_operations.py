@@ -22,7 +22,7 @@ JOB = "5b60a667-1438-4eb5-9705-85b860e623dc"
 
 def test_list_trials_request():
     """The trials of a job are asked for page by page."""
-    request = operations.list_trials(JOB, limit=50, offset=3)
+    request = operations.list_trials_page(JOB, limit=50, offset=3)
 
     assert (request.method, request.path) == ("GET", f"/v2/{{project_id}}/training-jobs/{JOB}/autosearch-trials")
     assert (dict(request.query), request.body) == ({"limit": "50", "offset": "3"}, b"")
@@ -31,7 +31,7 @@ def test_list_trials_request():
 
 def test_list_trials_answer():
     """The documented answer is read as a page of trials."""
-    page = operations.list_trials(JOB, limit=50, offset=0).read(documented("list_trials"))
+    page = operations.list_trials_page(JOB, limit=50, offset=0).read(documented("list_trials"))
 
     assert (page.total, len(page.trials), page.trials[3].trial_id) == (8, 8, "ae5503c0")
 
@@ -40,7 +40,7 @@ def test_list_trials_answer():
 def test_list_trials_with_a_limit_that_is_refused(limit):
     """A page size that the platform would refuse is not sent."""
     with pytest.raises(ModelArtsConfigurationError, match="page_size"):
-        operations.list_trials(JOB, limit=limit, offset=0)
+        operations.list_trials_page(JOB, limit=limit, offset=0)
 
 
 def test_show_training_job_request():
@@ -61,7 +61,7 @@ def test_show_training_job_answer():
     ("operation", "name"),
     [
         (operations.show_training_job, "training_job_id"),
-        (lambda bad: operations.list_trials(bad, limit=50, offset=0), "training_job_id"),
+        (lambda bad: operations.list_trials_page(bad, limit=50, offset=0), "training_job_id"),
         (operations.show_algorithm, "algorithm_id"),
         (operations.stop_training_job, "training_job_id"),
         (operations.delete_training_job, "training_job_id"),

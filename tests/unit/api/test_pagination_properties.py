@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.builders import page, quick
 
-from airflow_provider_modelarts.api.flows import list_trials
+from airflow_provider_modelarts.api.flows import read_listing
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
 PASSES = 3
@@ -87,7 +87,7 @@ def platforms(happening, **fields):
 
 def walk(platform, page_size, *, partial=False):
     """Return what is listed of a platform's table; None when that is refused."""
-    flow = list_trials("job-1", page_size=page_size, partial=partial)
+    flow = read_listing("job-1", page_size=page_size, partial=partial)
     try:
         request = next(flow)
         while True:

@@ -23,7 +23,7 @@ FROM_ALGORITHM = {"search": None, "algorithm_id": "alg-1"}
 
 def glance(watch, *answers, now=STARTED, asked=None):
     """Return what a watch says to these answers, and note the requests in ``asked``."""
-    return converse(watch.look(lambda: now), answers, [] if asked is None else asked)
+    return converse(watch.poll(lambda: now), answers, [] if asked is None else asked)
 
 
 def table(*trials):
@@ -42,7 +42,7 @@ def test_search_watch_while_a_search_runs():
 
     assert (seen.state, seen.message) == (State.WAITING, "training job job-1 is Running")
     assert seen.summary["trial_counts"] == {"RUNNING": 1, "TERMINATED": 1}
-    assert seen.news == "Training job job-1 is Running: 1/2 trials ended (1 RUNNING, 1 TERMINATED)"
+    assert seen.log_line == "Training job job-1 is Running: 1/2 trials ended (1 RUNNING, 1 TERMINATED)"
 
 
 def test_search_watch_at_the_end():
@@ -74,7 +74,7 @@ def test_search_watch_takes_the_time_from_the_clock(now, state):
 def test_search_watch_asks_the_clock_after_the_reading():
     """Reading may take a while with retries: the time that counts is that of the judgement."""
     times = []
-    flow = search_watch().look(lambda: times.append("asked") or STARTED)
+    flow = search_watch().poll(lambda: times.append("asked") or STARTED)
 
     next(flow)
     flow.send(job("Running", 1))
@@ -151,7 +151,7 @@ def test_search_watch_says_a_change_once():
         (660, job("Running", 2), [table(trial("a", "RUNNING"))]),
     ]
 
-    news = [glance(watch, some_job, *rest, now=STARTED + later).news for later, some_job, rest in looks]
+    news = [glance(watch, some_job, *rest, now=STARTED + later).log_line for later, some_job, rest in looks]
 
     assert news == ["Training job job-1 is Pending", None, running, None, f"Still waiting: {running}"]
 
@@ -177,7 +177,7 @@ def test_search_watch_is_not_shared():
     """Two watches do not share what they remember."""
     glance(search_watch(), job("Pending"))
 
-    assert glance(search_watch(), job("Pending")).news == "Training job job-1 is Pending"
+    assert glance(search_watch(), job("Pending")).log_line == "Training job job-1 is Pending"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_job_watch_says_a_change_once():
     """Each phase is said once; what stays is repeated after ten minutes."""
     watch, looks = JobPoller("job-1"), [(0, "Running"), (30, "Running"), (600, "Running"), (630, "Completed")]
 
-    news = [glance(watch, job(phase), now=STARTED + later).news for later, phase in looks]
+    news = [glance(watch, job(phase), now=STARTED + later).log_line for later, phase in looks]
 
     assert news == [
         "Training job job-1 is Running",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_modelarts.api.connection_pool import RateLimiter
-from airflow_provider_modelarts.api.polling import first_delay_of, next_delay_of
+from airflow_provider_modelarts.api.polling import first_delay, next_delay
 
 
 def busy(gap):
@@ -132,10 +132,10 @@ def test_lone_request_after_a_long_silence_keeps_its_pace():
 @pytest.mark.parametrize("spread", [0.0, 0.25, 1.0])
 def test_first_look_is_anywhere_within_an_interval(spread):
     """5,000 waits that start together are spread over all of it."""
-    assert first_delay_of(30.0, spread) == 30.0 * spread
+    assert first_delay(30.0, spread) == 30.0 * spread
 
 
 @pytest.mark.parametrize(("spread", "rest"), [(0.0, 27.0), (0.5, 30.0), (1.0, 33.0)])
 def test_later_looks_keep_the_interval_give_or_take_a_tenth(spread, rest):
     """On average it is what the user asked for."""
-    assert next_delay_of(30.0, spread) == pytest.approx(rest)
+    assert next_delay(30.0, spread) == pytest.approx(rest)
