@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -14,6 +14,7 @@ from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import settings
 
 from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, SearchSettings, TrainingJob
+from airflow_provider_modelarts.core.progress import Listing, SearchSnapshot
 from airflow_provider_modelarts.core.trials import Trial, TrialPage, TrialStatus
 
 DATA = Path(__file__).parents[1] / "data"
@@ -68,8 +69,16 @@ def search(num_samples: int | None = None, **objectives: str) -> SearchSettings:
 
 def job(phase: str = "Running", num_samples: int | None = None, **fields: Any) -> TrainingJob:
     """Return a job of a search that runs ``num_samples`` trials."""
-    fields = {"search": search(num_samples), **fields}
-    return TrainingJob("job-1", "a-search", JobPhase.read(phase), phase, **fields)
+    fields = {"name": "a-search", "search": search(num_samples), **fields}
+    return TrainingJob("job-1", phase=JobPhase.read(phase), phase_text=phase, **fields)
+
+
+def snapshot(
+    trials: Sequence[Trial], phase: str = "Completed", name: str = "a-search", **objectives: str
+) -> SearchSnapshot:
+    """Return a snapshot of a search that runs just these trials, for the most ``acc`` unless told otherwise."""
+    settings_of_it = search(len(trials), **(objectives or {"acc": "max"}))
+    return SearchSnapshot(job(phase, search=settings_of_it, name=name), Listing(trials, len(trials)))
 
 
 def converse(flow: Generator[Any, Any, Any], answers: Iterable[Any], asked: list[Any]) -> Any:
