@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 
 import pytest
@@ -142,11 +143,17 @@ def test_every_fault_that_is_an_error_is_tested():
 
 
 def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
-    """One request: the platform, or whoever answers in its place, will not change."""
+    """The error names the request, which is sent once: the platform, or what stands in its place, will not change."""
     cloud.answer_next("/training-jobs/", fault="wrong shape", times=1000)
 
-    with pytest.raises(ModelArtsProtocolError, match="the list of trials should be a JSON object, but is a list of 1"):
+    with pytest.raises(ModelArtsProtocolError) as raised:
         call(settings(cloud), "list_trials", "x")
+
+    assert re.fullmatch(
+        r"GET /v2/\S+/training-jobs/x/autosearch-trials: "
+        "the list of trials should be a JSON object, but is a list of 1",
+        str(raised.value),
+    )
 
     assert requests_for(cloud, "/training-jobs/") == 1
 

@@ -25,19 +25,6 @@ def _settings(platform):
     return dataclasses.replace(platform.settings(), verify=False)
 
 
-@pytest.fixture(name="fail")
-def _fail(platform, settings, call):
-    """Calls a method that is answered with a body, and returns the error."""
-
-    def fail(method, *arguments, part="training-jobs", **answer):
-        platform.answer_next(part, **answer)
-        with pytest.raises(ModelArtsError) as raised:
-            call(settings, method, *arguments)
-        return raised.value
-
-    return fail
-
-
 @pytest.fixture(name="hear")
 def _hear(settings, call):
     """Makes one request to a server with a speech, without trying again; returns the value or the error."""

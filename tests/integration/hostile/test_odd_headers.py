@@ -75,11 +75,7 @@ def test_header_in_a_message_is_harmless_and_short(hear, speech, said):
     assert len(str(error)) < 700
 
 
-WAITS = [b"-1", b"1e300", b"1" + b"0" * 100, b"nan", b"inf", b"999999", b"", b"0x10", "\u0663".encode(), b"1, 2"]
-WAITS += [b"Wed, 21 Oct 2035 07:28:00 GMT", b"99999999999999999999999999999999999999999"]
-
-
-@pytest.mark.parametrize("wait", WAITS)
+@pytest.mark.parametrize("wait", [b"-1", b"", "\u0663".encode(), b"9" * 100])
 def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
     """What is no number of seconds, or too many, leaves the call to its own time, which is none here."""
     error = hear(with_headers(b"Retry-After: " + wait, status=b"429 Slow Down", body=REFUSAL))

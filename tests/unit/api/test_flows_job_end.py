@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from unit.builders import converse, job, trials
+from unit.builders import converse, job, trial, trials
 
 from airflow_provider_modelarts.api.flows import delete_job, explain_failure, read_log, stop_job, stop_trial
 from airflow_provider_modelarts.core.jobs import JobEvent
@@ -68,6 +68,17 @@ def test_stopping_an_unknown_trial():
     """The search lists none of that id."""
     with pytest.raises(ModelArtsConfigurationError, match="training job job-1 lists no trial 't7'"):
         asked(stop_trial("job-1", "t7"), TrialPage(trials("RUNNING"), 1, 50))
+
+
+def test_stopping_a_trial_whose_id_changes_the_path():
+    """The platform may list such an id; no request is made with it."""
+    listing = TrialPage([trial("../x", "RUNNING")], 1, 50)
+    requests = []
+
+    with pytest.raises(ModelArtsConfigurationError, match=r"^trial_id must be 1 to 64 letters"):
+        converse(stop_trial("job-1", "../x"), [listing], requests)
+
+    assert [request.path for request in requests] == [f"{JOB}/autosearch-trials"]
 
 
 @pytest.mark.parametrize("code", ["ModelArts.2776", "ModelArts.2818"])

@@ -425,3 +425,22 @@ def test_table_has_one_line_for_each_trial(rows):
     assert len(lines) == 2 + len(trials)
     assert all(line.isprintable() for line in lines)
     assert max(map(len, lines)) <= len("rank") + 2 + 24 + 2 + len("acc") + 2 + 24
+
+
+def test_table_with_hostile_names_and_values():
+    """A trial is one line of bounded length, whatever names and values hold, and however deep they are."""
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    config = {
+        "\x1b[31m\n" * 1000: "a\rb",
+        "deep": deep,
+        "wide": ["x" * 1_000_000] * 100,
+        "many": {"k": dict.fromkeys("ab")},
+    }
+
+    lines = table_of(trial("t1", best=0.5, config=config), trial("t2", "\x1b\n" * 1000)).splitlines()
+
+    assert len(lines) == 5
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) < 200

@@ -187,6 +187,7 @@ def test_config_that_is_refused(config, said):
 def test_config_with_text_that_a_database_refuses(config):
     """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
     assert refusal(config).startswith("the config of trial t7 cannot be handed on: ")
+    assert refusal(config).isprintable()
 
 
 def test_config_that_is_missing():
@@ -296,3 +297,16 @@ def test_summary_of_a_job_without_outputs(raw):
     summary = job_summary(job("Running", raw=raw))
 
     assert (summary["outputs"], summary["duration"]) == ({}, None)
+
+
+def test_summary_of_a_job_with_outputs_that_cannot_be_stored():
+    """Outputs that a database or Airflow's deserializer would refuse are left out: the summary follows paid work."""
+    odd = {"train_url": "/out/", "__classname__": "/b/", "nul": "/\0/", "half\ud800": "/b/", "long": "x" * 1_000_000}
+    odd |= {f"n{number}": "/b/" for number in range(1000)}
+    outputs = [{"name": name, "remote": {"obs": {"obs_url": url}}} for name, url in odd.items()]
+
+    summary = job_summary(job("Completed", raw={"algorithm": {"outputs": outputs}}))
+
+    assert summary["outputs"]["train_url"] == "/out/"
+    assert set(summary["outputs"]) <= {"train_url", *(f"n{number}" for number in range(1000))}
+    assert len(json.dumps(summary)) < 20_000
