@@ -1,4 +1,4 @@
-"""What importing costs: DAG files are parsed every few seconds."""
+"""Cost of imports: DAG files are parsed every few seconds."""
 
 from __future__ import annotations
 

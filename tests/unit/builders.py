@@ -1,4 +1,4 @@
-"""Builders that let a test state only what it is about, and the independent signer that ours is compared with."""
+"""Builders that let a test state only what it is about, and an independent signer to compare with."""
 
 from __future__ import annotations
 

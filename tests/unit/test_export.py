@@ -74,7 +74,7 @@ def test_objective_decides_direction_and_value(objective, direction, value):
 
 @pytest.mark.parametrize(("given", "name"), [({}, "acc (max)"), ({"study_name": "mine"}, "mine")])
 def test_study_has_a_name(given, name):
-    """Where none is given it tells what is compared."""
+    """The default name is what is compared."""
     assert trials_to_study([], ACC, **given).study_name == name
 
 
@@ -103,7 +103,7 @@ def test_trial_tells_where_it_comes_from():
     [(12.5, 12.5, 12.5), (0, 0, 0), (None, 0, None), (-1, 0, None), (math.nan, 0, None), (1e300, 0, None)],
 )
 def test_duration_is_what_the_platform_tells(duration, in_study, in_frame):
-    """A data frame can say that it is unknown; Optuna cannot."""
+    """An unknown duration is missing in a data frame, and 0 in Optuna."""
     ended = trial(best=0.5, duration=duration)
 
     assert trials_to_study([ended], ACC).trials[0].duration.total_seconds() == in_study
@@ -180,7 +180,7 @@ def test_hostile_names_are_names(name):
 
 
 def test_importances_find_the_parameter_that_matters():
-    """The evaluator that needs no scikit-learn tells a parameter that decides from one that does not."""
+    """The evaluator that works without scikit-learn ranks the parameter that decides above the other."""
     trials = [
         trial(f"t{n}", best=n * 37 % 101 / 101, index=n, config={"lr": n * 37 % 101 / 101, "seed": n * 13 % 7})
         for n in range(100)
@@ -257,7 +257,7 @@ def test_trial_without_a_config_has_no_parameters():
     ],
 )
 def test_missing_library_is_told_with_its_remedy(monkeypatch, module, export, user):
-    """Who has not installed the extra reads what to type."""
+    """The error names the command that installs the extra."""
     monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(ModelArtsConfigurationError) as caught:

@@ -1,4 +1,4 @@
-"""What both clients make of every fault: whether they try again, and what they tell."""
+"""Both clients and every fault: whether they retry, and which error they raise."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ TOLD = {
 
 @pytest.mark.parametrize(("fault", "told"), TOLD.items())
 def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault, told):
-    """An error of the class that fits; one line names the request, says what happened and what to do."""
+    """The error has the right class; one line names the request, what happened and what to do."""
     error, words = told
     job_id = cloud.job_id("documented")
     cloud.answer_next(job_id, fault=fault, times=1000)
@@ -174,7 +174,7 @@ def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call
 
 @pytest.mark.parametrize("status", [302, 307])
 def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_factory, call, status):
-    """The other host is not even asked; the message says where it would have led."""
+    """The other host gets no request; the message names the target."""
     job_id = cloud.job_id("documented")
     with modelarts_emulator_factory(scenarios=[]) as elsewhere:
         target = f"{elsewhere.endpoint}/v2/p/training-jobs/{job_id}"
@@ -218,7 +218,7 @@ def test_clock_that_differs_a_little_is_no_matter(modelarts_emulator_factory, ca
 
 
 def test_unknown_words_are_kept_as_they_are(cloud, call):
-    """A status and a phase that nobody has heard of are neither an error nor a success."""
+    """An unknown status or phase is neither an error nor a success."""
     job_id = cloud.job_id("documented")
     cloud.answer_next(job_id, fault="unknown status", times=1000)
     cloud.answer_next(job_id, fault="unknown phase", times=1000)
@@ -246,7 +246,7 @@ CREATIONS = {
 
 
 def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
-    """Whatever comes instead of its answer: nobody knows whether it arrived, and a second job costs money."""
+    """Whatever comes instead of its response: it may have arrived, and a second job costs money."""
     seen, told = {}, {}
     with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
         bench = Bench(emulator)

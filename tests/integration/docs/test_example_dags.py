@@ -1,4 +1,4 @@
-"""The example DAGs run through real Airflow, on the local ModelArts and a database of their own.
+"""The example DAGs, run by Airflow on the emulator and a database of their own.
 
 The DAG that is scheduled on an asset needs a scheduler: ``scripts/e2e.py`` runs it.
 """

@@ -1,4 +1,4 @@
-"""The page on notebooks is true, and so is what the README says of them."""
+"""The page on notebooks and the README's example of one are true."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_hook_reads_what_the_client_reads(notebook):
 
 
 def test_page_compares_by_something_else(notebook):
-    """The other criteria of the page are what their names say."""
+    """The other criteria of the page are true to their names."""
     frame = notebook["frame"]
 
     assert notebook["quickest"].value == frame["duration"].min().total_seconds()

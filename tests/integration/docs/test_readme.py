@@ -125,7 +125,7 @@ def test_dag_block_makes_a_dag(run_block, number):
     ],
 )
 def test_dag_of_the_readme(run_block, number, tasks):
-    """The DAGs hang together as the README says."""
+    """The tasks of each DAG depend on each other as in the README."""
     dag = run_block(DAG_BLOCKS[number])["dag"]
 
     assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == tasks
@@ -198,7 +198,7 @@ def test_connection_example_is_a_connection(example_connection):
 
 
 def test_connection_example_is_enough(example_connection):
-    """The hook's own reading takes the connection: nothing that is needed is missing from it."""
+    """The hook accepts the connection: no required field is missing."""
     settings = read_connection(
         login=example_connection.login,
         password=example_connection.password,
@@ -227,7 +227,7 @@ def test_connection_table_names_every_field():
     ],
 )
 def test_connection_defaults(field, told, extra):
-    """A default that the table tells is the one in force."""
+    """A default in the table is the one in force."""
     (meaning,) = [row[1] for row in table_rows(FIELDS) if f"`{field}`" in row[0]]
     given = {"login": "a", "password": "b", "host": None, "port": None}
 
@@ -310,7 +310,7 @@ def test_relative_links_lead_to_files(document):
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_exist(document):
-    """Every ``make`` that a reader is told to type is in the Makefile."""
+    """Every ``make`` target in the documents is in the Makefile."""
     text = (ROOT / document).read_text(encoding="utf-8")
     code = [
         line for block in re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) for line in block.split("\n")
@@ -322,7 +322,7 @@ def test_make_targets_exist(document):
 
 
 def test_make_help_tells_every_target():
-    """Who types ``make help`` is told all targets, and none that there is not."""
+    """``make help`` lists all targets, and only those."""
     targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 
     assert set(re.findall(r'@echo "make ([a-z0-9-]+) ', MAKEFILE)) == targets - {"help"}
@@ -337,7 +337,7 @@ def test_folders_of_the_contributing_guide_exist():
 
 
 def test_versions_that_run_on_every_change_have_constraints():
-    """The versions told to be tested on every change are those that the repository pins."""
+    """The versions that are tested on every change are those that the repository pins."""
     always = [row[0] for row in table_rows(section("Versions")) if "every change" in row[2]]
 
     assert sorted(always) == sorted(
@@ -367,7 +367,7 @@ def _train():
 
 
 def test_demo_titles_are_those_that_the_demo_prints(demo):
-    """What the README shows is the end of what the script says."""
+    """The README shows the end of the script's output."""
     said = re.findall(r'say\("([^"]+)"\)', (ROOT / "scripts" / "demo.py").read_text(encoding="utf-8"))
 
     assert list(demo) == said[-len(demo) :]
@@ -386,7 +386,7 @@ def test_demo_table_is_ranked_and_true(demo, train):
 
 
 def test_demo_retrained_with_the_winner(demo, train):
-    """The script received the config of the table's first row, and its model is as good as the README says."""
+    """The script received the config of the table's first row, and its model is as good as in the README."""
     received = ast.literal_eval(demo["The retraining script received"].strip())
     winner = demo["It ranked"].splitlines()[2].split()
 

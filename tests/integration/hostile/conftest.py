@@ -1,4 +1,4 @@
-"""Both clients, and a server that says whatever a test wants."""
+"""Both clients, and a server that sends whatever a test wants."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
 
 
 def test_absurd_time_to_wait_does_not_stop_the_second_try(platform, settings, call):
-    """After what cannot be read as seconds, the call goes on as if nothing had been said."""
+    """A Retry-After that is not a number of seconds is ignored."""
     job_id = platform.job_id("documented")
     platform.answer_next(job_id, status=429, headers={"Retry-After": "-1e300"}, times=2)
 
@@ -115,7 +115,7 @@ def test_charset_that_a_header_claims_is_not_believed(hear, charset):
 
 
 def test_encoding_that_nobody_knows_is_told(hear):
-    """A body that stays packed is no JSON, and nothing of it is shown raw."""
+    """A body that stays compressed is not JSON, and nothing of it is shown raw."""
     error = hear(with_headers(b"Content-Encoding: zip-of-mine", body=ESCAPE))
 
     assert type(error) is ModelArtsProtocolError

@@ -1,4 +1,4 @@
-"""What a task does with hostile answers: it fails with an error of ours, and hands nothing on."""
+"""Tasks and hostile responses: they fail with an error of this package, and push nothing."""
 
 from __future__ import annotations
 

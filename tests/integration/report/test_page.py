@@ -1,4 +1,4 @@
-"""The files of a report: what is in them, and that nothing in a search can get out of its place."""
+"""Files of a report: what is in them, and that nothing in a search can get out of its place."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_page_and_json_hold_the_whole_leaderboard():
 
 
 def test_files_hold_what_the_page_leaves_out():
-    """60 parameters, and one long value: the page says how many columns it lacks."""
+    """With 60 parameters and one long value, the page counts the columns that it lacks."""
     layers = [[n, "relu"] for n in range(40)]
     config = {"layers": layers, **{f"p{n}": n for n in range(60)}}
     files = files_of(snapshot([trial("t0", best=0.5, config=config)]))
@@ -306,7 +306,7 @@ def test_picture_that_cannot_be_drawn_leaves_the_others(monkeypatch, plot, left,
 
 
 def test_objective_without_a_name_is_told_as_such():
-    """A search may not tell what it optimises; the user has given the mode."""
+    """The objective of a search may have no name; the user has given the mode."""
     look = snapshot(some())
     look = replace(look, job=replace(look.job, search=search(12)))
     ranking = rank(look.listing.trials, criterion_for(look.job.search, mode=Mode.MAX))
@@ -357,7 +357,7 @@ def test_large_search_keeps_within_the_size(large):
 
 
 def test_large_search_is_thinned_in_the_pictures_alone(large):
-    """The pictures say so; table, CSV and JSON hold all trials."""
+    """The pictures state it; table, CSV and JSON hold all trials."""
     page = Page(large["report.html"])
 
     history, parallel, *scatters = page.figures
@@ -420,7 +420,7 @@ def test_search_space_of_the_job_tells_what_is_a_choice():
 
 
 def test_platform_analysis_goes_before_optunas():
-    """What ModelArts says is shown as its word, most important first; what is no number is left out."""
+    """ModelArts' analysis takes precedence over Optuna's, most important first; missing values are left out."""
     given = [("batch", 0.1, 0.01), ("lr", 0.9, 0.2), ("seed", None, None), ("x", float("nan"), None)]
 
     text = page_of(some(), importance=[ParameterImportance(*one) for one in given]).text
@@ -434,7 +434,7 @@ def test_platform_analysis_goes_before_optunas():
 
 
 def test_optuna_tells_the_importance_where_the_platform_does_not():
-    """Of two parameters the one that decides is told to."""
+    """Of two parameters the one that decides is the more important."""
     page = page_of([trial(f"t{n}", best=n, config={"noise": n * 7 % 13, "lr": n}) for n in range(30)])
 
     assert "As Optuna analyses the trials (PED-ANOVA)" in page.text

@@ -65,7 +65,7 @@ def test_token_is_good_for_as_long_as_iam_says():
 
 
 def test_agency_key_is_good_until_the_metadata_service_says():
-    """Its answer says when it ends, not when it began."""
+    """Its response has the time of its end, not of its beginning."""
     names = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "1970-01-01T01:00:00.000000Z"}
 
     assert read_agency_key({"credential": names}, now=2600.0) == Issued(AccessKey("AK", "SK", "ST"), 3350.0, 3600.0)
@@ -235,7 +235,7 @@ def test_profile_file_is_that_of_the_vendors_sdk(monkeypatch, tmp_path):
 
 
 def test_metadata_service_comes_last():
-    """Where nothing is said, the server may be bound to an agency."""
+    """Without any variable, the server may be bound to an agency."""
     assert find() == FoundCredentials(MetadataLogin())
     assert find({"HUAWEICLOUD_SDK_PROJECT_ID": "p-1"}).project_id == "p-1"
 

@@ -109,7 +109,7 @@ def test_search_settings_of_an_algorithm_that_does_not_tell(flow, reply):
 
 @pytest.mark.parametrize("flow", [snapshot_for_polling, snapshot_for_ranking])
 def test_search_settings_of_a_job_without_algorithm(flow):
-    """Without an algorithm there is nobody to ask."""
+    """Without an algorithm no request is made for its settings."""
     asked = []
 
     look = converse(flow("job-1"), [job("Completed", search=None), page(rows(1), 1)], asked)
@@ -132,7 +132,7 @@ def test_search_settings_that_are_known(known):
 
 
 def test_search_settings_of_the_job_go_before_known_ones():
-    """What the job itself says now counts."""
+    """The job's own settings take precedence."""
     look = converse(snapshot_for_polling("job-1", search(5)), [job("Running", 8), page([], 0)], [])
 
     assert look.job.search == search(8)
@@ -257,7 +257,7 @@ def test_stopping_a_job(answer, was_running):
 
 @pytest.mark.parametrize("error", [DENIED, BROKEN])
 def test_stopping_a_job_that_may_go_on(error):
-    """Whoever could not stop it must know."""
+    """The error is raised."""
     with pytest.raises(type(error)):
         asked(stop_job("job-1"), error)
 
@@ -349,7 +349,7 @@ def test_explanation_of_a_job_without_tasks():
     ids=["all", "events", "log"],
 )
 def test_explanation_that_cannot_be_had(answers, explanation):
-    """It tells what can be read, and why not the rest: a failure is never hidden by another one."""
+    """The explanation holds what can be read, and why the rest cannot: no failure hides another."""
     names = {"GONE": GONE, "DENIED": DENIED, "BROKEN": BROKEN}
 
     assert asked(explain_failure("job-1"), *answers)[0].splitlines() == [line.format(**names) for line in explanation]

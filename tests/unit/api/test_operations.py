@@ -1,4 +1,4 @@
-"""The operations of the API: what is sent, and how the answer is read."""
+"""Operations of the API: requests, and how their responses are read."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_stop_training_job():
 
 @pytest.mark.parametrize("answer", ["", None, {}])
 def test_delete_training_job_answer(answer):
-    """What a deletion answers says nothing."""
+    """The response to a deletion is ignored."""
     assert operations.delete_training_job(JOB).read(answer) is None
 
 
@@ -342,7 +342,7 @@ def test_find_project_answer(projects):
 
 @pytest.mark.parametrize("projects", [[], [{"id": "p0", "name": "cn-north-4_team"}], [{"id": "p0"}]])
 def test_find_project_without_one(projects):
-    """No such project is an error that says what to set."""
+    """No such project is an error that names what to set."""
     with pytest.raises(
         ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* region right\? .* set project_id"
     ):
@@ -418,6 +418,6 @@ def test_any_request_with_a_flag_in_its_query():
 
 
 def test_any_request_with_a_body_that_is_no_json():
-    """A body that is no JSON is refused before anything is sent."""
+    """A body that is not JSON is refused before anything is sent."""
     with pytest.raises(ModelArtsConfigurationError):
         operations.any_request("POST", "/v2/x", body={"lr": float("nan")})

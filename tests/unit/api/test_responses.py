@@ -1,4 +1,4 @@
-"""From an HTTP answer to a value or to the error that it means."""
+"""Reading of HTTP responses: values and errors."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_answer_that_breaks_off_shows_its_end(body):
 
 
 def test_answer_that_is_html_shows_its_beginning():
-    """What a proxy or a portal says instead of ModelArts is quoted in one line."""
+    """The page of a proxy or portal is quoted in one line."""
     with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Is the endpoint right"):
         read_json(Response(200, {}, b"<html>\n  Please log in\n</html>"), REQUEST)
 
@@ -207,7 +207,7 @@ def test_error_by_status_and_code(status, code, cls):
 )
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}"])
 def test_error_by_status_alone(status, cls, body):
-    """Where the body tells nothing, the status decides the class and is the code."""
+    """Without code and message in the body, the status decides the class and is the code."""
     error = refused(status, body)
 
     assert (type(error), error.code) == (cls, str(status))
@@ -248,7 +248,7 @@ def test_error_without_solution():
 
 @pytest.mark.parametrize("code", ["APIGW.0101", "APIG.0103"])
 def test_error_of_an_operation_that_is_gone(code):
-    """An operation that a region does not offer is told as such, not as a missing job."""
+    """An operation that a region does not offer is not reported as a missing job."""
     error = refused(404, {"error_code": code, "error_msg": "API not found"})
 
     assert error.message.startswith("API not found. This region's ModelArts does not offer the operation")

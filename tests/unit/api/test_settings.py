@@ -49,7 +49,7 @@ def test_connection_of_the_other_provider():
 
 @pytest.mark.parametrize("auth", [None, "", "aksk", "AKSK"])
 def test_connection_with_an_access_key(auth):
-    """It signs, unless the connection says otherwise."""
+    """Requests are signed unless the connection sets another method."""
     assert connection({"auth": auth}).credentials == AccessKey("AK", SECRET, TOKEN)
 
 
@@ -62,12 +62,12 @@ def test_connection_with_a_password():
 
 @pytest.mark.parametrize("login", ["AK", None])
 def test_connection_with_an_agency(login):
-    """Its keys come from the metadata service; nothing in the connection is needed, nor used."""
+    """Its keys come from the metadata service; those of the connection are neither required nor used."""
     assert connection({"auth": "ecs_metadata"}, login=login, password=None).credentials == MetadataLogin()
 
 
 def test_connection_with_the_environment():
-    """The vendor's variables say key, project and IAM; what the connection says itself wins."""
+    """The vendor's variables set key, project and IAM; the connection takes precedence over them."""
     variables = {
         "HUAWEICLOUD_SDK_AK": "theirs",
         "HUAWEICLOUD_SDK_SK": "secret",
@@ -86,7 +86,7 @@ def test_connection_with_the_environment():
 
 @pytest.mark.parametrize("missing", ["login", "password", "domain_name"])
 def test_connection_with_half_a_password_login(missing):
-    """What is needed is named."""
+    """The error names the required field."""
     fields = {"login": "me", "password": "mine", "domain_name": "account", missing: ""}
 
     with pytest.raises(ModelArtsConfigurationError, match=r"needs an IAM user .* domain_name"):
@@ -98,7 +98,7 @@ def test_connection_with_half_a_password_login(missing):
 
 
 def test_connection_with_an_unknown_sign_in():
-    """The message tells which there are."""
+    """The message lists the methods."""
     with pytest.raises(ModelArtsConfigurationError, match="auth must be 'aksk' or 'password' or 'ecs_metadata' or"):
         connection({"auth": "kerberos"})
 
@@ -192,7 +192,7 @@ def test_timeout(timeout, connect, read):
     [(True, True), (False, False), ("true", True), ("False", False), (0, False), ("/a/b.pem", "/a/b.pem")],
 )
 def test_verify(verify, expected):
-    """TLS is verified unless a flag says no, or against the authorities in a file."""
+    """TLS is verified unless a flag forbids it, or against the authorities in a file."""
     assert connection({"verify": verify}).verify == expected
 
 
@@ -219,7 +219,7 @@ def test_endpoint_of_host_and_port(host, port, url):
 
 
 def test_endpoint_in_extra_goes_before_host():
-    """The field that says what it is goes before the host."""
+    """The field endpoint takes precedence over the host."""
     settings = connection({"endpoint": "https://a.example.com"}, host="b.example.com")
 
     assert settings.base_url("modelarts") == "https://a.example.com"
@@ -274,7 +274,7 @@ def test_host_for_the_region_of_a_task():
 
 @pytest.mark.parametrize("region", [None, "cn-north-4"])
 def test_endpoint_that_contradicts_the_connection_itself(region):
-    """What the connection says of both is what somebody wanted, also for a task that names the same region."""
+    """Region and project of a connection belong together, also for a task that names the same region."""
     settings = connection({"endpoint": "https://modelarts.cn-east-3.myhuaweicloud.com"}, region=region)
 
     assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
@@ -349,7 +349,7 @@ def test_connection_with_a_bad_field(extra, fields, name):
 
 @pytest.mark.parametrize(("extra", "fields", "name"), BAD_CONNECTIONS)
 def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
-    """No message holds the secret key, the token or a password, wherever somebody wrote it."""
+    """No message holds the secret key, the token or a password, whichever field it was written in."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection(extra, **fields)
 
@@ -358,7 +358,7 @@ def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
 
 @pytest.mark.parametrize("proxies", [PROXY, f'{{"https": "{PROXY}"'])
 def test_message_of_a_bad_proxy_shows_no_password(proxies):
-    """Whoever gives a proxy as plain text, or as broken JSON, does not read its password in the log."""
+    """The password of a proxy is in no message, also for plain text or broken JSON."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection({"proxies": proxies})
 

@@ -341,7 +341,7 @@ def test_signature_of_any_text_is_the_vendors(method, path, query, more, body, s
 @quick
 @given(queries)
 def test_query_of_any_text_arrives_as_it_was(query):
-    """Who decodes the query reads each pair again, repeated and blank ones too, in a fixed order."""
+    """A decoder of the query reads each pair, repeated and blank ones too, in a fixed order."""
     decoded = parse_qsl(signing.encode_query(query), keep_blank_values=True, max_num_fields=100)
 
     assert decoded == sorted(query)

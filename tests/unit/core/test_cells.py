@@ -361,12 +361,12 @@ def test_configuration_of_very_long_text(text):
 
 
 def test_configuration_with_a_number_that_cannot_be_shown():
-    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, in which nobody could print or send it."""
+    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, beyond which a number cannot be printed or sent."""
     assert cells.configuration("{'a': 0x" + "f" * 5000 + "}") is None
 
 
 def test_configuration_of_text_with_a_stray_escape(recwarn):
-    """Reading what somebody else wrote puts no Python warning into the task's log."""
+    """Reading a config puts no Python warning into the task's log."""
     cells.configuration(r"{'regex': '\d+'}")
 
     assert not recwarn.list

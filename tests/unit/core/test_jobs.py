@@ -45,7 +45,7 @@ def test_job_of_the_documented_answer():
     ],
 )
 def test_phase_of_a_word(word, phase, is_terminal, is_failure, is_starting):
-    """Each documented phase is what the documents say it is; a new one is no end, no failure and no start."""
+    """Each documented phase has its documented meaning; an unknown one is neither end, failure nor start."""
     read = JobPhase.read(word)
 
     assert (read, read.is_terminal, read.is_failure, read.is_starting) == (phase, is_terminal, is_failure, is_starting)
@@ -171,7 +171,7 @@ def test_search_of_a_job():
 
 @pytest.mark.parametrize("auto_search", [None, {}, [], "text"])
 def test_search_of_a_job_without_one(auto_search):
-    """No settings means that the job itself does not tell, which is another thing than empty settings."""
+    """A job without settings of a search has None, which is not the same as empty settings."""
     assert read_search(auto_search) is None
 
 
@@ -214,7 +214,7 @@ def test_objectives_of_a_search(reward_attrs, objectives):
     ],
 )
 def test_num_samples_of_a_search(algo_configs, num_samples):
-    """The number of trials comes from the search algorithm; of several nobody knows which will run."""
+    """The number of trials comes from the search algorithm; with several it is unknown which will run."""
     assert read_search({"algo_configs": algo_configs, "search_params": []}).num_samples == num_samples
 
 
@@ -250,7 +250,7 @@ def test_end_of_a_job(status, metadata, ended_at):
 
 @pytest.mark.parametrize("phase", ["Creating", "Running", "Terminating", "Hibernating"])
 def test_end_of_a_job_at_work(phase):
-    """A job that has not ended has no end, whatever its duration says."""
+    """A job that has not ended has no end, whatever its duration."""
     assert read_job(answer({"phase": phase, "start_time": 1, "duration": 1})).ended_at is None
 
 

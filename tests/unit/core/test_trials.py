@@ -1,4 +1,4 @@
-"""Trials, read from the table that ModelArts answers."""
+"""Trials, read from the table of a response."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_table_with_configs(cell, config, index):
 
 
 def test_config_that_is_text_is_parsed_once():
-    """Of thousands of trials, to parse it takes longer than all the rest; who changes a config changes a copy."""
+    """A config is parsed once, since that takes longer than all the rest, and returned as a copy."""
     (trial,) = read_table(HEADER, [["a", "TERMINATED", "{'layers': [64, 32]}"]])
 
     trial.config["lr"] = 1
@@ -277,7 +277,7 @@ def test_table_without_rows(header, data):
     ],
 )
 def test_table_of_another_shape(header, data, said):
-    """A table that is none is an error that says which part of it is wrong."""
+    """A table of another shape is an error that names the wrong part."""
     with pytest.raises(ModelArtsProtocolError, match=said):
         read_table(header, data)
 
@@ -300,7 +300,7 @@ def test_table_of_another_shape(header, data, said):
     ],
 )
 def test_status_of_a_word(word, status, ended):
-    """A status is read in any case; a word that nobody knows is no end and no success."""
+    """A status is read in any case; an unknown word is neither an end nor a success."""
     (trial,) = read_table(HEADER, [["a", word, {}]])
 
     assert (trial.status, trial.ended) == (status, ended)
@@ -317,7 +317,7 @@ def test_status_of_a_word(word, status, ended):
     ],
 )
 def test_trial_ended_by_status_and_flag(status, done, ended):
-    """The done flag decides only where nobody knows the status."""
+    """The done flag decides only for an unknown status."""
     (trial,) = read_table([*HEADER, "done"], [["a", status, {}, done]])
 
     assert trial.ended is ended
@@ -340,7 +340,7 @@ def test_status_text_of_a_strange_word(status):
 
 
 def test_status_text_without_a_word():
-    """Where the platform says nothing, people read that the status is unknown."""
+    """Without a word of the platform the status reads UNKNOWN."""
     (trial,) = read_table(HEADER, [["a", "", {}]])
 
     assert trial.status_text == "UNKNOWN"
@@ -397,6 +397,6 @@ def test_page_without_items(items):
     ],
 )
 def test_page_of_another_shape(answer, said):
-    """An answer of another shape is an error that says what it is."""
+    """A response of another shape is an error that describes it."""
     with pytest.raises(ModelArtsProtocolError, match=said):
         read_page(answer)

@@ -1,4 +1,4 @@
-"""What later tasks receive."""
+"""XCom values for downstream tasks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_record_words_are_plain_text():
 
 
 def test_record_of_a_trial_that_says_little():
-    """What a trial does not tell is None in its record, or empty."""
+    """Missing values are None in the record, or empty."""
     record = record_of(trial("t7", config={}))
 
     assert (record["trial_index"], record["duration"], record["metrics"], record["config"]) == (None, None, {}, {})
@@ -79,7 +79,7 @@ def test_record_of_a_trial_that_says_little():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_record_of_a_metric_that_is_no_number(value):
-    """NaN and infinities are no JSON: the metric stays, as None."""
+    """NaN and infinities are not JSON: the metric stays, as None."""
     record = record_of(trial(config={}, metrics={"acc": 0.9, "loss": value}, duration=value))
 
     assert (record["metrics"], record["duration"]) == ({"acc": 0.9, "loss": None}, None)
@@ -259,14 +259,14 @@ def test_summary_of_a_search():
 
 
 def test_summary_of_a_search_of_unknown_size():
-    """Where nobody knows how many trials will run, None says so."""
+    """An unknown number of expected trials is None."""
     summary = search_summary(job(), assess(job(), Listing(), WaitPolicy(), 0))
 
     assert (summary["trials"], summary["expected_trials"], summary["trial_counts"]) == (0, None, {})
 
 
 def test_summary_of_a_phase_that_nobody_has_heard_of():
-    """The phase is told in the platform's own word."""
+    """The phase is the platform's own word."""
     summary = search_summary(job("Hibernating"), assess(job("Hibernating"), Listing(), WaitPolicy(), 0))
 
     assert summary["job_phase"] == "Hibernating"

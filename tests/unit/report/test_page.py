@@ -61,7 +61,7 @@ def test_text_that_is_a_formula_is_none_in_the_csv(value, cell):
 
 
 def test_ids_and_statuses_are_no_formulas_either():
-    """All cells of text are guarded, whoever wrote them."""
+    """All cells of text are guarded."""
     (_, row) = rows_of([trial("=t", "=HYPERLINK(1)")])
 
     assert row[2] == "'=t"
