@@ -82,6 +82,16 @@ def snapshot(
     return SearchSnapshot(job(phase, search=settings_of_it, name=name), Listing(trials, len(trials)))
 
 
+#: Numbers as JSON may hold them, beyond all ids, counts and times.
+ABSURD_NUMBERS = {
+    "NaN": math.nan,
+    "infinity": math.inf,
+    "-infinity": -math.inf,
+    "4,001 digits": 10**4000,
+    "-4,001 digits": -(10**4000),
+    "5,000 digits of text": "9" * 5000,
+}
+
 #: Values of one parameter in three trials, such as a training script may have been given.
 HOSTILE_VALUES = {
     "huge": [10**400, 1, 0.5],

@@ -6,7 +6,7 @@ import math
 import time
 
 import pytest
-from unit.builders import documented
+from unit.builders import ABSURD_NUMBERS, documented
 
 from airflow_provider_modelarts.core.jobs import Mode
 from airflow_provider_modelarts.core.selection import Criterion, rank, select_best
@@ -352,20 +352,23 @@ def test_page_with_its_total(total, read):
     assert read_page({"total": total, "items": None}).total == read
 
 
-#: Numbers as JSON may hold them, beyond all ids, counts and times.
-ABSURD = [math.nan, math.inf, -math.inf, 10**4000, -(10**4000), "9" * 5000]
-
-
-@pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}, *ABSURD])
+@pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}])
 def test_page_without_a_total(total):
     """A page without a usable total is an error: the list of trials could be incomplete."""
+    with pytest.raises(ModelArtsProtocolError, match="should say its total, but says "):
+        read_page({"total": total, "items": None})
+
+
+@pytest.mark.parametrize("total", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
+def test_page_with_an_absurd_total(total):
+    """Such a total is not usable either, and the error is short."""
     with pytest.raises(ModelArtsProtocolError, match="should say its total, but says ") as caught:
         read_page({"total": total, "items": None})
 
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("number", ABSURD)
+@pytest.mark.parametrize("number", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
 def test_trial_with_an_absurd_number(number):
     """The trial is read, without index and count of reports."""
     row = ["t", "TERMINATED", {"trial_index": number}, number, number, number]
