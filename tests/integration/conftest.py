@@ -84,7 +84,7 @@ def _no_start_date_from_database(monkeypatch):
 def _no_secret_of_another_test():
     """Airflow compiles all secrets of a process into one expression, anew for each: every test begins without any."""
     try:
-        from airflow.sdk.log import _secrets_masker
+        from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
     except ImportError:
         from airflow.utils.log.secrets_masker import _secrets_masker
     masker = _secrets_masker()

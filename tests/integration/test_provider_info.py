@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from importlib import metadata, resources
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,7 +17,7 @@ from airflow_provider_modelarts.api.settings import AuthMethod
 from airflow_provider_modelarts.get_provider_info import get_provider_info
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
-INFO = get_provider_info()
+INFO: Any = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
 MODULES = [
     module

@@ -1,9 +1,10 @@
-"""Builders that let a test state only what it is about, and the independent signer that ours is compared with."""
+"""Builders that let a test state only what it is about, and an independent signer to compare with."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping
+import math
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -14,6 +15,7 @@ from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import settings
 
 from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, SearchSettings, TrainingJob
+from airflow_provider_modelarts.core.progress import Listing, SearchSnapshot
 from airflow_provider_modelarts.core.trials import Trial, TrialPage, TrialStatus
 
 DATA = Path(__file__).parents[1] / "data"
@@ -68,8 +70,57 @@ def search(num_samples: int | None = None, **objectives: str) -> SearchSettings:
 
 def job(phase: str = "Running", num_samples: int | None = None, **fields: Any) -> TrainingJob:
     """Return a job of a search that runs ``num_samples`` trials."""
-    fields = {"search": search(num_samples), **fields}
-    return TrainingJob("job-1", "a-search", JobPhase.read(phase), phase, **fields)
+    fields = {"name": "a-search", "search": search(num_samples), **fields}
+    return TrainingJob("job-1", phase=JobPhase.read(phase), phase_text=phase, **fields)
+
+
+def snapshot(
+    trials: Sequence[Trial], phase: str = "Completed", name: str = "a-search", **objectives: str
+) -> SearchSnapshot:
+    """Return a snapshot of a search that runs just these trials, for the most ``acc`` unless told otherwise."""
+    settings_of_it = search(len(trials), **(objectives or {"acc": "max"}))
+    return SearchSnapshot(job(phase, search=settings_of_it, name=name), Listing(trials, len(trials)))
+
+
+#: Numbers as JSON may hold them, beyond all ids, counts and times.
+ABSURD_NUMBERS = {
+    "NaN": math.nan,
+    "infinity": math.inf,
+    "-infinity": -math.inf,
+    "4,001 digits": 10**4000,
+    "-4,001 digits": -(10**4000),
+    "5,000 digits of text": "9" * 5000,
+}
+
+#: Values of one parameter in three trials, such as a training script may have been given.
+HOSTILE_VALUES = {
+    "huge": [10**400, 1, 0.5],
+    "huge in hexadecimal": [int("f" * 20_000, 16), 1, 2],
+    "beyond 64 bits": [2**63, 2**64, 1],
+    "beyond whole floats": [2**53 + 1, 2**53 + 2, 2**53 + 3],
+    "not a number": [math.nan, 0.1, 0.2],
+    "never a number": [math.nan, math.nan, math.nan],
+    "infinite": [math.inf, -math.inf, 1],
+    "long": ["x" * 10_000, "y" * 10_000, "x" * 10_000],
+    "number or word": [1, "word", 0.5],
+    "flag or number": [True, 1, 0],
+    "missing": [1, None, 2],
+    "missing in a word": ["a", None, "b"],
+    "same": [1, 1, 1],
+    "lists": [[1], [2], [1]],
+    "objects": [{"a": 10**5000}, {"a": 1}, {}],
+    "half a character": ["\ud800", "a", "b"],
+    "markup": ["<script>", "</script>", "%s{}"],
+    "tiny": [5e-324, 0.0, -0.0],
+}
+
+
+def hostile_trials(values: Sequence[Any]) -> list[Trial]:
+    """Return trials with values of one parameter, beside a well-behaved one."""
+    return [
+        trial(f"t{number}", best=number / 10, index=number, config={"p": value, "q": number / 4})
+        for number, value in enumerate(values)
+    ]
 
 
 def converse(flow: Generator[Any, Any, Any], answers: Iterable[Any], asked: list[Any]) -> Any:

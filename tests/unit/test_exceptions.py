@@ -1,4 +1,4 @@
-"""The errors, and their way through a trigger's event."""
+"""Errors, and their way through a trigger's event."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_plain_error_through_json(cls):
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_through_json(cls):
-    """An error of the platform comes back as its class with all that the platform said."""
+    """An error of the platform comes back as its class with all its fields."""
     error = through_json(cls("Training job not found.", **FACTS))
 
     assert type(error) is cls
@@ -83,7 +83,7 @@ def test_api_error_through_json(cls):
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_through_json_with_the_least(cls):
-    """What the platform did not say stays unsaid."""
+    """Missing fields stay missing."""
     error = through_json(cls("no", status=500, code="500"))
 
     assert (error.solution, error.request_id, error.request) == (None, None, "")
@@ -96,7 +96,7 @@ def test_transport_error_through_json(temporary):
 
 
 def test_transport_error_is_temporary():
-    """Unless told otherwise, a line that breaks may hold next time."""
+    """A broken connection is temporary by default."""
     assert ModelArtsTransportError("reset").temporary is True
 
 
@@ -115,7 +115,7 @@ def test_transport_error_is_temporary():
     ],
 )
 def test_error_of_an_unknown_type(data, message):
-    """What cannot be told apart is still an error, with the message that it has."""
+    """Data of an unknown type is still an error, with its message."""
     error = error_from_dict(data)
 
     assert type(error) is ModelArtsError
@@ -136,7 +136,7 @@ def test_error_of_another_version(data):
 
 
 def test_error_with_a_note_through_json():
-    """A note that somebody added to an error does not keep it from coming back."""
+    """A note that was added to an error does not keep it from coming back."""
     error = ModelArtsServerError("no", status=500, code="500")
     error.add_note("while reading page 3")
 
@@ -168,13 +168,13 @@ def test_api_error_text(fields, text):
 
 @pytest.mark.parametrize("cls", [*API_ERRORS, *PLAIN_ERRORS])
 def test_error_has_one_root(cls):
-    """Whoever wants all of them catches one class."""
+    """One class catches all errors."""
     assert issubclass(cls, ModelArtsError)
 
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_has_one_root(cls):
-    """Whoever wants all that the platform says no to catches one class."""
+    """One class catches all refusals of the platform."""
     assert issubclass(cls, ModelArtsApiError)
 
 
@@ -204,7 +204,7 @@ LONG = "".join(f"{number:04x}" for number in range(1000))
 
 @pytest.mark.parametrize("said", [LONG, LONG * 2, LONG[:900], f"a {LONG[:40]} b {LONG} c"])
 def test_long_secret_is_taken_out_also_where_it_was_cut(said):
-    """What a platform says is cut to a bounded length: the beginning of a token is as good as all of it."""
+    """Messages are cut to a bounded length: the beginning of a token is as good as all of it."""
     error = ModelArtsApiError(f"debug: {said}", status=500, code="X.1")
 
     shown = str(exceptions.without_secrets(error, [LONG]))

@@ -1,4 +1,4 @@
-"""Calls either client in the same way: they must agree on everything."""
+"""Calls of either client in the same way: they must agree on everything."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -26,7 +27,7 @@ class Counted:
     refused: set[int] = field(default_factory=set)
     pause: int = 0
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
-    connections: set[object] = field(default_factory=set)
+    connections: set[Any] = field(default_factory=set)
     most_at_once: int = 0
     arrivals: int = 0
     at_once: int = 0

@@ -1,4 +1,4 @@
-"""A server that answers what it is told, byte by byte, and notes what it was asked."""
+"""A server that sends scripted responses byte by byte, and records the requests."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What both clients make of every fault: whether they try again, and what they tell."""
+"""Both clients and every fault: whether they retry, and which error they raise."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 
 import pytest
@@ -117,7 +118,7 @@ TOLD = {
 
 @pytest.mark.parametrize(("fault", "told"), TOLD.items())
 def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault, told):
-    """An error of the class that fits; one line names the request, says what happened and what to do."""
+    """The error has the right class; one line names the request, what happened and what to do."""
     error, words = told
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault=fault, times=1000)
@@ -144,11 +145,17 @@ def test_every_fault_that_is_an_error_is_tested():
 
 
 def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
-    """One request: the platform, or whoever answers in its place, will not change."""
+    """The error names the request, which is sent once: the platform, or what stands in its place, will not change."""
     cloud.respond_next("/training-jobs/", fault="wrong shape", times=1000)
 
-    with pytest.raises(ModelArtsProtocolError, match="the list of trials should be a JSON object, but is a list of 1"):
+    with pytest.raises(ModelArtsProtocolError) as raised:
         call(settings(cloud), "list_trials", "x")
+
+    assert re.fullmatch(
+        r"GET /v2/\S+/training-jobs/x/autosearch-trials: "
+        "the list of trials should be a JSON object, but is a list of 1",
+        str(raised.value),
+    )
 
     assert requests_for(cloud, "/training-jobs/") == 1
 
@@ -169,7 +176,7 @@ def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call
 
 @pytest.mark.parametrize("status", [302, 307])
 def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_factory, call, status):
-    """The other host is not even asked; the message says where it would have led."""
+    """The other host gets no request; the message names the target."""
     job_id = cloud.job_id("documented")
     with modelarts_emulator_factory(scenarios=[]) as elsewhere:
         target = f"{elsewhere.endpoint}/v2/p/training-jobs/{job_id}"
@@ -213,7 +220,7 @@ def test_clock_that_differs_a_little_is_no_matter(modelarts_emulator_factory, ca
 
 
 def test_unknown_words_are_kept_as_they_are(cloud, call):
-    """A status and a phase that nobody has heard of are neither an error nor a success."""
+    """An unknown status or phase is neither an error nor a success."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown status", times=1000)
     cloud.respond_next(job_id, fault="unknown phase", times=1000)
@@ -241,7 +248,7 @@ CREATIONS = {
 
 
 def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
-    """Whatever comes instead of its answer: nobody knows whether it arrived, and a second job costs money."""
+    """Whatever comes instead of its response: it may have arrived, and a second job costs money."""
     seen, told = {}, {}
     with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
         bench = Bench(emulator)

@@ -1,4 +1,4 @@
-"""What both clients do with jobs that really run on the local ModelArts: they must agree on all of it."""
+"""Both clients and jobs that really run on the emulator: they must agree on everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_job_is_created_and_read(bench, call):
 
 
 def test_name_that_is_taken_is_an_error(bench, call):
-    """The platform's code tells so."""
+    """The platform's code decides."""
     call("create_training_job", bench.body("my-job", x=3))
 
     with pytest.raises(ModelArtsApiError) as raised:
@@ -44,7 +44,7 @@ def test_name_that_is_taken_is_an_error(bench, call):
 
 
 def test_job_that_runs_is_stopped_once(bench, call):
-    """The second stop, and one of a job that is gone, has nothing to do, and says so."""
+    """A second stop, and one of a job that no longer exists, returns False."""
     bench.write(WAITING_SCRIPT)
     job_id = call("create_training_job", bench.body()).id
     bench.waiting()

@@ -1,4 +1,4 @@
-"""Both clients list trials while the listing changes under their hands."""
+"""Both clients list trials while the listing changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both clients against the local ModelArts: they must agree on everything."""
+"""Both clients against the emulator: they must agree on everything."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_server_error_is_raised_when_time_is_up(modelarts_emulator, call):
 
 
 def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
-    """Nobody listens there: the message names the request."""
+    """Without a server, the message names the request."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -178,7 +178,7 @@ def test_tls_failure_is_not_repeated(modelarts_emulator, call):
 def test_verify_wins_over_the_environment(
     modelarts_emulator, call, monkeypatch, variable, verify, environment, error, told
 ):
-    """Only where it says nothing of its own, the environment may name a bundle. The server itself speaks no TLS."""
+    """The environment may name a bundle where the connection does not. The server itself has no TLS."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, environment)
     endpoint = modelarts_emulator.endpoint.replace("http://", "https://")

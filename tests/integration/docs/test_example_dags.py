@@ -88,8 +88,8 @@ def _home(tmp_path_factory):
         assert end == "0", printed
         yield airflow
     finally:
-        airflow.process.stdin.close()
-        airflow.process.wait(timeout=60)
+        airflow.process.kill()  # to end by itself takes it seconds
+        airflow.process.wait()
 
 
 @pytest.fixture(name="cloud")

@@ -76,7 +76,7 @@ def read(connection):
 def in_all_forms(**fields):
     """Return a connection as it was made, and as it comes back from JSON and from a URI."""
     made = Connection(conn_id="modelarts_default", conn_type="modelarts", **fields)
-    from_uri = Connection(conn_id="modelarts_default", uri=made.get_uri())
+    from_uri = Connection(conn_id="modelarts_default", uri=made.get_uri())  # type: ignore[call-arg]
     return [made, Connection.from_json(made.as_json(), conn_id="modelarts_default"), from_uri]
 
 

@@ -1,4 +1,4 @@
-"""What an error says about the connection that led to it, in every mode."""
+"""Hints of errors about the connection, in every mode."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def answered(cls):
     ],
 )
 def test_advice(error, settings, advice):
-    """It follows what the platform said."""
+    """It follows the platform's message."""
     told = with_connection_hint(answered(error), dataclasses.replace(KEY, **settings), "mine")
 
     assert type(told) is error

@@ -1,4 +1,4 @@
-"""The hook: from an Airflow connection to the local ModelArts."""
+"""The hook, from an Airflow connection to the emulator."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_hook_does_nothing_before_its_first_call(monkeypatch):
 
 
 def test_connection_test_says_who_and_where(modelarts_emulator, connection):
-    """One look tells key, project and region."""
+    """One request tests key, project and region."""
     works, message = connection().test_connection()
 
     assert works

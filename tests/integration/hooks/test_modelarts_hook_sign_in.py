@@ -1,4 +1,4 @@
-"""Signing in by an Airflow connection, on the local ModelArts."""
+"""Login by an Airflow connection, on the emulator."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_connection_may_leave_it_to_the_variables(modelarts_emulator, define, mo
 def test_connection_may_leave_it_to_the_profile_file(
     modelarts_emulator, define, monkeypatch, tmp_path, right_key, read
 ):
-    """In the home of whoever runs Airflow."""
+    """The home folder is that of Airflow's user."""
     define(auth="environment")
     for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE"):
         monkeypatch.delenv(name, raising=False)

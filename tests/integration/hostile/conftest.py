@@ -1,4 +1,4 @@
-"""Both clients, and a server that says whatever a test wants."""
+"""Both clients, and a server that sends whatever a test wants."""
 
 from __future__ import annotations
 
@@ -24,19 +24,6 @@ def _platform():
 def _settings(platform):
     """Settings that lead there. No test here speaks TLS, whose certificates take long to load."""
     return settings_of(platform, verify=False)
-
-
-@pytest.fixture(name="fail")
-def _fail(platform, settings, call):
-    """Calls a method that is answered with a body, and returns the error."""
-
-    def fail(method, *arguments, part="training-jobs", **answer):
-        platform.respond_next(part, **answer)
-        with pytest.raises(ModelArtsError) as raised:
-            call(settings, method, *arguments)
-        return raised.value
-
-    return fail
 
 
 @pytest.fixture(name="hear")

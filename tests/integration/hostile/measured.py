@@ -1,4 +1,4 @@
-"""Run as a program: reads answers with a client, and prints what came of each and how much its memory grew so far."""
+"""Program that reads responses with a client, and prints the outcome of each and how much its memory has grown."""
 
 from __future__ import annotations
 

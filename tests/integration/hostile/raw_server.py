@@ -1,4 +1,4 @@
-"""A server that answers every request with bytes of a test's choosing, however wrong they are as HTTP."""
+"""A server that sends bytes of a test's choosing, however wrong they are as HTTP."""
 
 from __future__ import annotations
 

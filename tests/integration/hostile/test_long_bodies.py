@@ -1,4 +1,4 @@
-"""Bodies that are longer than any that there should be: as much as fits is read, and no more."""
+"""Bodies that are longer than allowed: no more than the limit is read."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SPEECHES = {
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_bodies_of_200_mib_are_refused_in_little_memory(kind):
-    """Whichever way they come, a process of its own grows by little more than the limit, and says what happened."""
+    """Whichever way they come, a process grows by little more than the limit, and the error names the cause."""
     grown, said = measured(kind, [speech for speech, _ in SPEECHES.values()])
 
     assert dict(zip(SPEECHES, said, strict=True)) == {name: outcome for name, (_, outcome) in SPEECHES.items()}
@@ -86,7 +86,7 @@ def measured(kind, speeches):
 
 
 def test_body_that_is_declared_too_long_is_not_waited_for(hear):
-    """Its length alone is enough: the server never says a word of it."""
+    """Its declared length is enough: the server never sends a byte of it."""
     error = hear(lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1)])
 
     assert type(error) is ModelArtsProtocolError

@@ -75,11 +75,7 @@ def test_header_in_a_message_is_harmless_and_short(hear, speech, said):
     assert len(str(error)) < 700
 
 
-WAITS = [b"-1", b"1e300", b"1" + b"0" * 100, b"nan", b"inf", b"999999", b"", b"0x10", "\u0663".encode(), b"1, 2"]
-WAITS += [b"Wed, 21 Oct 2035 07:28:00 GMT", b"99999999999999999999999999999999999999999"]
-
-
-@pytest.mark.parametrize("wait", WAITS)
+@pytest.mark.parametrize("wait", [b"-1", b"", "\u0663".encode(), b"9" * 100])
 def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
     """What is no number of seconds, or too many, leaves the call to its own time, which is none here."""
     error = hear(with_headers(b"Retry-After: " + wait, status=b"429 Slow Down", body=REFUSAL))
@@ -88,7 +84,7 @@ def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
 
 
 def test_absurd_time_to_wait_does_not_stop_the_second_try(platform, settings, call):
-    """After what cannot be read as seconds, the call goes on as if nothing had been said."""
+    """A Retry-After that is not a number of seconds is ignored."""
     job_id = platform.job_id("documented")
     platform.respond_next(job_id, status=429, headers={"Retry-After": "-1e300"}, times=2)
 
@@ -119,7 +115,7 @@ def test_charset_that_a_header_claims_is_not_believed(hear, charset):
 
 
 def test_encoding_that_nobody_knows_is_told(hear):
-    """A body that stays packed is no JSON, and nothing of it is shown raw."""
+    """A body that stays compressed is not JSON, and nothing of it is shown raw."""
     error = hear(with_headers(b"Content-Encoding: zip-of-mine", body=ESCAPE))
 
     assert type(error) is ModelArtsProtocolError

@@ -1,4 +1,4 @@
-"""Servers that keep a client waiting, though never long enough for it to give up the next byte."""
+"""Servers that keep a client waiting, though each next byte comes in time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _impatient(settings):
 
 
 def test_proxy_that_says_nothing_is_no_answer(impatient, call):
-    """It accepts a connection, and never tells whether it has made the one behind it."""
+    """The proxy accepts a connection, and never sends a response to CONNECT."""
     enough = threading.Event()
 
     def silent():

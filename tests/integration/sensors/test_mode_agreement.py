@@ -85,7 +85,7 @@ class Fault:
 
 
 faults = st.builds(
-    lambda response, after, times: Fault(*response, after, times),
+    lambda answer, after, times: Fault(*answer, after, times),  # type: ignore[call-arg]
     st.sampled_from([(400, "ModelArts.2775"), (401, "APIGW.0301"), (403, "ModelArts.0010"), (500, "X"), (429, "X")]),
     st.integers(1, 5),
     st.sampled_from([1, 1000]),

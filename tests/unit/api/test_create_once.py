@@ -1,4 +1,4 @@
-"""Creating a job exactly once, against a little platform that may lose answers."""
+"""Exactly-once job creation, against a small platform that may lose responses."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_remembered_job_that_is_gone_is_created_anew():
 
 
 def test_remembered_job_of_another_generation_is_not_adopted():
-    """Clearing a task begins anew, whatever the store still says."""
+    """Clearing a task begins anew, whatever the store still holds."""
     platform = Platform(job(ME.name, "Completed", description=replace(ME, generation=1).mark))
 
     assert not acquire(platform, f"id-of-{ME.name}").adopted
@@ -261,7 +261,7 @@ def test_unanswered_creation_that_shows_late_is_found():
 
 
 def test_unanswered_creation_that_never_arrived_is_raised():
-    """Nobody knows, so nobody creates a second one: the next try of the task looks again."""
+    """No second job is created while the first is in doubt: the next try of the task looks again."""
     platform = Platform()
     platform.lose, platform.arrives = LOST, False
 

@@ -1,8 +1,9 @@
-"""The operations of the API: what is sent, and how the answer is read."""
+"""Operations of the API: requests, and how their responses are read."""
 
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from unit.builders import documented
@@ -56,7 +57,6 @@ def test_show_training_job_answer():
     assert operations.show_training_job(JOB).read(documented("create_training_job_response")).phase is JobPhase.CREATING
 
 
-@pytest.mark.parametrize("bad", ["", "a/b", "..", "a?b", "x" * 65, None])
 @pytest.mark.parametrize(
     ("operation", "name"),
     [
@@ -75,10 +75,46 @@ def test_show_training_job_answer():
         (lambda bad: operations.stop_trial(JOB, bad), "trial_id"),
     ],
 )
-def test_operation_with_an_id_that_changes_the_path(operation, name, bad):
-    """An id is checked before it enters a path, and the argument is named."""
-    with pytest.raises(ModelArtsConfigurationError, match=name):
-        operation(bad)
+def test_operation_with_an_id_that_changes_the_path(operation, name):
+    """An id is checked before it enters a path, and the error names the argument."""
+    with pytest.raises(ModelArtsConfigurationError, match=f"^{name} must be 1 to 64 letters"):
+        operation("../x")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        operations.show_training_job(JOB),
+        operations.create_training_job({"kind": "job"}),
+        operations.stop_training_job(JOB),
+        operations.search_training_jobs(),
+    ],
+)
+def test_job_of_a_response_with_an_id_that_changes_the_path(request_):
+    """The id of a job is checked where it is read: it enters the path of the next request."""
+    answer = {"metadata": {"id": "../x"}, "status": {"phase": "Running"}}
+
+    with pytest.raises(ModelArtsProtocolError, match=r"no usable metadata\.id: '\.\./x'"):
+        request_.read({"items": [answer]} if "searches" in request_.path else answer)
+
+
+OBJECTS = {
+    "training job": operations.show_training_job(JOB),
+    "created job": operations.create_training_job({"kind": "job"}),
+    "stopped job": operations.stop_training_job(JOB),
+    "jobs": operations.search_training_jobs(),
+    "trials": operations.list_trials_page(JOB, limit=50, offset=0),
+    "trial": operations.show_trial(JOB, "ae544174"),
+    "algorithm": operations.show_algorithm("a-1"),
+}
+
+
+@pytest.mark.parametrize("request_", OBJECTS.values(), ids=OBJECTS)
+@pytest.mark.parametrize("answer", [None, [], "text", 7, True, math.nan, -math.inf])
+def test_response_without_the_required_object(request_, answer):
+    """JSON that is not an object is a protocol error that describes it, whatever the operation."""
+    with pytest.raises(ModelArtsProtocolError, match="should be a JSON object, but is "):
+        request_.read(answer)
 
 
 def test_show_algorithm_request():
@@ -205,7 +241,7 @@ def test_stop_training_job():
 
 @pytest.mark.parametrize("answer", ["", None, {}])
 def test_delete_training_job_answer(answer):
-    """What a deletion answers says nothing."""
+    """The response to a deletion is ignored."""
     assert operations.delete_training_job(JOB).read(answer) is None
 
 
@@ -306,7 +342,7 @@ def test_find_project_answer(projects):
 
 @pytest.mark.parametrize("projects", [[], [{"id": "p0", "name": "cn-north-4_team"}], [{"id": "p0"}]])
 def test_find_project_without_one(projects):
-    """No such project is an error that says what to set."""
+    """No such project is an error that names what to set."""
     with pytest.raises(
         ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* check the region, or set project_id"
     ):
@@ -382,6 +418,6 @@ def test_any_request_with_a_flag_in_its_query():
 
 
 def test_any_request_with_a_body_that_is_no_json():
-    """A body that is no JSON is refused before anything is sent."""
+    """A body that is not JSON is refused before anything is sent."""
     with pytest.raises(ModelArtsConfigurationError):
         operations.any_request("POST", "/v2/x", body={"lr": float("nan")})

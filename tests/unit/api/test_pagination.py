@@ -1,4 +1,4 @@
-"""The walk through the pages, against little servers that count rows or pages."""
+"""Pagination, against small servers that count rows or pages."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_walk_counting_pages_costs_no_extra_request(count, page_size):
 @quick
 @given(st.integers(0, 200), page_sizes)
 def test_walk_counting_rows_costs_one_extra_request_at_most(count, page_size):
-    """Where offset counts rows, finding that out costs one request more than needed at most."""
+    """Where offset counts rows, finding that out costs one more request at most."""
     server = Server(rows(count), ROWS)
 
     assert read(server, page_size) == rows(count)
@@ -125,7 +125,7 @@ def test_walk_counting_rows_costs_one_extra_request_at_most(count, page_size):
     [(PAGES, [0, 1, 2]), (ROWS, [0, 1, 51, 101])],
 )
 def test_walk_offsets(meaning, offsets):
-    """The second request tells what offset counts, and the walk steps accordingly."""
+    """The second response shows what offset counts, and the walk steps accordingly."""
     server = Server(rows(137), meaning)
 
     read(server)
@@ -148,7 +148,7 @@ def test_walk_yields_trials_as_their_pages_arrive():
 @pytest.mark.parametrize("meaning", MEANINGS)
 @pytest.mark.parametrize("partial", [False, True])
 def test_walk_of_a_server_with_smaller_pages(meaning, partial):
-    """A server that gives fewer rows than it is asked for, and says so in its limit, is read completely."""
+    """A server that sends fewer rows than requested, by its limit, is read completely."""
     server = Server(rows(137), meaning, largest_page=10)
 
     assert read(server, partial=partial) == rows(137)
@@ -259,7 +259,7 @@ def test_walk_of_a_server_that_repeats_its_page(partial):
 
 
 def test_walk_of_a_server_that_repeats_its_page_stops_early():
-    """The same page twice tells enough: three passes of two requests, not as many as the total could ask for."""
+    """The same page twice is enough to know: three passes of two requests, not as many as the total allows."""
     server = Script(page(rows(50), 1_000_000, 50))
 
     with pytest.raises(ModelArtsProtocolError):

@@ -1,4 +1,4 @@
-"""The walk through the pages of a table that changes between any two requests, against a model of the platform.
+"""Pagination of a table that changes between any two requests, against a model of the platform.
 
 The bound. Pages of ``f`` rows, as many as the first one has, cover ``T`` trials in ``T // f + 1`` requests; one more
 may be spent on learning what ``offset`` counts, and one more on an empty page. The table is read three times at most
@@ -148,7 +148,7 @@ def test_walk_of_a_still_table_with_a_row_twice_is_complete(platform, page_size)
 @quick
 @given(platforms(everything, total_counts_rows=st.booleans()), page_sizes)
 def test_walk_of_a_job_at_work_never_passes_a_part_for_the_whole(platform, page_size):
-    """While a job is at work a part may be listed, but then the total tells that trials are missing."""
+    """While a job runs, a part may be listed; the total then exceeds the number of listed trials."""
     listing = walk(platform, page_size, partial=True)
 
     if listing is not None:

@@ -1,4 +1,4 @@
-"""Looking at a job again and again, driven by hand."""
+"""Polling of a job, driven by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def search_watch(**fields):
 
 
 def test_search_watch_while_a_search_runs():
-    """A look at a search that runs says so, with a summary and a line for the log."""
+    """A poll of a running search returns that it waits, with a summary and a line for the log."""
     seen = glance(search_watch(), job("Running", 2), table(trial("a"), trial("b", "RUNNING")))
 
     assert (seen.state, seen.message) == (State.WAITING, "training job job-1 is Running")
@@ -98,7 +98,7 @@ def test_search_watch_asks_for_an_algorithm_once():
 
 
 def test_search_watch_asks_for_an_algorithm_that_is_gone_once():
-    """That nobody can tell the settings is remembered too."""
+    """Unknown settings are remembered too."""
     watch, asked = search_watch(), []
     gone = ModelArtsNotFoundError("gone", status=400, code="c")
 
@@ -141,7 +141,7 @@ def test_search_watch_after_a_look_that_failed():
 
 
 def test_search_watch_says_a_change_once():
-    """Each change is said once; what stays is repeated after ten minutes."""
+    """Each change is logged once; an unchanged state is repeated after ten minutes."""
     watch, running = search_watch(), "Training job job-1 is Running: 0/2 trials ended (1 RUNNING)"
     looks = [
         (0, job("Pending", 2), []),
@@ -157,7 +157,7 @@ def test_search_watch_says_a_change_once():
 
 
 def test_search_watch_when_time_is_up():
-    """The message of a timeout tells what was seen last."""
+    """The message of a timeout holds the state that was seen last."""
     watch = search_watch()
     glance(watch, job("Pending"))
 
@@ -167,7 +167,7 @@ def test_search_watch_when_time_is_up():
 
 
 def test_search_watch_when_time_is_up_before_the_first_look():
-    """The message of a timeout tells that nothing was seen."""
+    """The message of a timeout states that nothing was seen."""
     assert search_watch().timeout_message() == (
         f"The search of training job job-1 {OUT_OF_TIME} The status was never read."
     )
@@ -210,7 +210,7 @@ def test_search_watch_that_may_not_stop_early():
 
 
 def test_search_watch_that_cannot_tell_what_is_better():
-    """Where the search does not tell what is better, no value ends it early."""
+    """Without an objective of the search, no value ends it early."""
     running = job(search=search(8))
 
     assert glance(search_watch(stop_when=0.5), running, table(trial("a", best=0.9))).state is State.WAITING
@@ -243,7 +243,7 @@ def test_search_watch_that_may_stop_early_still_fails():
     ],
 )
 def test_job_watch(phase, accept_stopped, state):
-    """One request tells whether a training job waits, is done or failed."""
+    """One request is enough to know whether a training job waits, is done or failed."""
     asked = []
 
     seen = glance(JobPoller("job-1", accept_stopped), job(phase), asked=asked)
@@ -252,14 +252,14 @@ def test_job_watch(phase, accept_stopped, state):
 
 
 def test_job_watch_says_why_a_job_failed():
-    """The platform's reason is told."""
+    """The message holds the platform's reason."""
     seen = glance(JobPoller("job-1"), job("Failed", message="worker-0: out of memory (exit code 137)"))
 
     assert seen.message == "training job job-1 is Failed: worker-0: out of memory (exit code 137)"
 
 
 def test_job_watch_says_a_change_once():
-    """Each phase is said once; what stays is repeated after ten minutes."""
+    """Each phase is logged once, and repeated after ten minutes."""
     watch, looks = JobPoller("job-1"), [(0, "Running"), (30, "Running"), (600, "Running"), (630, "Completed")]
 
     news = [glance(watch, job(phase), now=STARTED + later).log_line for later, phase in looks]
@@ -273,7 +273,7 @@ def test_job_watch_says_a_change_once():
 
 
 def test_job_watch_when_time_is_up():
-    """The message of a timeout tells what was seen last."""
+    """The message of a timeout holds the state that was seen last."""
     watch = JobPoller("job-1")
     unseen = watch.timeout_message()
     glance(watch, job("Running"))

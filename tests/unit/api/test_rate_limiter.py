@@ -1,4 +1,4 @@
-"""How fast all may send who share a connection."""
+"""Rate limit of all calls that share a connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rate_of(limiter, now):
 
 
 def test_pace_is_unlimited_before_a_refusal():
-    """Nobody knows the platform's limit until it says so."""
+    """The platform's limit is unknown until it throttles."""
     limiter = RateLimiter()
 
     for _ in range(1000):
@@ -73,7 +73,7 @@ def test_refusal_after_the_pause_lowers_the_rate_again():
 
 
 def test_shorter_pause_does_not_cut_a_longer_one():
-    """One was told to come again after 30 seconds: another's half second does not overrule that."""
+    """A pause of 30 seconds is not shortened by a later one of half a second."""
     limiter = RateLimiter()
     limiter.throttled(10.0, 30.0)
 
@@ -97,7 +97,7 @@ def test_good_answers_bring_the_rate_back():
 
 
 def test_rate_is_unlimited_again_in_the_end():
-    """A limit that is gone is forgotten: beyond a thousand a second nobody counts any more."""
+    """A limit that is gone is forgotten: beyond a thousand calls a second nothing is delayed."""
     limiter, now = busy(0.01)
     limiter.throttled(now, 1.0)
 

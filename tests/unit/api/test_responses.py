@@ -1,4 +1,4 @@
-"""From an HTTP answer to a value or to the error that it means."""
+"""Reading of HTTP responses: values and errors."""
 
 from __future__ import annotations
 
@@ -43,38 +43,55 @@ def refused(status, body=b"", **headers):
         (b"null", None),
         (b"", None),
         ('{"a": "一"}'.encode(), {"a": "一"}),
-        ("\ufeff{}".encode(), {}),
+        *[('{"a": "一"}'.encode(unicode), {"a": "一"}) for unicode in ("utf-8-sig", "utf-16", "utf-32")],
+        (b'{"a": 1, "a": {"b": 2, "b": 3}}', {"a": {"b": 3}}),
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_answer_that_is_good(status, body, value):
-    """A good answer is its JSON, and nothing where it is empty."""
+def test_response_that_is_good(status, body, value):
+    """A good response is its JSON, in any Unicode; an empty one is None. The last of two values of a key counts."""
     assert read_json(Response(status, {}, body), REQUEST) == value
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"<html><body>Welcome</body></html>",
-        b"OK",
-        b'{"a": 1} {"b": 2}',
-        b"{} // and more",
-        b" ",
-        b"\xff\xfe\xfd",
-        b"\x00\x01\x02",
-        b"[" * 100_000,
-        b'{"a":' * 100_000,
-        b'{"a": ' + b"9" * 10_000 + b"}",
-    ],
-    ids=["HTML", "text", "two", "comment", "blank", "no text", "zeros", "deep list", "deep object", "10,000 digits"],
-)
-def test_answer_that_is_no_json(body):
-    """A good status with a body that cannot be read is a protocol error that shows where it began, and no more."""
+NOT_JSON = {
+    "HTML": b"<html><body>Welcome</body></html>",
+    "text": b"OK",
+    "two values": b'{"a": 1} {"b": 2}',
+    "comment": b"{} // and more",
+    "blank": b" ",
+    "no text": b"\xff\xfe\xfd",
+    "zeros": b"\x00\x01\x02",
+    "deep list": b"[" * 100_000 + b"]" * 100_000,
+    "deep object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "deep list without an end": b"[" * 100_000,
+    "10,000 digits": b'{"a": ' + b"9" * 10_000 + b"}",
+    "invalid UTF-8": b'{"a": "\xff\xfe"}',
+    "cut character": '{"a": "一"}'.encode()[:-4] + b'"}',
+    "half of UTF-16": '{"a": 1}'.encode("utf-16")[:-1],
+    "escapes of a terminal": b"\x1b]0;title\x07\x1b[2J",
+}
+
+
+@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
+def test_response_that_is_not_json(body):
+    """A body that cannot be read is a protocol error that quotes its beginning in one printable line."""
     with pytest.raises(ModelArtsProtocolError) as caught:
         read_json(Response(200, {"content-type": "text/html"}, body), REQUEST)
 
     assert str(caught.value).startswith(f"{REQUEST}: the response is not JSON (text/html): ")
+    assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
+def test_error_with_a_body_that_is_not_json(body):
+    """A refusal whose body cannot be read is classified by its status, and quotes the body in one printable line."""
+    error = refused(409, body)
+
+    assert type(error) is ModelArtsApiError
+    assert str(error).startswith(f"{REQUEST}: HTTP 409 409: ")
+    assert str(error).isprintable()
+    assert len(str(error)) < 600
 
 
 @pytest.mark.parametrize("body", [b"{", b' {"a": 1,', b'{"a": [1', b'[{"a": "long'])
@@ -91,7 +108,7 @@ def test_answer_that_breaks_off_shows_its_end(body):
 
 
 def test_answer_that_is_html_shows_its_beginning():
-    """What a proxy or a portal says instead of ModelArts is quoted in one line."""
+    """The page of a proxy or portal is quoted in one line."""
     with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Check the endpoint"):
         read_json(Response(200, {}, b"<html>\n  Please log in\n</html>"), REQUEST)
 
@@ -188,9 +205,9 @@ def test_error_by_status_and_code(status, code, cls):
         (503, ModelArtsServerError),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}", b"[" * 100_000, b"9" * 10_000])
+@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}"])
 def test_error_by_status_alone(status, cls, body):
-    """Where the body tells nothing, the status decides the class and is the code."""
+    """Without code and message in the body, the status decides the class and is the code."""
     error = refused(status, body)
 
     assert (type(error), error.code) == (cls, str(status))
@@ -231,7 +248,7 @@ def test_error_without_solution():
 
 @pytest.mark.parametrize("code", ["APIGW.0101", "APIG.0103"])
 def test_error_of_an_operation_that_is_gone(code):
-    """An operation that a region does not offer is told as such, not as a missing job."""
+    """An operation that a region does not offer is not reported as a missing job."""
     error = refused(404, {"error_code": code, "error_msg": "API not found"})
 
     assert error.message.startswith("API not found. ModelArts in this region does not offer the operation")
@@ -249,17 +266,30 @@ def test_error_of_a_redirect_to_nowhere():
     assert "'nowhere'" in refused(307).message
 
 
-@pytest.mark.parametrize("key", ["error_msg", "error_solution"])
-def test_error_message_is_cut(key):
-    """A message of a megabyte is cut."""
-    body = {"error_code": "X.1", "error_msg": "no", key: "x" * 1_000_000}
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\n\x1b[31m" * 200_000], ids=["long", "with escapes"])
+@pytest.mark.parametrize("key", ["error_code", "error_msg", "error_solution"])
+def test_error_of_a_megabyte_is_cut(key, text):
+    """Each text of an error is cut and printable, and so is the whole message."""
+    error = refused(500, {"error_code": "X.1", "error_msg": "no", key: text})
 
-    assert len(str(refused(500, body))) < 2_500
+    assert len(str(error)) < 2_500
+    assert str(error).isprintable()
+    assert all(len(str(fact)) <= 1000 for fact in error.facts().values())
 
 
-def test_error_code_is_cut():
-    """A code of a megabyte is cut."""
-    assert len(str(refused(500, {"error_code": "x" * 1_000_000, "error_msg": "no"}))) < 2_500
+def test_error_with_characters_that_cannot_be_shown():
+    """Halves of characters, NUL and changes of the writing direction are replaced: a log could not hold them."""
+    body = {"error_code": "X.1", "error_msg": "a\ud800b\0c\u202ed", "error_solution": "\udfff"}
+
+    error = refused(400, body)
+
+    assert (error.message, error.solution) == ("a?b?c?d", "?")
+    assert json.dumps(error.facts(), ensure_ascii=False).encode()
+
+
+def test_error_with_100_000_keys():
+    """The search for code and message ends in a body that has neither."""
+    assert type(refused(409, {str(number): {} for number in range(100_000)})) is ModelArtsApiError
 
 
 def test_error_with_a_deep_body():
@@ -299,6 +329,12 @@ def test_answer_of_any_kind(status, body):
         ("1.5", None),
         ("", None),
         ("soon", None),
+        ("1e300", None),
+        ("1" + "0" * 100, None),
+        ("nan", None),
+        ("inf", None),
+        ("0x10", None),
+        ("1, 2", None),
         ("\u0663", None),
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
     ],

@@ -1,4 +1,4 @@
-"""What to do after an attempt."""
+"""Decision after an attempt: return, retry or raise."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_retry_delay_doubles(attempt, expected):
 
 @pytest.mark.parametrize(("spread", "expected"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
 def test_retry_delay_is_spread(spread, expected):
-    """Delays are spread over the upper half, so that callers who failed together come back apart."""
+    """Delays are spread over the upper half, so that calls that failed together are retried apart."""
     assert delay(BROKEN, attempt=3, spread=spread) == expected
 
 
@@ -119,7 +119,7 @@ def test_retry_after(error, retry_after, elapsed, expected):
     ("attempt", "retry_after", "expected"), [(1, None, 1.0), (1, 1.5, 1.5), (1, 60.0, 2.0), (9, None, 2.0)]
 )
 def test_retry_in_a_hurry(attempt, retry_after, expected):
-    """Whoever breaks the call off soon cannot wait for a minute that the server asks for."""
+    """A Retry-After beyond the total time ends the call."""
     assert delay(THROTTLED, attempt=attempt, retry_after=retry_after, policy=POLICY.urgent()) == expected
 
 
@@ -129,7 +129,7 @@ def test_retry_after_does_not_make_an_error_temporary():
 
 
 def test_retry_policy_default():
-    """Unless told otherwise, a call is tried for a minute and a half, first after half a second."""
+    """By default, a call is retried for a minute and a half, first after half a second."""
     policy = RetryPolicy()
 
     assert (policy.first_delay, policy.max_delay, policy.total) == (0.5, 20.0, 90.0)

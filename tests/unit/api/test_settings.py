@@ -1,9 +1,12 @@
-"""Settings: what a connection says, checked."""
+"""Settings, as connections and programs give them."""
 
 from __future__ import annotations
 
 import pytest
+from huaweicloudsdkcore.auth.endpoint import get_iam_endpoint_by_id
+from huaweicloudsdkmodelarts.v1.region.modelarts_region import ModelArtsRegion
 
+from airflow_provider_modelarts.api import settings
 from airflow_provider_modelarts.api.credentials import Environment, MetadataLogin, PasswordLogin
 from airflow_provider_modelarts.api.settings import Settings, read_connection
 from airflow_provider_modelarts.api.signing import AccessKey
@@ -46,7 +49,7 @@ def test_connection_of_the_other_provider():
 
 @pytest.mark.parametrize("auth", [None, "", "aksk", "AKSK"])
 def test_connection_with_an_access_key(auth):
-    """It signs, unless the connection says otherwise."""
+    """Requests are signed unless the connection sets another method."""
     assert connection({"auth": auth}).credentials == AccessKey("AK", SECRET, TOKEN)
 
 
@@ -59,12 +62,12 @@ def test_connection_with_a_password():
 
 @pytest.mark.parametrize("login", ["AK", None])
 def test_connection_with_an_agency(login):
-    """Its keys come from the metadata service; nothing in the connection is needed, nor used."""
+    """Its keys come from the metadata service; those of the connection are neither required nor used."""
     assert connection({"auth": "ecs_metadata"}, login=login, password=None).credentials == MetadataLogin()
 
 
 def test_connection_with_the_environment():
-    """The vendor's variables say key, project and IAM; what the connection says itself wins."""
+    """The vendor's variables set key, project and IAM; the connection takes precedence over them."""
     variables = {
         "HUAWEICLOUD_SDK_AK": "theirs",
         "HUAWEICLOUD_SDK_SK": "secret",
@@ -83,7 +86,7 @@ def test_connection_with_the_environment():
 
 @pytest.mark.parametrize("missing", ["login", "password", "domain_name"])
 def test_connection_with_half_a_password_login(missing):
-    """What is needed is named."""
+    """The error names the required field."""
     fields = {"login": "me", "password": "mine", "domain_name": "account", missing: ""}
 
     with pytest.raises(ModelArtsConfigurationError, match=r"requires an IAM user .* domain_name"):
@@ -95,7 +98,7 @@ def test_connection_with_half_a_password_login(missing):
 
 
 def test_connection_with_an_unknown_sign_in():
-    """The message tells which there are."""
+    """The message lists the methods."""
     with pytest.raises(ModelArtsConfigurationError, match="auth must be 'aksk' or 'password' or 'ecs_metadata' or"):
         connection({"auth": "kerberos"})
 
@@ -189,7 +192,7 @@ def test_timeout(timeout, connect, read):
     [(True, True), (False, False), ("true", True), ("False", False), (0, False), ("/a/b.pem", "/a/b.pem")],
 )
 def test_verify(verify, expected):
-    """TLS is verified unless a flag says no, or against the authorities in a file."""
+    """TLS is verified unless a flag forbids it, or against the authorities in a file."""
     assert connection({"verify": verify}).verify == expected
 
 
@@ -216,7 +219,7 @@ def test_endpoint_of_host_and_port(host, port, url):
 
 
 def test_endpoint_in_extra_goes_before_host():
-    """The field that says what it is goes before the host."""
+    """The field endpoint takes precedence over the host."""
     settings = connection({"endpoint": "https://a.example.com"}, host="b.example.com")
 
     assert settings.base_url("modelarts") == "https://a.example.com"
@@ -271,7 +274,7 @@ def test_host_for_the_region_of_a_task():
 
 @pytest.mark.parametrize("region", [None, "cn-north-4"])
 def test_endpoint_that_contradicts_the_connection_itself(region):
-    """What the connection says of both is what somebody wanted, also for a task that names the same region."""
+    """Region and project of a connection belong together, also for a task that names the same region."""
     settings = connection({"endpoint": "https://modelarts.cn-east-3.myhuaweicloud.com"}, region=region)
 
     assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
@@ -346,7 +349,7 @@ def test_connection_with_a_bad_field(extra, fields, name):
 
 @pytest.mark.parametrize(("extra", "fields", "name"), BAD_CONNECTIONS)
 def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
-    """No message holds the secret key, the token or a password, wherever somebody wrote it."""
+    """No message holds the secret key, the token or a password, whichever field it was written in."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection(extra, **fields)
 
@@ -355,7 +358,7 @@ def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
 
 @pytest.mark.parametrize("proxies", [PROXY, f'{{"https": "{PROXY}"'])
 def test_message_of_a_bad_proxy_shows_no_password(proxies):
-    """Whoever gives a proxy as plain text, or as broken JSON, does not read its password in the log."""
+    """The password of a proxy is in no message, also for plain text or broken JSON."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection({"proxies": proxies})
 
@@ -380,3 +383,32 @@ def test_settings_repr_shows_no_secret():
     )
     assert "hidden" not in repr(settings)
     assert "cn-north-4" in repr(settings)
+
+
+REGIONS = sorted(ModelArtsRegion.static_fields)
+REGIONS_OF_IAM_ONLY = (
+    "ae-ad-1 cn-east-2 cn-east-5 cn-south-2 eu-west-0 my-kualalumpur-1 na-mexico-1 ru-moscow-1".split()
+)
+
+
+def test_regions_of_the_vendor():
+    """The vendor's table is there to compare with."""
+    assert len(REGIONS) >= 20
+    assert "cn-north-4" in REGIONS
+
+
+@pytest.mark.parametrize("region", [region for region in REGIONS if region != "ap-southeast-1"])
+def test_modelarts_endpoint_of_a_region(region):
+    """The endpoint of each region is the vendor's."""
+    assert settings.modelarts_endpoint(region) in ModelArtsRegion.value_of(region).endpoints
+
+
+def test_modelarts_endpoint_of_hong_kong():
+    """The SDK gives one region the ending .cn, against the documents; ours follows the documents."""
+    assert settings.modelarts_endpoint("ap-southeast-1") == "https://modelarts.ap-southeast-1.myhuaweicloud.com"
+
+
+@pytest.mark.parametrize("region", [*REGIONS, *REGIONS_OF_IAM_ONLY, "xx-new-1"])
+def test_iam_endpoint_of_a_region(region):
+    """IAM's endpoint of each region is the vendor's: its own, or the global one where it has none."""
+    assert settings.iam_endpoint(region) == (get_iam_endpoint_by_id(region) or "https://iam.myhuaweicloud.com")

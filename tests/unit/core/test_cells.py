@@ -350,18 +350,23 @@ def test_configuration_of_deeply_nested_text(hostile):
     assert cells.configuration(hostile) is None
 
 
-def test_configuration_of_very_long_text():
-    """A million characters are no configuration, and are not even parsed."""
-    assert cells.configuration("{'a': '" + "x" * 1_000_000 + "'}") is None
+@pytest.mark.parametrize(
+    "text",
+    ["{'a': [" + "1," * 500_000 + "]}", "{'a': '" + "x" * 1_000_000 + "'}", "{" + "'a':1," * 200_000 + "}"],
+    ids=["list", "text", "keys"],
+)
+def test_configuration_of_very_long_text(text):
+    """A million characters are not parsed: a syntax tree takes hundreds of bytes for each."""
+    assert cells.configuration(text) is None
 
 
 def test_configuration_with_a_number_that_cannot_be_shown():
-    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, in which nobody could print or send it."""
+    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, beyond which a number cannot be printed or sent."""
     assert cells.configuration("{'a': 0x" + "f" * 5000 + "}") is None
 
 
 def test_configuration_of_text_with_a_stray_escape(recwarn):
-    """Reading what somebody else wrote puts no Python warning into the task's log."""
+    """Reading a config puts no Python warning into the task's log."""
     cells.configuration(r"{'regex': '\d+'}")
 
     assert not recwarn.list

@@ -1,4 +1,4 @@
-"""Values that a person or a template supplied."""
+"""Values that a user or a template supplies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ def test_identifier_that_may_enter_a_path(value):
         " ",
         "a b",
         "a/b",
+        "../x",
         "..",
+        ".",
+        "\0",
+        "\ud800",
+        "%2e",
+        "?a",
+        "x" * 1_000_000,
         "a.b",
         "a\n",
         "\na",
@@ -61,7 +68,7 @@ def test_identifier_that_may_not_enter_a_path(value):
 
 
 def test_identifier_that_a_template_did_not_find():
-    """The text that is rendered for a missing XCom is no id, and tells so."""
+    """The text that is rendered for a missing XCom is not an id, and the error explains it."""
     with pytest.raises(ModelArtsConfigurationError, match=r"^training_job_id is None: the upstream task in its "):
         coerce.identifier("training_job_id", "None")
 

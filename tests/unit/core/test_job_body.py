@@ -38,7 +38,7 @@ def test_read_body(body):
 
 
 def test_read_body_keeps_what_is_there():
-    """What the user says stays as it is, also what this package knows nothing of."""
+    """The user's fields stay as they are, also those that this package does not know."""
     body = {"kind": "edge_job", "metadata": {"name": "n"}, "algorithm": {"id": "a"}, "new": [{"field": 1}]}
 
     assert read_body(body) == body

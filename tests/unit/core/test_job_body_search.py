@@ -1,4 +1,4 @@
-"""The settings of a search, from plain terms to what the platform wants."""
+"""Settings of a search, from plain terms to the platform's."""
 
 from __future__ import annotations
 

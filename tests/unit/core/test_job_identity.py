@@ -1,4 +1,4 @@
-"""Names and marks by which a task finds its own jobs again."""
+"""Names and marks by which a task finds its own jobs."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_name_is_different_where_only_forbidden_characters_differ():
     ],
 )
 def test_name_is_readable(change, readable):
-    """In front of the hash a name says whose it is, as far as there is room and characters are allowed."""
+    """A name begins with DAG and task, as far as there is room and characters are allowed."""
     assert replace(ME, **change).name.rpartition("-")[0] == readable
 
 
@@ -142,7 +142,7 @@ def test_own_job(suffix):
     "description", ["", "NULL", NAME, "[airflow 000000000000]", "[airflow 35259f89df59", "airflow"]
 )
 def test_own_name_without_the_mark(description):
-    """A job with our name that lacks our mark is somebody else's."""
+    """A job with the task's name but without its mark is not the task's."""
     assert not ME.owns(job(description=description))
 
 

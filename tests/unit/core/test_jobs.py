@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from unit.builders import documented
+from unit.builders import ABSURD_NUMBERS, documented
 
 from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, SearchSettings, read_job, read_search
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
@@ -43,7 +43,7 @@ def test_job_of_the_documented_answer():
     ],
 )
 def test_phase_of_a_word(word, phase, is_terminal, is_failure, is_starting):
-    """Each documented phase is what the documents say it is; a new one is no end, no failure and no start."""
+    """Each documented phase has its documented meaning; an unknown one is neither end, failure nor start."""
     read = JobPhase.read(word)
 
     assert (read, read.is_terminal, read.is_failure, read.is_starting) == (phase, is_terminal, is_failure, is_starting)
@@ -75,6 +75,86 @@ def test_job_of_another_shape(body, said):
         read_job(body)
 
 
+#: Ids that may not enter a path, and the text that they become.
+BAD_IDS = ["../x", "a/b", ".", "a b", "a\nb", "\0", "\ud800", "%2e", "x" * 65, "x" * 1_000_000, "?a", 1.5, 10**100]
+
+
+@pytest.mark.parametrize("job_id", BAD_IDS)
+def test_job_with_an_id_that_may_not_enter_a_path(job_id):
+    """Such an id is refused where it is read, in one short printable line: no request is ever made with it."""
+    with pytest.raises(
+        ModelArtsProtocolError, match=r"^the response for a training job has no usable metadata\.id: "
+    ) as c:
+        read_job({"metadata": {"id": job_id}, "status": {"phase": "Running"}})
+
+    assert str(c.value).isprintable()
+    assert len(str(c.value)) < 500
+
+
+@pytest.mark.parametrize("algorithm_id", [*BAD_IDS, None, {}, ""])
+def test_job_of_an_algorithm_whose_id_may_not_enter_a_path(algorithm_id):
+    """Such an algorithm counts as unknown, and so do the settings of its search."""
+    assert read_job(answer(algorithm={"id": algorithm_id})).algorithm_id is None
+
+
+def test_job_with_tasks_whose_names_may_not_enter_a_path():
+    """Such tasks are left out: their logs cannot be asked for."""
+    assert read_job(answer({"tasks": [*BAD_IDS, None, {}, "worker-0"]})).tasks == ("worker-0",)
+
+
+FORGED = "x\n[2026-01-01] INFO - forged\x1b[31m\0\ud800"
+WORDS = {
+    "phase": lambda text: answer({"phase": text}),
+    "message of a task": lambda text: answer({"task_statuses": [{"task": "a", "exit_code": 1, "message": text}]}),
+    "name of a task": lambda text: answer({"task_statuses": [{"task": text, "exit_code": text, "message": "no"}]}),
+    "reason of the end": lambda text: answer({"running_records": [{"end_reason": text}]}),
+    "name": lambda text: answer() | {"metadata": {"id": "j", "name": text}},
+    "metric": lambda text: answer(
+        algorithm={"policies": {"auto_search": {"reward_attrs": [{"name": text, "mode": "max"}]}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("text", [FORGED, FORGED * 50_000], ids=["forged", "megabytes"])
+@pytest.mark.parametrize("make", WORDS.values(), ids=WORDS)
+def test_job_with_words_that_would_break_a_log(make, text):
+    """Words for messages, logs and XCom are short, on one line and printable."""
+    job = read_job(make(text))
+
+    metrics = [objective.metric for objective in job.search.objectives] if job.search else []
+    said = [job.phase_text, job.message, job.name, *metrics]
+    assert "forged" in "".join(said)
+    assert all(not words or words.isprintable() for words in said)
+    assert max(map(len, said)) <= 2000
+
+
+def test_job_with_100_000_tasks_that_broke():
+    """The message of the job is cut."""
+    tasks = [{"task": f"worker-{number}", "exit_code": 1, "message": "m" * 20} for number in range(100_000)]
+
+    assert len(read_job(answer({"task_statuses": tasks})).message) <= 2000
+
+
+@pytest.mark.parametrize("number", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
+def test_job_with_absurd_numbers(number):
+    """A number beyond all times and counts is missing, and no arithmetic breaks on it."""
+    algo_configs = [{"params": [{"key": "num_samples", "value": number}]}]
+    job = read_job(
+        {
+            "metadata": {"id": "j", "create_time": number},
+            "status": {
+                "phase": "Completed",
+                "start_time": number,
+                "duration": number,
+                "running_records": [{"end_at": number}],
+            },
+            "algorithm": {"policies": {"auto_search": {"algo_configs": algo_configs}}},
+        }
+    )
+
+    assert (job.duration, job.ended_at, job.search.num_samples, job.created_at) == (None, None, None, 0)
+
+
 def test_search_of_a_job():
     """A job's own search settings are read from its policies."""
     auto_search = {
@@ -89,7 +169,7 @@ def test_search_of_a_job():
 
 @pytest.mark.parametrize("auto_search", [None, {}, [], "text"])
 def test_search_of_a_job_without_one(auto_search):
-    """No settings means that the job itself does not tell, which is another thing than empty settings."""
+    """A job without settings of a search has None, which is not the same as empty settings."""
     assert read_search(auto_search) is None
 
 
@@ -132,7 +212,7 @@ def test_objectives_of_a_search(reward_attrs, objectives):
     ],
 )
 def test_num_samples_of_a_search(algo_configs, num_samples):
-    """The number of trials comes from the search algorithm; of several nobody knows which will run."""
+    """The number of trials comes from the search algorithm; with several it is unknown which will run."""
     assert read_search({"algo_configs": algo_configs, "search_params": []}).num_samples == num_samples
 
 
@@ -168,7 +248,7 @@ def test_end_of_a_job(status, metadata, ended_at):
 
 @pytest.mark.parametrize("phase", ["Creating", "Running", "Terminating", "Hibernating"])
 def test_end_of_a_job_at_work(phase):
-    """A job that has not ended has no end, whatever its duration says."""
+    """A job that has not ended has no end, whatever its duration."""
     assert read_job(answer({"phase": phase, "start_time": 1, "duration": 1})).ended_at is None
 
 

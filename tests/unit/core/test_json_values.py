@@ -20,7 +20,7 @@ def test_as_object_of_an_object(value):
 
 @pytest.mark.parametrize("value", [*NOT_CONTAINERS, [], [{"a": 1}]])
 def test_as_object_of_anything_else(value):
-    """What is no object is a protocol error that says what it should have been."""
+    """Anything but an object is a protocol error that names what was expected."""
     with pytest.raises(ModelArtsProtocolError, match=r"^the job should be a JSON object, but is "):
         as_object(value, "the job")
 
@@ -33,7 +33,7 @@ def test_as_list_of_a_list(value):
 
 @pytest.mark.parametrize("value", [*NOT_CONTAINERS, {}, {"0": 1}])
 def test_as_list_of_anything_else(value):
-    """What is no list is a protocol error that says what it should have been."""
+    """Anything but a list is a protocol error that names what was expected."""
     with pytest.raises(ModelArtsProtocolError, match=r"^the header should be a JSON list, but is "):
         as_list(value, "the header")
 

@@ -1,4 +1,4 @@
-"""What people read in a task's log."""
+"""Lines and tables of a task's log."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_table_has_eight_hyperparameters_at_most():
 
 
 def test_table_marks_ties():
-    """Equal values are marked, and how they were put in order is told."""
+    """Equal values are marked, and the table explains their order."""
     table = table_of(
         trial("a", best=0.5, index=2), trial("b", best=0.5, index=1), trial("c", best=0.9), trial("d", best=0.1)
     )
@@ -354,7 +354,7 @@ def test_table_names_the_rejected():
 
 
 def test_table_of_rejected_trials_only():
-    """Where none competes, the table says so and still tells why."""
+    """A table without competing trials lists why none competes."""
     assert table_of(trial("a", "RUNNING"), trial("b\n", "PEN\nDING")) == expected("""
         0 trials by acc (max), best first:
         rank  trial  acc
@@ -425,3 +425,22 @@ def test_table_has_one_line_for_each_trial(rows):
     assert len(lines) == 2 + len(trials)
     assert all(line.isprintable() for line in lines)
     assert max(map(len, lines)) <= len("rank") + 2 + 24 + 2 + len("acc") + 2 + 24
+
+
+def test_table_with_hostile_names_and_values():
+    """A trial is one line of bounded length, whatever names and values hold, and however deep they are."""
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    config = {
+        "\x1b[31m\n" * 1000: "a\rb",
+        "deep": deep,
+        "wide": ["x" * 1_000_000] * 100,
+        "many": {"k": dict.fromkeys("ab")},
+    }
+
+    lines = table_of(trial("t1", best=0.5, config=config), trial("t2", "\x1b\n" * 1000)).splitlines()
+
+    assert len(lines) == 5
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) < 200

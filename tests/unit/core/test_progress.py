@@ -1,4 +1,4 @@
-"""Whether a search is over: a table for every rule of the design, in its order of precedence."""
+"""End of a search: a table for every rule, in their order of precedence."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def test_rule_1_job_that_broke(phase, statuses, policy):
 
 
 def test_rule_1_message():
-    """A job that broke is told with the platform's reason."""
+    """The message of a broken job holds the platform's reason."""
     progress = look("Failed", EIGHT, message="worker-0: OOM (exit code 137)")
 
     assert progress.message == "training job job-1 is Failed: worker-0: OOM (exit code 137)"
 
 
 def test_rule_1_message_without_a_reason():
-    """Where the platform gives no reason, the message says so."""
+    """The message of a job that broke without a reason says that there is none."""
     assert look("Abnormal").message == "training job job-1 is Abnormal, and the platform gives no reason"
 
 
 def test_rule_1_goes_before_rule_2():
-    """Of a broken job with broken trials, the job's own reason is told."""
+    """The reason of a broken job takes precedence over its broken trials."""
     assert look("Failed", ["ERROR"], message="disk full").message == "training job job-1 is Failed: disk full"
 
 
@@ -130,7 +130,7 @@ def test_rule_3_stopped_job(statuses, policy, state):
 
 
 def test_rule_3_message_names_the_way_out():
-    """Who waits for a stopped job reads how to take what it has."""
+    """The message names what takes the trials of a stopped job."""
     message = look("Terminated", EIGHT).message
 
     assert "set accept_stopped=True on a sensor, or run ModelArtsBestTrialOperator" in message
@@ -169,7 +169,7 @@ def test_rule_4_trials_that_have_ended(phase, statuses, num_samples, expected_tr
 
 
 def test_rule_4_job_without_search_settings():
-    """Where nobody knows the settings of a search, only the end of its job ends it."""
+    """A search with unknown settings ends with its job."""
     listing = Listing(trials(*EIGHT), 8)
 
     states = [assess(job(phase, search=None), listing, WaitPolicy(), NOW).state for phase in ("Running", "Completed")]
@@ -220,7 +220,7 @@ def test_rule_5_trials_that_lag_behind_their_job(statuses, total, since_end, set
     [(119, WAITING), (120, FAILED)],
 )
 def test_rule_5_settles_for_two_minutes(since_end, state):
-    """Unless told otherwise, the table has two minutes to settle."""
+    """By default, the table has two minutes to settle."""
     assert look("Completed", ["RUNNING"], ended_at=NOW - since_end).state is state
 
 
@@ -251,7 +251,7 @@ def test_rule_6_search_without_trials_yet(phase):
 
 @pytest.mark.parametrize(("statuses", "num_samples"), [(THREE, 8), (EIGHT, None), (["RUNNING"] * 8, 8)])
 def test_rule_6_unknown_phase(statuses, num_samples):
-    """A phase that nobody knows is never taken for the end of a job."""
+    """An unknown phase is never the end of a job."""
     progress = look("Hibernating", statuses, num_samples)
 
     assert (progress.state, progress.message) == (WAITING, "training job job-1 is Hibernating")
@@ -268,14 +268,14 @@ def test_rule_6_unknown_phase(statuses, num_samples):
     ],
 )
 def test_rule_6_unknown_status(phase, done, state):
-    """A trial whose status nobody knows has ended when it says that it is done, and only then."""
+    """A trial of unknown status has ended when its done flag is true, and only then."""
     listing = Listing([*trials("TERMINATED"), trial("t1", "STOPPED", done=done)], 2)
 
     assert assess(job(phase, 2), listing, WaitPolicy(), NOW).state is state
 
 
 def test_progress_counts():
-    """A look tells how many trials are in each status, have ended, are listed and will run."""
+    """The progress counts the trials in each status, ended, listed and expected."""
     progress = look("Running", ["TERMINATED", "TERMINATED", "RUNNING", "ERROR", "STOPPED"], 8, max_failed_trials=1)
 
     assert progress.counts == {"ERROR": 1, "RUNNING": 1, "STOPPED": 1, "TERMINATED": 2}

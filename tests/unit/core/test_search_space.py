@@ -1,4 +1,4 @@
-"""What a search draws its hyperparameters from."""
+"""Search spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing the best trials."""
+"""Choice of the best trials."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_criterion_for_a_search(settings, wish, criterion):
     ],
 )
 def test_criterion_for_an_unclear_wish(settings, wish, said):
-    """An objective that stays unclear is an error that says what to give; nothing is guessed."""
+    """An unclear objective is an error that names the required argument; nothing is guessed."""
     with pytest.raises(ModelArtsConfigurationError, match=said):
         criterion_for(settings, **wish)
 
@@ -337,7 +337,7 @@ TOO_MUCH = [trial("a", best=1.0, metrics={"loss": 0.5}), trial("b", best=1.0, me
     ],
 )
 def test_select_best_tells_what_may_be_wrong(trials, criterion, bounds, said):
-    """Constraints are named, and so is a metric that nobody reports; without an objective its expression is suspect."""
+    """The message names constraints and a metric that no trial reports; without an objective it suspects the regex."""
     with pytest.raises(ModelArtsNoBestTrialError) as caught:
         select_best(rank(trials, criterion, bounds))
 

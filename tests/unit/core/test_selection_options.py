@@ -1,4 +1,4 @@
-"""The arguments of choosing, and the records chosen."""
+"""Arguments of the choice, and records of the chosen trials."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ THREE = look_at(
 
 
 def test_wish_of_the_defaults():
-    """Who asks for nothing gets the one best trial by the search's own objective, without any condition."""
+    """The default is the one best trial by the search's own objective, without any condition."""
     assert wish_of() == SelectionOptions(None, None, Scope.BEST, 1, None, None, OnNotBetter.SKIP)
 
 
@@ -181,7 +181,7 @@ def test_ranking_of_an_unclear_search():
 
 @pytest.mark.parametrize("settings", [None, search()])
 def test_ranking_of_a_job_without_a_search(settings):
-    """A plain training job, whose id was taken for that of a search, is told as such."""
+    """The id of a plain training job in place of a search's is an error of its own."""
     look = SearchSnapshot(job("Completed", search=settings), Listing())
 
     with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1 has no readable hyperparameter search"):
@@ -232,7 +232,7 @@ def test_chosen_records_best_first():
 
 
 def test_chosen_records_count_all_trials():
-    """Each record tells the job and counts all its trials, also those that do not compete."""
+    """Each record names the job and counts all its trials, also those that do not compete."""
     (record,) = chosen_records(THREE, rank_snapshot(THREE, wish_of()), wish_of())
 
     assert record["training_job_id"] == "job-1"
@@ -281,7 +281,7 @@ def test_chosen_records_do_not_look_at_the_others():
     ],
 )
 def test_shortfall_of_a_trial_that_is_not_better(objective, bar, said):
-    """A best trial that is worse or as good does not clear the bar, and is told with both values."""
+    """A best trial that is worse or as good does not pass the threshold; the message holds both values."""
     look = look_at(*THREE.listing.trials, acc=objective)
     wish = wish_of(only_if_better_than=bar)
 

@@ -1,4 +1,4 @@
-"""The ranking of trials, against counting for each of them how many beat it."""
+"""Ranking of trials, against a count of the trials that beat each of them."""
 
 from __future__ import annotations
 

@@ -1,14 +1,17 @@
-"""Trials, read from the table that ModelArts answers."""
+"""Trials, read from the table of a response."""
 
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
-from unit.builders import documented
+from unit.builders import ABSURD_NUMBERS, documented
 
+from airflow_provider_modelarts.core.jobs import Mode
+from airflow_provider_modelarts.core.selection import Criterion, rank, select_best
 from airflow_provider_modelarts.core.trials import TrialStatus, read_page, read_table
-from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
+from airflow_provider_modelarts.exceptions import ModelArtsNoBestTrialError, ModelArtsProtocolError
 
 HEADER = ["trial_id", "status", "config"]
 
@@ -103,6 +106,13 @@ def test_table_with_short_rows():
         (HEADER, [None, "RUNNING", {}], "no trial_id"),
         (HEADER, [True, "RUNNING", {}], "no trial_id"),
         (HEADER, [{}, "RUNNING", {}], "no trial_id"),
+        (HEADER, ["x" * 1_000_000, "RUNNING", {}], "no usable trial_id: 'xxxx"),
+        (HEADER, ["x" * 65, "RUNNING", {}], "no usable trial_id: 'xxxx"),
+        (HEADER, ["a\nb", "RUNNING", {}], r"no usable trial_id: 'a\\nb'"),
+        (HEADER, ["\x1b[31m", "RUNNING", {}], r"no usable trial_id: '\\x1b\[31m'"),
+        (HEADER, ["a\0b", "RUNNING", {}], r"no usable trial_id: 'a\\x00b'"),
+        (HEADER, ["\ud800", "RUNNING", {}], r"no usable trial_id: '\\ud800'"),
+        (HEADER, [10**3999, "RUNNING", {}], "no usable trial_id: '1000"),
         (HEADER, {"trial_id": "b"}, "a JSON list, but is an object"),
         (HEADER, "b", "a JSON list, but is 'b'"),
         (HEADER, None, "a JSON list, but is None"),
@@ -110,17 +120,75 @@ def test_table_with_short_rows():
     ],
 )
 def test_table_with_a_broken_row(header, row, said):
-    """A row that cannot be a trial is an error that names the row."""
+    """A row that cannot be a trial is an error that names the row, in one short printable line."""
     good = ["a", "RUNNING", {}] if header is HEADER else ["RUNNING", {}, "0.5", "a"]
 
-    with pytest.raises(ModelArtsProtocolError, match=f"^row 1 of the trial table .*{said}"):
+    with pytest.raises(ModelArtsProtocolError, match=f"^row 1 of the trial table .*{said}") as caught:
         read_table(header, [good, row])
 
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
 
-def test_table_without_the_column_for_ids():
-    """A table that names no trials is an error that lists its columns."""
-    with pytest.raises(ModelArtsProtocolError, match="no column trial_id, only status, acc"):
-        read_table(["status", "acc"], [["RUNNING", "0.5"]])
+
+@pytest.mark.parametrize("trial_id", ["../x", ".", "a b", "%2e%2e", "a?b=c", "一"])
+def test_table_with_an_id_that_may_not_enter_a_path(trial_id):
+    """An id that can be shown is listed as it is; the operations refuse to ask for it."""
+    assert read_table(HEADER, [[trial_id, "RUNNING", {}]])[0].trial_id == trial_id
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [(["status", "acc"], "only status, acc"), (["\x1b[31m\n" * 10] * 100_000, r"only \?\[31m")],
+)
+def test_table_without_the_column_for_ids(header, said):
+    """A table without ids is an error that lists its first columns, in one short printable line."""
+    with pytest.raises(ModelArtsProtocolError, match=f"no column trial_id, {said}") as caught:
+        read_table(header, [["RUNNING", "0.5"]])
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_table_with_too_many_rows():
+    """A table of more than 100,000 rows is refused before its rows are read."""
+    with pytest.raises(ModelArtsProtocolError, match="has 100001 rows, more than the 100000 allowed"):
+        read_table(HEADER, [[]] * 100_001)
+
+
+def test_table_with_100_000_columns():
+    """All numbers are metrics; the error that lists the metrics lists some of them."""
+    header = [*HEADER, *(f"metric_{number}" for number in range(100_000))]
+
+    trials = read_table(header, [["t", "TERMINATED", {}, *([0.5] * 100_000)]])
+
+    assert len(trials[0].metrics) == 100_000
+    with pytest.raises(ModelArtsNoBestTrialError) as caught:
+        select_best(rank(trials, Criterion("loss", Mode.MIN)))
+    assert len(str(caught.value)) <= 4000
+
+
+def test_table_with_short_rows_under_a_long_header():
+    """A row costs what its own cells cost: 20,000 rows under 200,000 columns would else be four billion steps."""
+    header = [*HEADER, *map(str, range(200_000))]
+    began = time.process_time()
+
+    trials = read_table(header, [[f"t{number}", "RUNNING", {}] for number in range(20_000)])
+
+    assert len(trials) == 20_000
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 1_000_000, "acc\nINFO", "\x1b[31m", "\ud800", "a\0"],
+    ids=["a megabyte", "next line", "escape", "half a character", "NUL"],
+)
+def test_table_with_a_column_that_cannot_be_shown(name):
+    """A column with such a name is not a metric; its cells stay in raw."""
+    (trial,) = read_table([*HEADER, name, "acc"], [["t", "TERMINATED", {}, 0.25, 0.5]])
+
+    assert trial.metrics == {"acc": 0.5}
+    assert trial.raw[name] == 0.25
 
 
 def test_table_with_unknown_columns():
@@ -177,7 +245,7 @@ def test_table_with_configs(cell, config, index):
 
 
 def test_config_that_is_text_is_parsed_once():
-    """Of thousands of trials, to parse it takes longer than all the rest; who changes a config changes a copy."""
+    """A config is parsed once, since that takes longer than all the rest, and returned as a copy."""
     (trial,) = read_table(HEADER, [["a", "TERMINATED", "{'layers': [64, 32]}"]])
 
     trial.config["lr"] = 1
@@ -209,7 +277,7 @@ def test_table_without_rows(header, data):
     ],
 )
 def test_table_of_another_shape(header, data, said):
-    """A table that is none is an error that says which part of it is wrong."""
+    """A table of another shape is an error that names the wrong part."""
     with pytest.raises(ModelArtsProtocolError, match=said):
         read_table(header, data)
 
@@ -232,7 +300,7 @@ def test_table_of_another_shape(header, data, said):
     ],
 )
 def test_status_of_a_word(word, status, ended):
-    """A status is read in any case; a word that nobody knows is no end and no success."""
+    """A status is read in any case; an unknown word is neither an end nor a success."""
     (trial,) = read_table(HEADER, [["a", word, {}]])
 
     assert (trial.status, trial.ended) == (status, ended)
@@ -249,7 +317,7 @@ def test_status_of_a_word(word, status, ended):
     ],
 )
 def test_trial_ended_by_status_and_flag(status, done, ended):
-    """The done flag decides only where nobody knows the status."""
+    """The done flag decides only for an unknown status."""
     (trial,) = read_table([*HEADER, "done"], [["a", status, {}, done]])
 
     assert trial.ended is ended
@@ -262,8 +330,17 @@ def test_status_text_of_an_unknown_word():
     assert trial.status_text == "STOPPED"
 
 
+@pytest.mark.parametrize("status", ["x" * 1_000_000, "DONE\n2026-01-01 INFO forged", "\x1b[2J", "\ud800\0"])
+def test_status_text_of_a_strange_word(status):
+    """A status is a key of the counts in XCom and a word of the log: it is short and printable."""
+    (trial,) = read_table(HEADER, [["t", status, {}]])
+
+    assert trial.status_text.isprintable()
+    assert len(trial.status_text) <= 40
+
+
 def test_status_text_without_a_word():
-    """Where the platform says nothing, people read that the status is unknown."""
+    """Without a word of the platform the status reads UNKNOWN."""
     (trial,) = read_table(HEADER, [["a", "", {}]])
 
     assert trial.status_text == "UNKNOWN"
@@ -277,9 +354,30 @@ def test_page_with_its_total(total, read):
 
 @pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}])
 def test_page_without_a_total(total):
-    """Without a total nobody can tell whether all trials were read, so its absence is an error."""
+    """A page without a usable total is an error: the list of trials could be incomplete."""
     with pytest.raises(ModelArtsProtocolError, match="has no usable total"):
         read_page({"total": total, "items": None})
+
+
+@pytest.mark.parametrize("total", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
+def test_page_with_an_absurd_total(total):
+    """Such a total is not usable either, and the error is short."""
+    with pytest.raises(ModelArtsProtocolError, match="has no usable total") as caught:
+        read_page({"total": total, "items": None})
+
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("number", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
+def test_trial_with_an_absurd_number(number):
+    """The trial is read, without index and count of reports."""
+    row = ["t", "TERMINATED", {"trial_index": number}, number, number, number]
+
+    (trial,) = read_table([*HEADER, "acc", "training_iteration", "time_total_s"], [row])
+
+    assert trial.status is TrialStatus.TERMINATED
+    assert (trial.index, trial.training_iteration) == (None, None)
+    assert set(trial.metrics) <= {"acc"}
 
 
 @pytest.mark.parametrize("items", [None, {}, [], {"header": None, "data": None}])
@@ -302,6 +400,6 @@ def test_page_without_items(items):
     ],
 )
 def test_page_of_another_shape(answer, said):
-    """An answer of another shape is an error that says what it is."""
+    """A response of another shape is an error that describes it."""
     with pytest.raises(ModelArtsProtocolError, match=said):
         read_page(answer)

@@ -1,4 +1,4 @@
-"""Tables of trials of every shape: read or refused, and no number comes out that is not in its cell."""
+"""Tables of trials of every shape: they are read or refused, and every number stands in its cell."""
 
 from __future__ import annotations
 

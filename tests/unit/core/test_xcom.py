@@ -1,4 +1,4 @@
-"""What later tasks receive."""
+"""XCom values for downstream tasks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_record_words_are_plain_text():
 
 
 def test_record_of_a_trial_that_says_little():
-    """What a trial does not tell is None in its record, or empty."""
+    """Missing values are None in the record, or empty."""
     record = record_of(trial("t7", config={}))
 
     assert (record["trial_index"], record["duration"], record["metrics"], record["config"]) == (None, None, {}, {})
@@ -79,7 +79,7 @@ def test_record_of_a_trial_that_says_little():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_record_of_a_metric_that_is_no_number(value):
-    """NaN and infinities are no JSON: the metric stays, as None."""
+    """NaN and infinities are not JSON: the metric stays, as None."""
     record = record_of(trial(config={}, metrics={"acc": 0.9, "loss": value}, duration=value))
 
     assert (record["metrics"], record["duration"]) == ({"acc": 0.9, "loss": None}, None)
@@ -187,6 +187,7 @@ def test_config_that_is_refused(config, said):
 def test_config_with_text_that_a_database_refuses(config):
     """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
     assert refusal(config).startswith("the config of trial t7 cannot be pushed to XCom: ")
+    assert refusal(config).isprintable()
 
 
 def test_config_that_is_missing():
@@ -258,14 +259,14 @@ def test_summary_of_a_search():
 
 
 def test_summary_of_a_search_of_unknown_size():
-    """Where nobody knows how many trials will run, None says so."""
+    """An unknown number of expected trials is None."""
     summary = search_summary(job(), assess(job(), Listing(), WaitPolicy(), 0))
 
     assert (summary["trials"], summary["expected_trials"], summary["trial_counts"]) == (0, None, {})
 
 
 def test_summary_of_a_phase_that_nobody_has_heard_of():
-    """The phase is told in the platform's own word."""
+    """The phase is the platform's own word."""
     summary = search_summary(job("Hibernating"), assess(job("Hibernating"), Listing(), WaitPolicy(), 0))
 
     assert summary["job_phase"] == "Hibernating"
@@ -296,3 +297,16 @@ def test_summary_of_a_job_without_outputs(raw):
     summary = job_summary(job("Running", raw=raw))
 
     assert (summary["outputs"], summary["duration"]) == ({}, None)
+
+
+def test_summary_of_a_job_with_outputs_that_cannot_be_stored():
+    """Outputs that a database or Airflow's deserializer would refuse are left out: the summary follows paid work."""
+    odd = {"train_url": "/out/", "__classname__": "/b/", "nul": "/\0/", "half\ud800": "/b/", "long": "x" * 1_000_000}
+    odd |= {f"n{number}": "/b/" for number in range(1000)}
+    outputs = [{"name": name, "remote": {"obs": {"obs_url": url}}} for name, url in odd.items()]
+
+    summary = job_summary(job("Completed", raw={"algorithm": {"outputs": outputs}}))
+
+    assert summary["outputs"]["train_url"] == "/out/"
+    assert set(summary["outputs"]) <= {"train_url", *(f"n{number}" for number in range(1000))}
+    assert len(json.dumps(summary)) < 20_000
