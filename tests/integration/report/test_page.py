@@ -243,14 +243,14 @@ def test_long_values_that_differ_keep_different_labels():
 
 MISSING = [*some(4), trial("t4", best=0.5, index=4, config={"lr": 0.5})]
 CASES = {
-    "no trials": ([], 0, ["none", "they need 2 trials", "there is no trial to choose"]),
-    "none finished": ([trial("t0", "RUNNING"), trial("t1", "ERROR")], 0, ["they need 2 trials", "2 not finished"]),
-    "one finished": ([trial("t0", best=0.5, config={"lr": 1})], 0, ["they need 2 trials", "t0: acc = 0.5"]),
-    "two finished": (some(2), 4, ["Nobody can tell"]),
+    "no trials": ([], 0, ["none", "at least 2 trials", "there is no trial to choose"]),
+    "none finished": ([trial("t0", "RUNNING"), trial("t1", "ERROR")], 0, ["at least 2 trials", "2 not finished"]),
+    "one finished": ([trial("t0", best=0.5, config={"lr": 1})], 0, ["at least 2 trials", "t0: acc = 0.5"]),
+    "two finished": (some(2), 4, ["Not available"]),
     "no parameters": ([trial("t0", best=1), trial("t1", best=2)], 1, ["No parameter varies"]),
-    "one parameter": ([trial(f"t{n}", best=n, config={"lr": n}) for n in range(12)], 2, ["Fewer than two", "Nobody"]),
+    "one parameter": ([trial(f"t{n}", best=n, config={"lr": n}) for n in range(12)], 2, ["at least two", "Not avail"]),
     "constant parameter": (some(config={"seed": 7}), 4, ["seed is 7 in all trials"]),
-    "constant metric": ([trial(f"t{n}", best=1, config={"lr": n, "b": -n}) for n in range(12)], 4, ["it came first"]),
+    "constant metric": ([trial(f"t{n}", best=1, config={"lr": n, "b": -n}) for n in range(12)], 4, ["tied with other"]),
     "missing in some": (MISSING, 4, []),
     "lists and objects": (some(config={"layers": [1, 2], "o": {"p": 1}}), 4, ["layers is [1, 2] in all"]),
     "no numbers": (some(config={"x": float("nan"), "y": None, "z": 2**70}), 4, []),
@@ -267,7 +267,7 @@ CASES = {
     "values at both ends of what a float holds": (
         [trial(f"t{n}", best=(-1) ** n * 1e308, config={"lr": n, "batch": n % 3}) for n in range(12)],
         3,
-        ["Optuna cannot draw it: cannot convert float NaN to integer."],
+        ["Optuna cannot draw this plot: cannot convert float NaN to integer."],
     ),
 }
 
@@ -278,15 +278,15 @@ def test_words_stand_where_a_picture_makes_no_sense(trials, pictures, words):
     page = page_of(trials)
 
     assert len(page.figures) == pictures
-    assert len([attrs for _, attrs in page.elements if attrs.get("class") == "picture"]) == pictures
+    assert len([attrs for _, attrs in page.elements if attrs.get("class") == "figure"]) == pictures
     assert [word for word in words if word not in page.text] == []
 
 
 @pytest.mark.parametrize(
     ("plot", "left", "words"),
     [
-        ("plot_optimization_history", 3, ["Optuna cannot draw it: no way."]),
-        ("plot_parallel_coordinate", 3, ["Optuna cannot draw it: no way."]),
+        ("plot_optimization_history", 3, ["Optuna cannot draw this plot: no way."]),
+        ("plot_parallel_coordinate", 3, ["Optuna cannot draw this plot: no way."]),
         ("plot_slice", 2, ["Optuna cannot draw lr: no way.", "Optuna cannot draw batch: no way."]),
     ],
 )
@@ -313,15 +313,15 @@ def test_objective_without_a_name_is_told_as_such():
 
     text = Page(report_files(look, ranking)["report.html"]).text
 
-    assert "objective (max), the search's own, whose name it does not tell, the best report of each trial" in text
+    assert "objective (max), the search's own objective of unknown name, best report of each trial" in text
 
 
 @pytest.mark.parametrize(
     ("phase", "warnings"),
     [
         ("Completed", []),
-        ("Running", ["Training job job-1 is Running: its best may yet change."]),
-        ("Failed", ["Training job job-1 is Failed: its best is that of the trials that ended before."]),
+        ("Running", ["Training job job-1 is Running: its best trial may still change."]),
+        ("Failed", ["Training job job-1 is Failed: only trials that ended before compete for the best."]),
     ],
 )
 def test_search_that_did_not_run_to_its_end_is_warned_about(phase, warnings):
@@ -364,8 +364,8 @@ def test_large_search_is_thinned_in_the_pictures_alone(large):
     assert len(scatters) == 10
     assert all(len(one["data"][0]["x"]) <= 502 for one in [history, *scatters])
     assert len([trace for trace in parallel["data"] if trace.get("customdata")]) == 200
-    assert "Of 2000 trials it shows 500, evenly spread." in page.text
-    assert "Of 2000 trials it shows the best 100, and 100 spread evenly over the ranks of the others." in page.text
+    assert "Shows 500 of 2000 trials, evenly spread." in page.text
+    assert "Shows the best 100 of 2000 trials, and 100 more, spread evenly over the remaining ranks." in page.text
     assert len(page.data("board")["trials"]) == len(json.loads(large["trials.json"])["trials"]) == 2000
     assert large["trials.csv"].count("\r\n") == 2001
 
@@ -425,7 +425,7 @@ def test_platform_analysis_goes_before_optunas():
 
     text = page_of(some(), importance=[ParameterImportance(*one) for one in given]).text
 
-    assert "As ModelArts analysed it" in text
+    assert "Analysed by ModelArts" in text
     assert "seed" not in text
     assert "nan" not in text
     assert [text.rindex(word) for word in ("lr", "0.9", "0.2", "batch", "0.1", "0.01")] == sorted(
@@ -437,5 +437,5 @@ def test_optuna_tells_the_importance_where_the_platform_does_not():
     """Of two parameters the one that decides is the more important."""
     page = page_of([trial(f"t{n}", best=n, config={"noise": n * 7 % 13, "lr": n}) for n in range(30)])
 
-    assert "As Optuna analyses the trials (PED-ANOVA)" in page.text
+    assert "Analysed by Optuna (PED-ANOVA)" in page.text
     assert page.text.rindex("noise") > page.text.rindex("lr")
