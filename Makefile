@@ -34,7 +34,7 @@ help:
 	@echo "make bench       measure the costs of the package, beside others (a quarter of an hour)"
 	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
 	@echo "make audit       check the dependencies for known vulnerabilities"
-	@echo "make package     build the wheel, install it elsewhere, check that Airflow finds it"
+	@echo "make package     build the wheel, install it elsewhere, and run the documented test of a pipeline with it"
 	@echo "make clean       remove what these commands made"
 	@echo "AIRFLOW=2.11.2 behind any of them selects that version; the default is $(AIRFLOW)"
 

@@ -6,11 +6,9 @@ import ast
 import importlib
 import importlib.util
 import json
-import os
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,34 +149,6 @@ def test_search_space_example_is_valid(run_block):
 
     assert [entry["param_type"] for entry in search["search_params"]] == ["continuous", "continuous", "discrete"]
     assert search["search_params"][1]["discrete_points_num"] == "11"
-
-
-def test_pipeline_of_the_readme_passes_its_own_test(tmp_path):
-    """The copied DAG, body, conftest, test and commands pass, and write a report."""
-    text = TEXTS["docs/testing.md"]
-    (conftest, test), (commands,) = blocks(text, "python"), blocks(text, "sh")
-    (body,) = blocks(section("Job body", PIPELINES), "json")
-    pipeline = SEARCH_AND_REPORT.replace("/data/", f"{tmp_path}/")
-    files = {"search_and_retrain.py": pipeline, "job.json": body, "conftest.py": conftest, "test_it.py": test}
-    for name, content in files.items():
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    shutil.copytree(ROOT / "example_dags" / "training", tmp_path / "training")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-
-    done = subprocess.run(
-        ["/bin/sh", "-ec", commands],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
-    assert len(list(tmp_path.glob("reports/*/report.html"))) == 1
 
 
 def test_fault_table_lists_every_fault():
