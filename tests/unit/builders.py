@@ -1,4 +1,4 @@
-"""Builders that let a test state only what it is about, and an independent signer to compare with."""
+"""Builders with defaults for everything that a test does not state, and the vendor's signer for comparison."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from airflow_provider_modelarts.core.trials import Trial, TrialPage, TrialStatus
 
 DATA = Path(__file__).parents[1] / "data"
 
-#: The same examples in every run: a suite that fails one day in ten tells nothing about the change that it fails on.
+#: The same examples in every run, so that a failure is due to the change under test and not to chance.
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 def documented(name: str) -> Any:
-    """Return a documented answer."""
+    """Return a documented response."""
     return json.loads((DATA / f"{name}_documented.json").read_text(encoding="utf-8"))
 
 
@@ -39,7 +39,7 @@ def trial(
     metrics: Mapping[str, float] = MappingProxyType({}),
     **fields: Any,
 ) -> Trial:
-    """Return a trial; ``best`` is its value of the search's objective, ``fields`` are named as its properties."""
+    """Return a trial; ``best`` is its objective value, and ``fields`` have the names of a trial's properties."""
     raw = {"status": status, "best_reward": best, **metrics}
     raw |= {_COLUMNS.get(name, name): value for name, value in fields.items()}
     if config is not None or index is not None:
@@ -51,25 +51,25 @@ _COLUMNS = {"reward": "reward_attr", "duration": "time_total_s"}
 
 
 def trials(*statuses: str) -> list[Trial]:
-    """Return a trial for each status, named t0, t1, and so on."""
+    """Return one trial per status, named t0, t1, and so on."""
     return [trial(f"t{index}", status) for index, status in enumerate(statuses)]
 
 
 def page(trial_ids: Iterable[str], total: int, limit: int | None = None) -> TrialPage:
-    """Return a page that lists finished trials."""
+    """Return a page of finished trials."""
     return TrialPage([_finished(trial_id) for trial_id in trial_ids], total, limit)
 
 
-_finished = cache(trial)  # trials do not change, and the tests of paging list tens of thousands
+_finished = cache(trial)  # trials are immutable, and tests of pagination list tens of thousands
 
 
 def search(num_samples: int | None = None, **objectives: str) -> SearchSettings:
-    """Return settings of a search; objectives as ``acc="max"``."""
+    """Return the settings of a search; objectives are given as ``acc="max"``."""
     return SearchSettings(tuple(Objective(name, Mode(mode)) for name, mode in objectives.items()), num_samples)
 
 
 def job(phase: str = "Running", num_samples: int | None = None, **fields: Any) -> TrainingJob:
-    """Return a job of a search that runs ``num_samples`` trials."""
+    """Return a training job whose search runs ``num_samples`` trials."""
     fields = {"name": "a-search", "search": search(num_samples), **fields}
     return TrainingJob("job-1", phase=JobPhase.read(phase), phase_text=phase, **fields)
 
@@ -77,12 +77,12 @@ def job(phase: str = "Running", num_samples: int | None = None, **fields: Any) -
 def snapshot(
     trials: Sequence[Trial], phase: str = "Completed", name: str = "a-search", **objectives: str
 ) -> SearchSnapshot:
-    """Return a snapshot of a search that runs just these trials, for the most ``acc`` unless told otherwise."""
-    settings_of_it = search(len(trials), **(objectives or {"acc": "max"}))
-    return SearchSnapshot(job(phase, search=settings_of_it, name=name), Listing(trials, len(trials)))
+    """Return a snapshot of a search that runs exactly these trials and maximises ``acc``, or the given objectives."""
+    search_settings = search(len(trials), **(objectives or {"acc": "max"}))
+    return SearchSnapshot(job(phase, search=search_settings, name=name), Listing(trials, len(trials)))
 
 
-#: Numbers as JSON may hold them, beyond all ids, counts and times.
+#: Numbers that a JSON parser accepts, beyond any plausible id, count or time.
 ABSURD_NUMBERS = {
     "NaN": math.nan,
     "infinity": math.inf,
@@ -92,7 +92,7 @@ ABSURD_NUMBERS = {
     "5,000 digits of text": "9" * 5000,
 }
 
-#: Values of one parameter in three trials, such as a training script may have been given.
+#: Hostile values of one parameter in three trials.
 HOSTILE_VALUES = {
     "huge": [10**400, 1, 0.5],
     "huge in hexadecimal": [int("f" * 20_000, 16), 1, 2],
@@ -109,32 +109,32 @@ HOSTILE_VALUES = {
     "same": [1, 1, 1],
     "lists": [[1], [2], [1]],
     "objects": [{"a": 10**5000}, {"a": 1}, {}],
-    "half a character": ["\ud800", "a", "b"],
+    "lone surrogate": ["\ud800", "a", "b"],
     "markup": ["<script>", "</script>", "%s{}"],
     "tiny": [5e-324, 0.0, -0.0],
 }
 
 
 def hostile_trials(values: Sequence[Any]) -> list[Trial]:
-    """Return trials with values of one parameter, beside a well-behaved one."""
+    """Return trials with these values of the parameter ``p``, beside a well-behaved parameter ``q``."""
     return [
         trial(f"t{number}", best=number / 10, index=number, config={"p": value, "q": number / 4})
         for number, value in enumerate(values)
     ]
 
 
-def converse(flow: Generator[Any, Any, Any], answers: Iterable[Any], asked: list[Any]) -> Any:
-    """Answer what a flow yields, throwing in errors; note in ``asked`` what it yielded, and return its result."""
-    remaining = iter(answers)
+def converse(flow: Generator[Any, Any, Any], responses: Iterable[Any], requests: list[Any]) -> Any:
+    """Drive a flow with these responses, throwing errors in; append its requests to ``requests``, return its result."""
+    remaining = iter(responses)
     try:
-        asked.append(next(flow))
-        for answer in remaining:
-            next_one = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
-            asked.append(next_one)
+        requests.append(next(flow))
+        for response in remaining:
+            request = flow.throw(response) if isinstance(response, Exception) else flow.send(response)
+            requests.append(request)
     except StopIteration as end:
-        assert list(remaining) == [], "the flow ended before it took all answers"
+        assert list(remaining) == [], "the flow ended before it consumed all responses"
         return end.value
-    raise AssertionError(f"the flow wants another answer, to {asked[-1]}")
+    raise AssertionError(f"the flow expects a response to {requests[-1]}")
 
 
 def vendor_signed(
@@ -146,7 +146,7 @@ def vendor_signed(
     headers: Mapping[str, str],
     body: bytes,
 ) -> SdkRequest:
-    """Return a request as the vendor's own SDK signs it. It changes lists and dicts that it is given: copy them."""
+    """Return a request signed by the vendor SDK; the arguments are copied, because its signer modifies them."""
     request = SdkRequest(
         method=method,
         schema="https",

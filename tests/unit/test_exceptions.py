@@ -1,4 +1,4 @@
-"""Errors, and their way through a trigger's event."""
+"""Errors, and their round trip through a trigger event."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ FACTS = {
 
 
 def through_json(error):
-    """Return an error after its way through an event."""
+    """Return an error after its round trip through JSON."""
     return error_from_dict(json.loads(json.dumps(error_to_dict(error))))
 
 
 def test_error_classes_are_all_tested():
-    """The lists of this test name every class that the module defines."""
+    """Every class of the module ``exceptions`` is in a list of this test module."""
     defined = {cls for cls in vars(exceptions).values() if isinstance(cls, type) and issubclass(cls, ModelArtsError)}
 
     assert defined == {*API_ERRORS, *PLAIN_ERRORS}
@@ -64,7 +64,7 @@ def test_error_classes_are_all_tested():
 
 @pytest.mark.parametrize("cls", PLAIN_ERRORS)
 def test_plain_error_through_json(cls):
-    """A plain error comes back as its class with its message."""
+    """A plain error keeps its class and its message."""
     error = through_json(cls("what happened: 一"))
 
     assert type(error) is cls
@@ -73,7 +73,7 @@ def test_plain_error_through_json(cls):
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_through_json(cls):
-    """An error of the platform comes back as its class with all its fields."""
+    """An API error keeps its class and all its fields."""
     error = through_json(cls("Training job not found.", **FACTS))
 
     assert type(error) is cls
@@ -82,8 +82,8 @@ def test_api_error_through_json(cls):
 
 
 @pytest.mark.parametrize("cls", API_ERRORS)
-def test_api_error_through_json_with_the_least(cls):
-    """Missing fields stay missing."""
+def test_api_error_through_json_without_optional_fields(cls):
+    """Missing fields of an API error stay missing."""
     error = through_json(cls("no", status=500, code="500"))
 
     assert (error.solution, error.request_id, error.request) == (None, None, "")
@@ -91,7 +91,7 @@ def test_api_error_through_json_with_the_least(cls):
 
 @pytest.mark.parametrize("temporary", [True, False])
 def test_transport_error_through_json(temporary):
-    """Whether it may be different next time is not forgotten."""
+    """A transport error keeps its ``temporary`` flag."""
     assert through_json(ModelArtsTransportError("reset", temporary=temporary)).temporary is temporary
 
 
@@ -115,7 +115,7 @@ def test_transport_error_is_temporary():
     ],
 )
 def test_error_of_an_unknown_type(data, message):
-    """Data of an unknown type is still an error, with its message."""
+    """Data of an unknown type becomes a plain error with its message."""
     error = error_from_dict(data)
 
     assert type(error) is ModelArtsError
@@ -131,12 +131,12 @@ def test_error_of_an_unknown_type(data, message):
     ],
 )
 def test_error_of_another_version(data):
-    """An event that an older or newer version stored is still an error with its message."""
+    """An event stored by an older or newer version becomes an error with its message."""
     assert "m" in str(error_from_dict(data))
 
 
 def test_error_with_a_note_through_json():
-    """A note that was added to an error does not keep it from coming back."""
+    """An error with a note is restored with its message."""
     error = ModelArtsServerError("no", status=500, code="500")
     error.add_note("while reading page 3")
 
@@ -162,30 +162,30 @@ def test_error_with_a_note_through_json():
     ],
 )
 def test_api_error_text(fields, text):
-    """The text has what was asked, what was answered, what to do, and the id that support asks for."""
+    """The text holds the request, the status and code, the message, the solution and the request id."""
     assert str(ModelArtsApiError("no.", **fields)) == text
 
 
 @pytest.mark.parametrize("cls", [*API_ERRORS, *PLAIN_ERRORS])
 def test_error_has_one_root(cls):
-    """One class catches all errors."""
+    """Every error is a ModelArtsError."""
     assert issubclass(cls, ModelArtsError)
 
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_has_one_root(cls):
-    """One class catches all refusals of the platform."""
+    """Every error of the platform is a ModelArtsApiError."""
     assert issubclass(cls, ModelArtsApiError)
 
 
 def test_configuration_error_is_a_value_error():
-    """A wrong argument is a ValueError, as everywhere in Python."""
+    """A wrong argument is a ValueError, as is usual in Python."""
     assert issubclass(ModelArtsConfigurationError, ValueError)
 
 
 @pytest.mark.parametrize("cls", PLAIN_ERRORS)
 def test_plain_error_through_pickle(cls):
-    """A plain error may come out of another process."""
+    """A plain error can be raised in another process."""
     error = pickle.loads(pickle.dumps(cls("no")))  # noqa: S301 - our own bytes
 
     assert (type(error), str(error)) == (cls, "no")
@@ -193,7 +193,7 @@ def test_plain_error_through_pickle(cls):
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 def test_api_error_through_pickle(cls):
-    """An error of the platform may come out of another process, of a pool for example, like any exception."""
+    """An API error can be raised in another process, such as that of a pool."""
     error = pickle.loads(pickle.dumps(cls("no", **FACTS)))  # noqa: S301 - our own bytes
 
     assert (type(error), error.status, str(error)) == (cls, 400, str(cls("no", **FACTS)))
@@ -202,10 +202,10 @@ def test_api_error_through_pickle(cls):
 LONG = "".join(f"{number:04x}" for number in range(1000))
 
 
-@pytest.mark.parametrize("said", [LONG, LONG * 2, LONG[:900], f"a {LONG[:40]} b {LONG} c"])
-def test_long_secret_is_taken_out_also_where_it_was_cut(said):
-    """Messages are cut to a bounded length: the beginning of a token is as good as all of it."""
-    error = ModelArtsApiError(f"debug: {said}", status=500, code="X.1")
+@pytest.mark.parametrize("text", [LONG, LONG * 2, LONG[:900], f"a {LONG[:40]} b {LONG} c"])
+def test_long_secret_is_masked_if_cut(text):
+    """A long secret is masked even if it is cut, because the beginning of a token is a secret as well."""
+    error = ModelArtsApiError(f"debug: {text}", status=500, code="X.1")
 
     shown = str(exceptions.without_secrets(error, [LONG]))
 
@@ -213,8 +213,8 @@ def test_long_secret_is_taken_out_also_where_it_was_cut(said):
     assert "debug: " in shown
 
 
-def test_short_secret_is_taken_out_as_a_whole():
-    """A test server may have one."""
+def test_short_secret_is_masked():
+    """A short secret, such as that of a test server, is masked as a whole."""
     error = exceptions.without_secrets(ModelArtsError("the key s3cret is wrong"), ["s3cret"])
 
     assert str(error) == "the key *** is wrong"

@@ -1,4 +1,4 @@
-"""The trials of a search in pandas and in Optuna."""
+"""Trials of a search in pandas and in Optuna."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIXED_COLUMNS = ["number", "value", "duration", "state", "trial_id", "status"]
 
 
 def best_of(study):
-    """Return id and value of a study's best trial."""
+    """Return id and value of the best trial of a study."""
     return study.best_trial.user_attrs["trial_id"], study.best_value
 
 
@@ -44,7 +44,7 @@ STATES = {
 
 @pytest.mark.parametrize(("one", "state", "value"), STATES.values(), ids=STATES)
 def test_only_a_trial_that_competes_is_complete(one, state, value):
-    """Study and data frame call it the same, in Optuna's words."""
+    """Only a trial that competes is COMPLETE, in the study and in the data frame."""
     (frozen,) = trials_to_study([one], ACC).trials
     (row,) = trials_to_dataframe([one]).to_dict("records")
 
@@ -63,7 +63,7 @@ def test_only_a_trial_that_competes_is_complete(one, state, value):
     ],
 )
 def test_objective_decides_direction_and_value(objective, direction, value):
-    """An objective is the platform's own, by the best report; a criterion may be any other."""
+    """An objective means the best report of the platform's own metric; a criterion may be any other metric."""
     one = trial(best=0.9, reward=0.4, metrics={"loss": 0.25})
 
     study = trials_to_study([one], objective)
@@ -74,12 +74,12 @@ def test_objective_decides_direction_and_value(objective, direction, value):
 
 @pytest.mark.parametrize(("given", "name"), [({}, "acc (max)"), ({"study_name": "mine"}, "mine")])
 def test_study_has_a_name(given, name):
-    """The default name is what is compared."""
+    """The default name of a study is the metric with its mode."""
     assert trials_to_study([], ACC, **given).study_name == name
 
 
-def test_trial_tells_where_it_comes_from():
-    """Id, the platform's own word for its state, and all metrics."""
+def test_trial_keeps_its_origin():
+    """A trial keeps its id, the platform's own word for its status, and all metrics."""
     one = trial("t7", "early_stopped", done=True, metrics={"acc": 0.5, "loss": math.inf})
 
     (frozen,) = trials_to_study([one], ACC).trials
@@ -102,17 +102,17 @@ def test_trial_tells_where_it_comes_from():
     ("duration", "in_study", "in_frame"),
     [(12.5, 12.5, 12.5), (0, 0, 0), (None, 0, None), (-1, 0, None), (math.nan, 0, None), (1e300, 0, None)],
 )
-def test_duration_is_what_the_platform_tells(duration, in_study, in_frame):
-    """An unknown duration is missing in a data frame, and 0 in Optuna."""
+def test_duration_of_a_trial(duration, in_study, in_frame):
+    """An unknown duration is missing in a data frame and 0 in Optuna."""
     ended = trial(best=0.5, duration=duration)
 
     assert trials_to_study([ended], ACC).trials[0].duration.total_seconds() == in_study
-    (told,) = trials_to_dataframe([ended])["duration"]
-    assert told is pd.NaT if in_frame is None else told == pd.Timedelta(seconds=in_frame)
+    (cell,) = trials_to_dataframe([ended])["duration"]
+    assert cell is pd.NaT if in_frame is None else cell == pd.Timedelta(seconds=in_frame)
 
 
-def test_running_trial_of_a_study_has_not_ended():
-    """Optuna knows a duration only of what has ended."""
+def test_duration_of_a_running_trial():
+    """A running trial has no duration in Optuna."""
     assert trials_to_study([trial("t", "RUNNING", duration=5)], ACC).trials[0].duration is None
 
 
@@ -121,12 +121,12 @@ CONFIG = {"lr": 0.01, "units": 64, "batch": 32, "kind": "a"}
 
 
 def distributions(config, search_space):
-    """Return the distributions of a trial's parameters, with the types of choices."""
+    """Return the distributions of a trial's parameters."""
     return trials_to_study([trial(best=0.5, config=config)], ACC, search_space=search_space).trials[0].distributions
 
 
 def test_distributions_come_from_the_search_space():
-    """Ends and choices that no trial has drawn are there too."""
+    """The distributions hold the bounds and choices of the search space, including those not drawn by any trial."""
     assert distributions(CONFIG, SPACE) == {
         "lr": FloatDistribution(0.001, 0.1),
         "units": IntDistribution(1, 512),
@@ -135,8 +135,8 @@ def test_distributions_come_from_the_search_space():
     }
 
 
-def test_distributions_come_from_the_values_where_the_space_lacks_them():
-    """A value outside of its space, a parameter that is not in it, and a search without a space."""
+def test_distributions_without_a_search_space():
+    """A distribution comes from the values if the search space is missing, lacks the parameter or lacks a value."""
     inferred = {
         "lr": FloatDistribution(0.5, 0.5),
         "batch": IntDistribution(24, 24),
@@ -151,7 +151,7 @@ def test_distributions_come_from_the_values_where_the_space_lacks_them():
 
 @pytest.mark.parametrize("values", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
 def test_study_of_hostile_values(values):
-    """Whatever a training script was given, each trial keeps its value and its other parameters."""
+    """Trials with hostile values of one parameter keep their values and their other parameters."""
     study = trials_to_study(hostile_trials(values), ACC)
 
     assert best_of(study) == ("t2", 0.2)
@@ -159,8 +159,8 @@ def test_study_of_hostile_values(values):
 
 
 @pytest.mark.parametrize("values", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
-def test_hostile_values_make_a_frame_that_can_be_shown(values):
-    """Also where Python itself refuses to write a number down."""
+def test_frame_of_hostile_values(values):
+    """A data frame of hostile values can be printed and written, even if Python cannot print a number."""
     frame = trials_to_dataframe(hostile_trials(values))
 
     assert frame["params_q"].tolist() == [0.0, 0.25, 0.5]
@@ -170,8 +170,8 @@ def test_hostile_values_make_a_frame_that_can_be_shown(values):
 
 
 @pytest.mark.parametrize("name", ["", "__class__", "\ud800", "a_b", "x" * 10_000, "%s{}"])
-def test_hostile_names_are_names(name):
-    """Of parameters, in both."""
+def test_hostile_names_of_parameters(name):
+    """A hostile name of a parameter stays its name in the study and in the data frame."""
     one = trial(best=0.5, config={name: 1})
 
     shown = name.replace("\ud800", "?")
@@ -180,7 +180,7 @@ def test_hostile_names_are_names(name):
 
 
 def test_importances_find_the_parameter_that_matters():
-    """The evaluator that works without scikit-learn ranks the parameter that decides above the other."""
+    """The evaluator that works without scikit-learn finds the parameter that decides the value."""
     trials = [
         trial(f"t{n}", best=n * 37 % 101 / 101, index=n, config={"lr": n * 37 % 101 / 101, "seed": n * 13 % 7})
         for n in range(100)
@@ -192,12 +192,12 @@ def test_importances_find_the_parameter_that_matters():
 
 
 def missing_as_none(values):
-    """Return the cells of a column, missing ones as None."""
+    """Return the cells of a column, with None for missing cells."""
     return [None if pd.isna(value) else value for value in values]
 
 
 def test_frame_keeps_the_types_of_parameters():
-    """Whole numbers stay whole where all have one; what is missing is missing."""
+    """Integers stay integers if all trials have one, and missing cells stay missing."""
     configs = [
         {"units": 64, "lr": 0.5, "kind": "a", "flag": True, "some": 1, "layers": [1, 2]},
         {"units": 128, "lr": 1, "kind": "b", "flag": False, "layers": [3]},
@@ -214,7 +214,7 @@ def test_frame_keeps_the_types_of_parameters():
 
 
 def test_frame_has_the_columns_of_optuna_first():
-    """In the names and the order of Optuna's own data frame of the same trials."""
+    """A data frame begins with the columns of Optuna's own data frame of the same trials."""
     trials = [trial("t0", best=0.5, index=0, config={"b": 1, "a": 2}, duration=2.5, metrics={"loss": 1, "acc": 0.5})]
     attrs = ("number", "value", "duration", "params", "state")
 
@@ -227,7 +227,7 @@ def test_frame_has_the_columns_of_optuna_first():
 
 
 def test_frame_of_no_trials_has_its_columns():
-    """With the types that they have with trials."""
+    """A data frame of no trials has the columns and types of one with trials."""
     empty, full = trials_to_dataframe([]), trials_to_dataframe([trial(duration=1)])
 
     assert list(empty) == list(full) == FIXED_COLUMNS
@@ -237,12 +237,12 @@ def test_frame_of_no_trials_has_its_columns():
 
 
 def test_study_of_no_trials_is_empty():
-    """A search that has just begun has nothing to show yet."""
+    """A search without trials gives an empty study."""
     assert trials_to_study([], ACC).trials == []
 
 
 def test_trial_without_a_config_has_no_parameters():
-    """Its config cannot be read; it competes all the same."""
+    """A trial without a readable config competes without parameters."""
     one = trial("t", "TERMINATED", 0.5)
 
     assert trials_to_study([one], ACC).best_params == {}
@@ -256,8 +256,8 @@ def test_trial_without_a_config_has_no_parameters():
         ("optuna", lambda: trials_to_study([], ACC), "a study"),
     ],
 )
-def test_missing_library_is_told_with_its_remedy(monkeypatch, module, export, user):
-    """The error names the command that installs the extra."""
+def test_missing_library_names_its_extra(monkeypatch, module, export, user):
+    """A missing library raises an error that names the command for its installation."""
     monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(ModelArtsConfigurationError) as caught:

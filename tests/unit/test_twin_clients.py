@@ -1,4 +1,4 @@
-"""Twins: the synchronous and the asynchronous operations are the same, but for ``await``."""
+"""Synchronous and asynchronous operations, which are the same except for ``await``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def public(cls):
 
 
 def signature(method):
-    """Return parameters and return annotation of a method, with the names of asynchronous types made synchronous."""
+    """Return the parameters and the return annotation of a method, with the names of asynchronous types replaced."""
     found = inspect.signature(method)
     returned = str(found.return_annotation)
     for word, synchronous in ASYNC_WORDS.items():
@@ -30,26 +30,26 @@ SYNC, ASYNC = public(ModelArtsOperations), public(AsyncModelArtsOperations)
 
 
 def test_twins_have_the_same_operations():
-    """In the same order, so that both files read alike."""
+    """Both clients have the same operations in the same order, so that their files read alike."""
     assert list(SYNC) == list(ASYNC)
     assert "list_trials" in SYNC
 
 
 @pytest.mark.parametrize("name", SYNC)
 def test_twins_have_the_same_signature(name):
-    """Names, defaults and annotations."""
+    """Both twins of an operation have the same names, defaults and annotations."""
     assert signature(SYNC[name]) == signature(ASYNC[name])
 
 
 @pytest.mark.parametrize("name", SYNC)
 def test_twins_have_the_same_docstring(name):
-    """A contract is written twice, and must not drift."""
+    """Both twins of an operation have the same contract, word for word."""
     assert SYNC[name].__doc__ == ASYNC[name].__doc__
 
 
 @pytest.mark.parametrize("name", SYNC)
 def test_asynchronous_twin_is_awaited_or_iterated(name):
-    """None of them blocks an event loop."""
+    """An asynchronous operation is a coroutine or an asynchronous generator, and does not block an event loop."""
     method = ASYNC[name]
 
     assert inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
@@ -57,7 +57,7 @@ def test_asynchronous_twin_is_awaited_or_iterated(name):
 
 @pytest.mark.parametrize("argument", ["settings", "reload", "on_secret"])
 def test_clients_take_the_same_arguments(argument):
-    """Both describe them in the same words."""
+    """Both clients take these arguments and describe them in the same words."""
     assert argument in inspect.signature(ModelArtsClient).parameters
     assert argument in inspect.signature(AsyncModelArtsClient).parameters
     line = next(line for line in ModelArtsClient.__doc__.splitlines() if f":param {argument}:" in line)

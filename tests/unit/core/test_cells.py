@@ -1,4 +1,4 @@
-"""Cells: text that may be a number, a flag, a tensor or a configuration."""
+"""Cells of the trial table: numbers, flags, tensors and configurations."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ configs = st.dictionaries(words, json_values, max_size=4)
     ],
 )
 def test_number_of_a_cell_with_a_number(cell, value):
-    """Numbers are read as they are, as text and out of a tensor."""
+    """A number is read from a JSON number, from text and from a tensor."""
     assert cells.number(cell) == value
 
 
@@ -94,13 +94,13 @@ def test_number_of_a_cell_with_a_number(cell, value):
     ],
 )
 def test_number_of_a_cell_without_a_number(cell):
-    """What cannot be read as a number is missing, never zero and never an exception."""
+    """A cell without a readable number is missing: never zero, never an exception."""
     assert cells.number(cell) is None
 
 
 @pytest.mark.parametrize("cell", ["nan", "NaN", "-nan", math.nan, "tensor(nan, device='cuda:0')", "tensor(nan)"])
 def test_number_of_nan(cell):
-    """NaN is a value that was reported: it is read as NaN, not as missing."""
+    """NaN is a reported value: it is read as NaN, not as missing."""
     assert math.isnan(cells.number(cell))
 
 
@@ -117,14 +117,14 @@ def test_number_of_nan(cell):
     ],
 )
 def test_number_of_infinity(cell, value):
-    """Infinities are values that were reported."""
+    """Infinity is a reported value: it is read as infinity, not as missing."""
     assert cells.number(cell) == value
 
 
 @quick
 @given(st.floats())
 def test_number_of_every_repr_of_a_float(value):
-    """Whatever Python prints for a float is read back as that float."""
+    """The repr of any float is read back as the same float."""
     read = cells.number(repr(value))
 
     assert read == value or (math.isnan(read) and math.isnan(value))
@@ -133,19 +133,19 @@ def test_number_of_every_repr_of_a_float(value):
 @quick
 @given(st.floats(allow_nan=False))
 def test_number_of_every_tensor_of_a_float(value):
-    """A tensor around a float is that float."""
+    """The text of a tensor around any float is read as the same float."""
     assert cells.number(f"tensor({value!r}, device='cuda:0')") == value
 
 
 @quick
 @given(st.text() | st.text("tensor()., 0123456789einfa_[]='").map("tensor({}".format) | json_values)
-def test_number_of_anything(cell):
-    """No cell makes number() raise, and it gives a float or nothing."""
+def test_number_of_any_cell(cell):
+    """Any cell gives a float or None, without an exception."""
     assert isinstance(cells.number(cell), float | None)
 
 
 def test_number_of_a_long_hostile_tensor():
-    """Text made to confuse a pattern is read in a time that grows with its length, so that this test ends at all."""
+    """Long hostile text is read in linear time; with a backtracking pattern this test would not end."""
     hostile = ["tensor(1," + "(" * 100_000, "tensor(1," + "()" * 100_000 + "x", "tensor(" + " " * 100_000 + "x"]
 
     assert [cells.number(cell) for cell in hostile] == [None, None, None]
@@ -156,13 +156,13 @@ def test_number_of_a_long_hostile_tensor():
     [("2", 2), ("2.0", 2), (2, 2), (2.0, 2), ("-1", -1), ("tensor(4)", 4), ("0", 0)],
 )
 def test_integer_of_a_whole_number(cell, value):
-    """Whole numbers are read in every form that numbers come in."""
+    """A whole number becomes an integer from every form of a number."""
     assert cells.integer(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["2.5", 2.5, "", "nan", "inf", "-inf", True, None, "two", []])
 def test_integer_of_anything_else(cell):
-    """What is no whole number is missing."""
+    """A cell that is not a whole number is missing."""
     assert cells.integer(cell) is None
 
 
@@ -184,7 +184,7 @@ def test_integer_of_anything_else(cell):
     ],
 )
 def test_flag_of_a_cell(cell, value):
-    """Flags are the words true and false; nothing else is taken for one."""
+    """Only JSON flags and the words true and false are flags."""
     assert cells.flag(cell) is value
 
 
@@ -200,24 +200,24 @@ DOCUMENTED = {"batch_size": 32, "learning_rate": 0.034, "trial_index": 3, "param
         "{'batch_size': 32, 'learning_rate': Decimal('0.034'), 'trial_index': 3, 'param/batch_size': 32}",
         " {'batch_size': 32, 'learning_rate': Decimal('3.4E-2'), 'trial_index': 3, 'param/batch_size': 32}\n",
     ],
-    ids=["object", "JSON text", "Python repr", "Decimal repr", "blanks around it"],
+    ids=["object", "JSON text", "Python repr", "Decimal repr", "surrounding blanks"],
 )
 def test_configuration_in_every_encoding_of_the_platform(cell):
-    """The same configuration comes out of every encoding that the platform and its SDK have used."""
+    """Every encoding of the platform and its SDK gives the same configuration."""
     assert cells.configuration(cell) == DOCUMENTED
 
 
 @pytest.mark.parametrize(
-    ("cell", "kinds"),
+    ("cell", "types"),
     [
         ("{'n': 32, 'lr': Decimal('0.5'), 'on': True, 'no': None, 'name': 'sgd'}", [int, float, bool, type(None), str]),
         ('{"n": 32, "lr": 0.5, "on": true, "no": null, "name": "sgd"}', [int, float, bool, type(None), str]),
     ],
     ids=["Python repr", "JSON text"],
 )
-def test_configuration_types_of_parameters(cell, kinds):
-    """Parameters have the types that they have in JSON, so that 32 stays a whole number and Decimal is gone."""
-    assert [type(value) for value in cells.configuration(cell).values()] == kinds
+def test_configuration_types_of_parameters(cell, types):
+    """Parameters have their JSON types: 32 stays an integer, and a Decimal becomes a float."""
+    assert [type(value) for value in cells.configuration(cell).values()] == types
 
 
 @pytest.mark.parametrize(
@@ -236,13 +236,13 @@ def test_configuration_types_of_parameters(cell, kinds):
     ],
 )  # fmt: skip
 def test_configuration_of_text(cell, value):
-    """Nested and unusual values are read as Python and JSON would read them."""
+    """Nested and unusual values are read as Python and JSON read them."""
     assert cells.configuration(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["{'x': nan}", '{"x": NaN}', "{'x': Decimal('NaN')}"])
 def test_configuration_with_nan(cell):
-    """NaN in a configuration is kept: whether it can be handed on is decided elsewhere."""
+    """NaN in a configuration is kept; a later check decides whether XCom accepts it."""
     assert math.isnan(cells.configuration(cell)["x"])
 
 
@@ -301,8 +301,8 @@ def test_configuration_with_nan(cell):
         '{"a": ' + "9" * 5000 + "}",
     ],
 )
-def test_configuration_of_what_is_none(cell):
-    """A cell that holds no object, or anything but literals, has no configuration, and raises nothing."""
+def test_configuration_of_an_invalid_cell(cell):
+    """A cell that is not an object made of literals has no configuration and raises nothing."""
     assert cells.configuration(cell) is None
 
 
@@ -321,7 +321,7 @@ def test_configuration_of_what_is_none(cell):
     ],
 )
 def test_configuration_of_code(hostile, tmp_path):
-    """Text is taken apart, never evaluated: code in it gives nothing and does nothing."""
+    """Text is parsed and never evaluated: code in a cell gives None and is not executed."""
     file = tmp_path / "executed"
 
     assert cells.configuration(hostile.format(file=file)) is None
@@ -346,7 +346,7 @@ def test_configuration_of_code(hostile, tmp_path):
     ids=["parentheses", "brackets", "braces", "JSON", "lists", "minus", "not", "attributes", "sum", "calls", "lambda"],
 )
 def test_configuration_of_deeply_nested_text(hostile):
-    """Nesting that exhausts a parser gives nothing; neither an exception nor the end of the process."""
+    """Nesting that exhausts a parser gives None, without an exception or a crash of the process."""
     assert cells.configuration(hostile) is None
 
 
@@ -356,17 +356,17 @@ def test_configuration_of_deeply_nested_text(hostile):
     ids=["list", "text", "keys"],
 )
 def test_configuration_of_very_long_text(text):
-    """A million characters are not parsed: a syntax tree takes hundreds of bytes for each."""
+    """Text of a million characters is not parsed: a syntax tree takes hundreds of bytes per character."""
     assert cells.configuration(text) is None
 
 
-def test_configuration_with_a_number_that_cannot_be_shown():
-    """Hexadecimal digits pass Python's limit of 4,300 decimal ones, beyond which a number cannot be printed or sent."""
+def test_configuration_with_a_number_that_cannot_be_printed():
+    """A number in hexadecimal digits beyond Python's limit of 4,300 decimal digits gives None."""
     assert cells.configuration("{'a': 0x" + "f" * 5000 + "}") is None
 
 
 def test_configuration_of_text_with_a_stray_escape(recwarn):
-    """Reading a config puts no Python warning into the task's log."""
+    """A stray escape in a configuration adds no Python warning to the task log."""
     cells.configuration(r"{'regex': '\d+'}")
 
     assert not recwarn.list
@@ -375,26 +375,26 @@ def test_configuration_of_text_with_a_stray_escape(recwarn):
 @quick
 @given(configs)
 def test_configuration_of_every_json_text(config):
-    """What json.dumps writes is read back unchanged."""
+    """The output of json.dumps is read back unchanged."""
     assert cells.configuration(json.dumps(config)) == config
 
 
 @quick
 @given(configs)
 def test_configuration_of_every_repr(config):
-    """What repr writes is read back unchanged."""
+    """The output of repr is read back unchanged."""
     assert cells.configuration(repr(config)) == config
 
 
 @quick
 @given(st.dictionaries(st.text(), st.decimals(allow_nan=False, allow_infinity=False, places=6), max_size=6))
 def test_configuration_of_every_decimal(config):
-    """The vendor SDK's Decimals become the floats that they stand for."""
+    """Decimals of the vendor SDK become floats of the same value."""
     assert cells.configuration(repr(config)) == {name: float(value) for name, value in config.items()}
 
 
 @quick
 @given(st.text() | st.text("{}[]()'\":,.x1Decimal- \\").map("{{'a':{}".format))
 def test_configuration_of_any_text(text):
-    """No text makes configuration() raise."""
+    """Any text gives a dict or None, without an exception."""
     assert isinstance(cells.configuration(text), dict | None)

@@ -17,7 +17,7 @@ from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 
 def parameter(name, value, kind=None):
-    """Return an entry of ``algorithm.parameters``; ``kind`` is the type that the platform wants."""
+    """Return an entry of ``algorithm.parameters``; ``kind`` is the type in its constraint."""
     return {"name": name, "value": value, **({"constraint": {"type": kind, "editable": True}} if kind else {})}
 
 
@@ -27,25 +27,25 @@ def body_with(*parameters):
 
 
 def parameters_of(body):
-    """Return the parameters of a body as name -> value."""
+    """Return the parameters of a body as a mapping from name to value."""
     return {entry["name"]: entry["value"] for entry in body["algorithm"]["parameters"]}
 
 
 @pytest.mark.parametrize("body", [{"spec": {"resource": {}}}, '{"spec": {"resource": {}}}'])
 def test_read_body(body):
-    """A body is taken as a mapping and as JSON text; what every body has is filled in."""
+    """A body is accepted as a mapping and as JSON text, and the fields common to all bodies are filled in."""
     assert read_body(body) == {"spec": {"resource": {}}, "metadata": {}, "algorithm": {}, "kind": "job"}
 
 
-def test_read_body_keeps_what_is_there():
-    """The user's fields stay as they are, also those that this package does not know."""
+def test_read_body_with_unknown_fields():
+    """The user's fields are kept, including fields that this package does not know."""
     body = {"kind": "edge_job", "metadata": {"name": "n"}, "algorithm": {"id": "a"}, "new": [{"field": 1}]}
 
     assert read_body(body) == body
 
 
 def test_read_body_is_a_copy():
-    """The arguments of an operator are not changed, however deep."""
+    """The result is a deep copy: the arguments of an operator are not modified."""
     body = {"metadata": {"annotations": {"a": "b"}}}
 
     read_body(body)["metadata"]["annotations"]["a"] = "c"
@@ -54,7 +54,7 @@ def test_read_body_is_a_copy():
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (None, "body must be a mapping or a JSON object, not None"),
         ("job", "body must be a mapping or a JSON object, not 'job'"),
@@ -69,38 +69,38 @@ def test_read_body_is_a_copy():
         ),
     ],
 )
-def test_read_body_of_the_wrong_shape(body, said):
-    """A part of the wrong shape is the user's mistake, and is named."""
+def test_read_body_of_the_wrong_shape(body, message):
+    """A part of the wrong shape raises an error that names the part."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         read_body(body)
 
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("parameters", [None, []])
 def test_read_body_with_blank_parameters(parameters):
-    """Parameters that are null or empty are none."""
+    """Parameters that are null or empty are accepted."""
     assert read_body({"algorithm": {"parameters": parameters}})["algorithm"]["parameters"] == parameters
 
 
 @pytest.mark.parametrize(
     ("value", "written"), [(0.1, "0.1"), (1000, "1000"), (True, "True"), ("0.10", "0.10"), (None, None)]
 )
-def test_read_body_makes_text_of_values(value, written):
-    """Airflow renders them to native types in a DAG with render_template_as_native_obj; the platform wants text."""
+def test_read_body_with_native_values(value, written):
+    """Values become text, as the platform requires, because render_template_as_native_obj renders native types."""
     body = {"algorithm": {"parameters": [{"name": "x", "value": value}, {"name": "empty"}]}}
 
     assert read_body(body)["algorithm"]["parameters"] == [{"name": "x", "value": written}, {"name": "empty"}]
 
 
-def test_read_body_refuses_values_that_have_no_text():
-    """A list would become something else than what was written."""
+def test_read_body_with_a_list_as_a_value():
+    """A list as the value of a parameter raises an error that names the parameter."""
     with pytest.raises(ModelArtsConfigurationError, match="hyperparameter 'x' must be text"):
         read_body({"algorithm": {"parameters": [{"name": "x", "value": [1, 2]}]}})
 
 
 def test_hyperparameters_replace_values():
-    """A value is replaced where its name is, and nothing else of the body changes."""
+    """A hyperparameter replaces the value of the parameter with its name and changes nothing else."""
     body = body_with(parameter("data", "obs://b/d/"), parameter("lr", "0.1", "Float"), parameter("batch", "32"))
 
     changed = with_hyperparameters(body, {"lr": 0.02})
@@ -110,7 +110,7 @@ def test_hyperparameters_replace_values():
 
 
 def test_hyperparameters_with_new_names_are_added():
-    """A name that the job does not have is added behind the others, in the order given."""
+    """Hyperparameters with new names are appended in the order given."""
     changed = with_hyperparameters(body_with(parameter("lr", "0.1")), {"momentum": 0.9, "lr": 0.02, "seed": 1})
 
     assert changed["algorithm"]["parameters"] == [
@@ -122,12 +122,12 @@ def test_hyperparameters_with_new_names_are_added():
 
 @pytest.mark.parametrize("body", [{}, {"algorithm": {}}, {"algorithm": {"parameters": None}}])
 def test_hyperparameters_of_a_body_without_parameters(body):
-    """A body without parameters gets them."""
+    """A body without parameters receives the hyperparameters."""
     assert with_hyperparameters(body, {"lr": 0.02})["algorithm"]["parameters"] == [{"name": "lr", "value": "0.02"}]
 
 
 def test_hyperparameters_do_not_change_the_body_given():
-    """The body that comes in stays as it was: a retry begins with it again."""
+    """The given body is not modified, because a retry uses it again."""
     body = body_with(parameter("lr", "0.1", "Float"))
     before = copy.deepcopy(body)
 
@@ -138,7 +138,7 @@ def test_hyperparameters_do_not_change_the_body_given():
 
 
 def test_hyperparameters_by_the_type_of_each():
-    """Each value is written as the type of its own parameter wants it."""
+    """Each value is written in the type of its own parameter."""
     body = body_with(parameter("batch", "32", "Integer"), parameter("lr", "0.1", "Float"), parameter("x", "1"))
 
     assert parameters_of(with_hyperparameters(body, {"batch": 64.0, "lr": 64.0, "x": 64.0})) == {
@@ -150,7 +150,7 @@ def test_hyperparameters_by_the_type_of_each():
 
 @pytest.mark.parametrize("entry", [None, "lr", 7, ["lr"], {}, {"name": None}, {"value": "1"}])
 def test_hyperparameters_beside_an_odd_entry(entry):
-    """An entry that is no parameter is left for the platform to judge."""
+    """An entry that is not a parameter is kept, for the platform to judge."""
     changed = with_hyperparameters(body_with(entry), {"lr": 0.02})
 
     assert changed["algorithm"]["parameters"] == [entry, {"name": "lr", "value": "0.02"}]
@@ -158,14 +158,14 @@ def test_hyperparameters_beside_an_odd_entry(entry):
 
 @pytest.mark.parametrize("constraint", [None, "Float", [], {}, {"type": None}])
 def test_hyperparameters_beside_an_odd_constraint(constraint):
-    """A constraint without a readable type wants nothing in particular."""
+    """A constraint without a readable type is ignored."""
     body = body_with({"name": "lr", "value": "0.1", "constraint": constraint})
 
     assert parameters_of(with_hyperparameters(body, {"lr": 2.0})) == {"lr": "2.0"}
 
 
-def test_hyperparameters_none_at_all():
-    """Without hyperparameters the body stays the same."""
+def test_hyperparameters_that_are_empty():
+    """Empty hyperparameters leave the body unchanged."""
     body = body_with(parameter("lr", "0.1"))
 
     assert with_hyperparameters(body, {}) == body
@@ -202,12 +202,12 @@ def test_hyperparameters_none_at_all():
     ],
 )
 def test_parameter_text(value, kind, written):
-    """Every value is written as text, so that a script reads back what it was."""
+    """A value is written as text that a script reads back as the same value."""
     assert parameter_text("x", value, kind) == written
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "said"),
+    ("value", "kind", "message"),
     [
         (None, "", "'lr' must be text, a finite number or a flag, not None"),
         (math.nan, "", "'lr' must be text, a finite number or a flag, not nan"),
@@ -223,45 +223,45 @@ def test_parameter_text(value, kind, written):
         (None, "Integer", "'lr' must be a whole number, not None"),
     ],
 )
-def test_parameter_text_of_what_has_none(value, kind, said):
-    """What the platform could not take as text is refused, naming the hyperparameter."""
+def test_parameter_text_of_an_invalid_value(value, kind, message):
+    """A value without a text form raises an error that names the hyperparameter."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         parameter_text("lr", value, kind)
 
-    assert str(caught.value) == f"hyperparameter {said}"
+    assert str(caught.value) == f"hyperparameter {message}"
 
 
 @pytest.mark.parametrize("value", [None, math.nan, [1]])
-def test_hyperparameters_that_cannot_be_written(value):
-    """One value that cannot be written fails them all, naming it."""
+def test_hyperparameters_with_an_invalid_value(value):
+    """One hyperparameter without a text form raises an error that names it."""
     with pytest.raises(ModelArtsConfigurationError, match=r"^hyperparameter 'layers' must be "):
         with_hyperparameters(body_with(parameter("layers", "2")), {"lr": 0.02, "layers": value})
 
 
 class Size(enum.IntEnum):
-    """A number that has a repr of its own."""
+    """Number with a repr of its own."""
 
     LARGE = 64
 
 
 class Float64(float):
-    """Stands in for the scalars of numpy 2, which show their type in their repr."""
+    """Stand-in for the scalars of numpy 2, whose repr contains their type."""
 
     def __repr__(self):
-        """Return what numpy shows."""
+        """Return the repr that numpy gives."""
         return f"np.float64({float(self)})"
 
 
 @pytest.mark.parametrize(("value", "written"), [(Size.LARGE, "64"), (Float64(0.02), "0.02")])
 def test_parameter_text_of_a_number_with_a_repr_of_its_own(value, written):
-    """Members of an IntEnum and numpy's floats are numbers, and are written as such."""
+    """Members of an IntEnum and numpy floats are written as plain numbers."""
     assert parameter_text("x", value) == written
 
 
 @quick
 @given(st.dictionaries(st.text(min_size=1), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
-def test_hyperparameters_come_back_as_they_were(config):
-    """A script that reads the texts as numbers gets just the numbers that were given, with their types."""
+def test_hyperparameters_read_back(config):
+    """Numbers written as text are read back with the same values and types."""
     written = parameters_of(with_hyperparameters({}, config))
 
     assert {name: repr(json.loads(value)) for name, value in written.items()} == {

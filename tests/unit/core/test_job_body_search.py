@@ -1,4 +1,4 @@
-"""Settings of a search, from plain terms to the platform's."""
+"""Search settings in plain terms, converted to the platform's policies."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ NO_TERMS = dict.fromkeys(TERMS)
 RAW = {"auto_search": {"search_params": [{"name": "lr", "lower_bound": "0.001", "upper_bound": "0.1"}]}}
 
 
-def refusal(**terms):
-    """Return what is said to these terms, the others being right."""
+def error_of(**terms):
+    """Return the error message for these terms; the other terms are valid."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         auto_search(**{**TERMS, **terms})
     return str(caught.value)
 
 
-def searched(values):
-    """Return what is sent for the values of one hyperparameter, without its name."""
+def param_of(values):
+    """Return the search param for the values of one hyperparameter, without its name."""
     (param,) = auto_search({"x": values}, OBJECTIVE, TPE)["search_params"]
     assert param.pop("name") == "x"
     return param
 
 
 def algorithm_params(**params):
-    """Return what is sent for the parameters of an algorithm, as (key, value, type)."""
+    """Return the params written for a search algorithm, as (key, value, type)."""
     (config,) = auto_search(SPACE, OBJECTIVE, {"num_samples": 8, **params})["algo_configs"]
     return [(param["key"], param["value"], param["type"]) for param in config["params"]]
 
 
 def without_blanks(value):
-    """Return JSON without the keys that hold empty text, which may as well be left out."""
+    """Return JSON without the keys of empty text, which are optional."""
     if isinstance(value, dict):
         return {key: without_blanks(item) for key, item in value.items() if item != ""}
     return [without_blanks(item) for item in value] if isinstance(value, list) else value
 
 
 def test_search_of_the_constructed_request():
-    """The request put together from the documents comes out of plain terms, but for its empty fields."""
+    """Plain terms give the request constructed from the documentation, except for its empty fields."""
     request = json.loads((DATA / "create_search_job_request_constructed.json").read_text(encoding="utf-8"))
 
     policies = auto_search(
@@ -64,17 +64,17 @@ def test_search_of_the_constructed_request():
 
 
 def test_search_from_json_text():
-    """Each of the three terms may be JSON text, as templates render it."""
+    """Each of the three terms may be JSON text, as rendered by a template."""
     assert auto_search(*(json.dumps(term) for term in TERMS.values())) == auto_search(**TERMS)
 
 
-def test_search_is_read_back():
-    """What is sent says what this package itself reads: the objective and the number of trials."""
+def test_search_read_back():
+    """Written settings are read back with the same objective and number of trials."""
     assert read_search(auto_search(**TERMS)) == SearchSettings((Objective("acc", Mode.MAX, "acc: ([0-9.]+)"),), 8)
 
 
 def test_search_does_not_change_its_terms():
-    """The arguments of an operator stay as they were."""
+    """The arguments of an operator are not modified."""
     terms = copy.deepcopy(TERMS)
 
     auto_search(**terms)
@@ -109,19 +109,19 @@ def test_search_does_not_change_its_terms():
     ],
 )
 def test_search_param(values, sent):
-    """A range is continuous, a list discrete, and every number is text."""
-    assert searched(values) == sent
+    """A range becomes continuous, a list discrete, and every number text."""
+    assert param_of(values) == sent
 
 
 def test_search_params_keep_their_order():
-    """The hyperparameters stand in the order given."""
+    """Hyperparameters keep the order given."""
     space = {"z": [1], "a": [2], "m": {"min": 0, "max": 1}}
 
     assert [param["name"] for param in auto_search(space, OBJECTIVE, TPE)["search_params"]] == ["z", "a", "m"]
 
 
 @pytest.mark.parametrize(
-    ("space", "said"),
+    ("space", "message"),
     [
         ({}, "search_space names no hyperparameter"),
         (None, "search_space must be a mapping or a JSON object, not None"),
@@ -158,14 +158,14 @@ def test_search_params_keep_their_order():
         ({"good": [1], "bad": []}, "search_space['bad'] has no values"),
     ],
 )
-def test_search_space_that_is_refused(space, said):
-    """What cannot be searched is refused before it costs anything, naming hyperparameter and key."""
-    assert refusal(search_space=space) == said
+def test_search_space_that_is_invalid(space, message):
+    """An invalid search space raises an error that names the hyperparameter and the key."""
+    assert error_of(search_space=space) == message
 
 
 @pytest.mark.parametrize(("mode", "sent"), [("max", "max"), ("min", "min"), ("MIN", "min"), (Mode.MAX, "max")])
 def test_objective(mode, sent):
-    """Metric, mode and expression become one entry of plain text."""
+    """Metric, mode and regular expression become one entry of plain text."""
     (entry,) = auto_search(SPACE, {**OBJECTIVE, "mode": mode}, TPE)["reward_attrs"]
 
     assert entry == {"name": "acc", "mode": sent, "regex": "acc: ([0-9.]+)"}
@@ -173,7 +173,7 @@ def test_objective(mode, sent):
 
 
 @pytest.mark.parametrize(
-    ("objective", "said"),
+    ("objective", "message"),
     [
         (None, "objective must be a mapping or a JSON object, not None"),
         ("acc", "objective must be a mapping or a JSON object, not 'acc'"),
@@ -187,20 +187,20 @@ def test_objective(mode, sent):
         ({**OBJECTIVE, "mode": None}, "objective.mode must be 'max' or 'min', not None"),
     ],
 )
-def test_objective_that_is_refused(objective, said):
-    """An objective that is incomplete, has an unknown key or a wrong value is refused, naming the key."""
-    assert refusal(objective=objective) == said
+def test_objective_that_is_invalid(objective, message):
+    """An incomplete objective, an unknown key or an invalid value raises an error that names the key."""
+    assert error_of(objective=objective) == message
 
 
 @pytest.mark.parametrize("regex", ["acc: (", "[", "(?P<a", "*"])
-def test_objective_with_a_broken_expression(regex):
-    """An expression that does not compile would find nothing in any log: it is refused."""
-    assert refusal(objective={**OBJECTIVE, "regex": regex}).startswith("objective.regex is not a regular expression: ")
+def test_objective_with_a_broken_regex(regex):
+    """A regex that does not compile raises an error, because it would match nothing in any log."""
+    assert error_of(objective={**OBJECTIVE, "regex": regex}).startswith("objective.regex is not a regular expression: ")
 
 
 @pytest.mark.parametrize("regex", [None, "", 7, ["acc"]])
-def test_objective_without_an_expression(regex):
-    """An expression that is no text or is empty finds nothing: the search would cost money for no result."""
+def test_objective_without_a_regex(regex):
+    """A regex that is empty or not text raises an error, because the search would cost money without a result."""
     with pytest.raises(ModelArtsConfigurationError, match=r"^objective\.regex "):
         auto_search(SPACE, {**OBJECTIVE, "regex": regex}, TPE)
 
@@ -239,7 +239,7 @@ def test_objective_without_an_expression(regex):
     ],
 )
 def test_algorithm_as_the_platform_lists_it(algorithm, params):
-    """Each algorithm takes the parameters, with the values and types, that ShowSearchAlgorithms documents for it."""
+    """Each algorithm takes the parameters, values and types that ShowSearchAlgorithms documents."""
     assert algorithm_params(**algorithm) == params
 
 
@@ -256,12 +256,12 @@ def test_algorithm_as_the_platform_lists_it(algorithm, params):
     ],
 )
 def test_algorithm_parameter(given, sent):
-    """Values are written by their type, whether they come as numbers or as rendered text."""
+    """Values are written in the type of their parameter, from numbers and from rendered text."""
     assert sent in algorithm_params(name="tpe_search", **given)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "said"),
+    ("algorithm", "message"),
     [
         (None, "algorithm must be a mapping or a JSON object, not None"),
         ("tpe_search", "algorithm must be a mapping or a JSON object, not 'tpe_search'"),
@@ -297,20 +297,20 @@ def test_algorithm_parameter(given, sent):
         ({**TPE, "gamma": float("nan")}, "algorithm.gamma must be a number, not nan"),
     ],
 )
-def test_algorithm_that_is_refused(algorithm, said):
-    """A search algorithm that the platform would refuse is refused at once, naming the key."""
-    assert refusal(algorithm=algorithm) == said
+def test_algorithm_that_is_invalid(algorithm, message):
+    """A search algorithm that the platform would reject raises an error that names the key."""
+    assert error_of(algorithm=algorithm) == message
 
 
 def test_algorithm_with_an_unknown_parameter():
-    """A parameter that no algorithm has is refused, naming it."""
-    assert refusal(algorithm={**TPE, "trials": 8}).startswith("algorithm does not take trials; it takes ")
+    """A parameter that no algorithm has raises an error that names the parameter."""
+    assert error_of(algorithm={**TPE, "trials": 8}).startswith("algorithm does not take trials; it takes ")
 
 
-def texts_in(value):
-    """Return all that is neither object nor list."""
+def leaves_of(value):
+    """Return the leaves of a JSON value."""
     if isinstance(value, (dict, list)):
-        return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in texts_in(item)]
+        return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in leaves_of(item)]
     return [value]
 
 
@@ -328,14 +328,14 @@ spaces = st.dictionaries(
 @quick
 @given(spaces, st.integers(1, 10_000), st.floats(0, 1))
 def test_search_holds_nothing_but_text(space, num_samples, gamma):
-    """The platform wants every number as text: no other leaf comes out, whatever goes in."""
+    """Every leaf of the settings is text, as the platform requires."""
     algorithm = {"name": "tpe_search", "num_samples": num_samples, "gamma": gamma}
 
-    assert {type(leaf) for leaf in texts_in(auto_search(space, OBJECTIVE, algorithm))} == {str}
+    assert {type(leaf) for leaf in leaves_of(auto_search(space, OBJECTIVE, algorithm))} == {str}
 
 
 def test_body_with_a_search_in_plain_terms():
-    """The search goes into the policies of the algorithm, and the rest of the body stays."""
+    """The search is added to the policies of the algorithm, and the rest of the body is kept."""
     job = with_search({"kind": "job", **BODY}, **TERMS, policies=None)
 
     assert job == {
@@ -350,19 +350,19 @@ def test_body_with_a_search_in_plain_terms():
 
 @pytest.mark.parametrize("policies", [RAW, json.dumps(RAW)])
 def test_body_with_raw_policies(policies):
-    """Who knows the platform's own shape may give that, as a mapping or as JSON text."""
+    """Policies in the platform's own shape are accepted as a mapping and as JSON text."""
     assert with_search(BODY, **NO_TERMS, policies=policies)["algorithm"]["policies"] == RAW
 
 
 def test_body_that_has_a_search():
-    """A search that is in the body already is used as it is."""
+    """A search that is already in the body is kept unchanged."""
     body = {"algorithm": {**BODY["algorithm"], "policies": RAW}}
 
     assert with_search(body, **NO_TERMS, policies=None)["algorithm"]["policies"] == RAW
 
 
 def test_body_with_a_managed_algorithm():
-    """A managed algorithm may hold the search: the body needs none."""
+    """A body with a managed algorithm requires no search, because the algorithm may hold one."""
     job = with_search({"algorithm": {"id": "alg-1"}}, **NO_TERMS, policies=None)
 
     assert job["algorithm"]["id"] == "alg-1"
@@ -370,7 +370,7 @@ def test_body_with_a_managed_algorithm():
 
 
 def test_body_with_a_subscribed_algorithm():
-    """A subscribed algorithm, the second of the documented ways to name one, may hold the search as well."""
+    """A subscribed algorithm, the other documented kind of reference, may hold the search as well."""
     algorithm = {"subscription_id": "sub-1", "item_version_id": "1.0.0"}
 
     assert with_search({"algorithm": algorithm}, **NO_TERMS, policies=None)["algorithm"].items() >= algorithm.items()
@@ -380,8 +380,8 @@ def test_body_with_a_subscribed_algorithm():
     ("parameters", "has"), [([{"name": "epochs", "value": "3"}], "epochs"), ([], "none"), (None, "none")]
 )
 @pytest.mark.parametrize("terms", [TERMS, NO_TERMS], ids=["plain", "raw"])
-def test_body_without_what_is_searched_for(parameters, has, terms):
-    """A search for what the script is never told would cost money for nothing: it is refused, naming it."""
+def test_body_without_the_searched_parameter(parameters, has, terms):
+    """A search for a parameter that the script does not receive raises an error that names the parameter."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         with_search({"algorithm": {"parameters": parameters}}, **terms, policies=None if terms is TERMS else RAW)
 
@@ -391,32 +391,32 @@ def test_body_without_what_is_searched_for(parameters, has, terms):
 
 
 @pytest.mark.parametrize("algorithm", [{"id": "alg-1"}, {"subscription_id": "sub-1", "item_version_id": "1.0.0"}])
-def test_body_whose_parameters_only_the_platform_knows(algorithm):
-    """A managed algorithm has parameters of its own: nothing is said against a search for one of them."""
+def test_body_with_a_managed_algorithm_and_a_search(algorithm):
+    """A managed algorithm has parameters of its own, so that a search for any parameter is accepted."""
     job = with_search({"algorithm": algorithm}, **TERMS, policies=None)
 
     assert job["algorithm"]["policies"] == {"auto_search": auto_search(**TERMS)}
 
 
 @pytest.mark.parametrize(
-    ("param", "said"),
+    ("param", "message"),
     [
         ({"lower_bound": "1", "upper_bound": "0.5"}, "search_space['lr']: min 1.0 must be below max 0.5"),
         ({"discrete_values": []}, "search_space['lr'] has no values"),
     ],
 )
-def test_raw_policies_that_are_refused(param, said):
-    """What cannot be searched is refused in the platform's own shape too."""
+def test_raw_policies_that_are_invalid(param, message):
+    """An invalid search space raises an error in the platform's own shape too."""
     raw = {"auto_search": {"search_params": [{"name": "lr", **param}]}}
 
     with pytest.raises(ModelArtsConfigurationError) as caught:
         with_search(BODY, **NO_TERMS, policies=raw)
 
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_body_keeps_the_value_of_what_is_searched_for():
-    """A parameter that is there keeps its value, its constraint and its place."""
+def test_body_with_the_searched_parameter():
+    """A param_of parameter that is already in the body keeps its value, constraint and position."""
     entry = {"name": "lr", "value": "0.01", "constraint": {"type": "Float"}}
 
     assert with_search({"algorithm": {"parameters": [entry]}}, **TERMS, policies=None)["algorithm"]["parameters"] == [
@@ -425,7 +425,7 @@ def test_body_keeps_the_value_of_what_is_searched_for():
 
 
 def test_body_with_a_search_is_a_copy():
-    """The body that comes in stays as it was: a retry begins with it again."""
+    """The given body is not modified, because a retry uses it again."""
     body = {"algorithm": {**BODY["algorithm"], "policies": {"auto_search": None}}}
     before = copy.deepcopy(body)
 
@@ -435,7 +435,7 @@ def test_body_with_a_search_is_a_copy():
 
 
 @pytest.mark.parametrize(
-    ("terms", "policies", "said"),
+    ("terms", "policies", "message"),
     [
         (TERMS, RAW, "give either policies or search_space, objective, algorithm, not both"),
         ({**NO_TERMS, "objective": OBJECTIVE}, RAW, "give either policies or objective, not both"),
@@ -446,9 +446,9 @@ def test_body_with_a_search_is_a_copy():
         (NO_TERMS, None, "the job has no search: give search_space, objective and algorithm, or policies, or "),
     ],
 )
-def test_body_with_an_unclear_search(terms, policies, said):
-    """A search that is missing, incomplete or given twice is refused before anything is created."""
+def test_body_with_an_unclear_search(terms, policies, message):
+    """A search that is missing, incomplete or given twice raises an error before a job is created."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         with_search({"algorithm": {"code_dir": "/b/c/"}}, **terms, policies=policies)
 
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)

@@ -1,4 +1,4 @@
-"""Names and marks by which a task finds its own jobs."""
+"""Names and marks that identify the jobs of a task."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ identities = st.builds(
 
 
 def job(suffix="", phase="Running", name=NAME, description=MARK):
-    """Return a job of ours, unless its name or description says otherwise."""
+    """Return a job of the task, unless its name or description differs."""
     return TrainingJob(f"id{suffix}", f"{name}{suffix}", JobPhase.read(phase), phase, description=description)
 
 
-def test_name_stays_the_same_over_releases():
-    """A retry after an upgrade finds the job of before: the hash is SHA-256 of all parts between zero bytes."""
+def test_name_across_releases():
+    """The hash is SHA-256 of all parts between zero bytes, so that a retry after an upgrade finds its job."""
     assert (ME.name, ME.fingerprint, ME.mark) == (NAME, "b3fa10c66d66", MARK)
 
 
 def test_name_for_a_retry():
-    """The same task instance has the same name in every try."""
+    """A task instance has the same name in every try."""
     assert replace(ME).name == ME.name
 
 
@@ -72,8 +72,8 @@ def test_name_for_another_task_instance(change):
     assert other.mark != ME.mark
 
 
-def test_name_is_different_where_only_forbidden_characters_differ():
-    """Ids that look the same once they are cleaned still have names of their own."""
+def test_name_of_ids_that_differ_in_forbidden_characters():
+    """Ids that differ only in forbidden characters have different names."""
     names = {replace(ME, dag_id=dag_id).name for dag_id in ("a.b", "a-b", "a b", "ä-b", "a..b")}
 
     assert len(names) == 5
@@ -92,19 +92,19 @@ def test_name_is_different_where_only_forbidden_characters_differ():
     ],
 )
 def test_name_is_readable(change, readable):
-    """A name begins with DAG and task, as far as there is room and characters are allowed."""
+    """A name begins with prefix, DAG and task, cut to the available length and without forbidden characters."""
     assert replace(ME, **change).name.rpartition("-")[0] == readable
 
 
 @quick
 @given(identities)
 def test_name_is_allowed_by_the_platform(identity):
-    """Whatever the ids are, a name has letters, digits, hyphens and underscores, and room for a number behind it."""
+    """A name holds letters, digits, hyphens and underscores, and leaves room for a number."""
     assert re.fullmatch(r"[A-Za-z0-9_-]{13,60}", identity.name)
 
 
 def test_name_of_ids_without_any_allowed_character():
-    """Airflow allows Chinese ids: their names begin with a letter or digit all the same."""
+    """A name for Chinese ids, which Airflow allows, begins with a letter or digit."""
     assert replace(ME, prefix="", dag_id="训练", task_id="搜索").name[0].isalnum()
 
 
@@ -118,14 +118,14 @@ def test_name_of_ids_without_any_allowed_character():
     ],
 )
 def test_description_carries_the_mark(description, described):
-    """The mark stands behind the user's own words, and always has room."""
+    """The mark follows the user's description and is never cut."""
     assert ME.described(description) == described
 
 
 @quick
 @given(identities, st.text(max_size=400))
 def test_description_is_allowed_by_the_platform(identity, description):
-    """A description has 256 characters at most, of which the mark is never cut."""
+    """A description has at most 256 characters and ends with the whole mark."""
     described = identity.described(description)
 
     assert len(described) <= 256
@@ -134,7 +134,7 @@ def test_description_is_allowed_by_the_platform(identity, description):
 
 @pytest.mark.parametrize("suffix", ["", "-2", "-3", "-17"])
 def test_own_job(suffix):
-    """A job with our name, or a numbered one, and our mark is ours."""
+    """A job with the task's name, numbered or not, and the task's mark belongs to the task."""
     assert ME.owns(job(suffix))
 
 
@@ -142,7 +142,7 @@ def test_own_job(suffix):
     "description", ["", "NULL", NAME, "[airflow 000000000000]", "[airflow 35259f89df59", "airflow"]
 )
 def test_own_name_without_the_mark(description):
-    """A job with the task's name but without its mark is not the task's."""
+    """A job with the task's name but without its mark does not belong to the task."""
     assert not ME.owns(job(description=description))
 
 
@@ -166,13 +166,13 @@ def test_own_name_without_the_mark(description):
     ],
 )
 def test_own_mark_under_another_name(name):
-    """A copy of our job under another name, description and all, is not ours."""
+    """A copy of a job under another name, description included, does not belong to the task."""
     assert not ME.owns(job(name=name))
 
 
 @pytest.mark.parametrize("change", [{"generation": 1}, {"map_index": 0}, {"run_id": "r2"}, {"prefix": "test"}])
 def test_jobs_of_another_task_instance(change):
-    """The job of one generation, map index, run or deployment is none of another's."""
+    """A job belongs to one generation, map index, run and deployment only."""
     other = replace(ME, **change)
 
     assert not other.owns(job())
@@ -181,14 +181,14 @@ def test_jobs_of_another_task_instance(change):
 
 @pytest.mark.parametrize(("suffix", "number"), [("", 1), ("-2", 2), ("-10", 10), ("-x", None), ("2", None)])
 def test_number_of_a_job(suffix, number):
-    """The first job has no number in its name; the others count from two."""
+    """The first job has no number in its name, and later jobs count from 2."""
     assert ME.number(job(suffix)) == number
 
 
 @quick
 @given(identities, st.integers(2, 999))
-def test_numbered_name_is_found_again(identity, number):
-    """Up to the 999th job of a task, names are allowed and count as our own."""
+def test_numbered_name_belongs_to_the_task(identity, number):
+    """The names of a task's first 999 jobs are short enough and belong to the task."""
     numbered = job(name=f"{identity.name}-{number}", description=identity.described("some words"))
 
     assert len(numbered.name) <= 64
@@ -211,26 +211,26 @@ def test_numbered_name_is_found_again(identity, number):
     ],
 )
 def test_usable_job(phase, usable):
-    """A retry may go on with a job at work, or with one that is Completed; a phase nobody knows is no end."""
+    """A retry can continue with an active or a Completed job; a job in an unknown phase counts as active."""
     assert is_usable(job(phase=phase)) is usable
 
 
 def test_plan_without_any_job():
-    """Where there is no job, the first one is created."""
+    """A task without jobs creates the first one."""
     assert plan(ME, []) == Plan(None, NAME)
 
 
 @pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed"])
 def test_plan_adopts(phase):
-    """A job at work or Completed is adopted: it is not paid for twice."""
+    """An active or Completed job is adopted instead of paying for a second one."""
     mine = job(phase=phase)
 
     assert plan(ME, [mine]) == Plan(mine, NAME)
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
-def test_plan_creates_anew(phase):
-    """After a job that broke or was stopped, the next is created under the next name."""
+def test_plan_after_an_unusable_job(phase):
+    """A failed or stopped job is followed by a new job under the next name."""
     assert plan(ME, [job(phase=phase)]) == Plan(None, f"{NAME}-2")
 
 
@@ -244,22 +244,22 @@ def test_plan_creates_anew(phase):
         ([job(phase="Completed"), job("-2", "Failed")], f"{NAME}-3"),
     ],
 )
-def test_plan_names_the_next(jobs, name):
-    """The next name follows the highest number there is, in whatever order jobs are listed."""
+def test_plan_next_name(jobs, name):
+    """The next name follows the highest number, in any order of the jobs."""
     assert plan(ME, jobs) == Plan(None, name)
 
 
 @pytest.mark.parametrize(("since", "adopts"), [(0, True), (1000, True), (1000.5, False)])
-def test_plan_adopts_nothing_from_before(since, adopts):
-    """What was created before is left from a DAG run that was deleted."""
+def test_plan_with_a_job_from_before_the_run(since, adopts):
+    """A job from before the start of the DAG run is left over from a deleted run and not adopted."""
     mine = replace(job(phase="Completed"), created_at=1000.0)
 
     assert plan(ME, [mine], since=since) == (Plan(mine, NAME) if adopts else Plan(None, f"{NAME}-2"))
 
 
 @pytest.mark.parametrize("before", [0, 3, 30])
-def test_plan_after_a_clear_supersedes_what_is_at_work(before):
-    """Clearing means anew: what the task created before is neither adopted nor left at work, and its name is taken."""
+def test_plan_after_a_clear_supersedes_active_jobs(before):
+    """A clear adopts no earlier job, supersedes the active ones and takes the next name."""
     cleared = replace(ME, generation=4)
     marked = replace(ME, generation=before).mark
     jobs = [job("", "Completed", description=marked), job("-2", "Running", description=marked)]
@@ -268,24 +268,24 @@ def test_plan_after_a_clear_supersedes_what_is_at_work(before):
 
 
 def test_plan_after_a_clear_adopts_its_own():
-    """A retry after a clear takes up what the clear began, whatever else there is."""
+    """A retry after a clear adopts the job that the clear created."""
     cleared = replace(ME, generation=4)
     mine = job("-2", "Running", description=cleared.mark)
 
     assert plan(cleared, [job("-3", "Running"), mine, job("", "Completed")]) == Plan(mine, mine.name)
 
 
-def test_plan_leaves_alone_what_only_begins_like_its_mark():
-    """Generation 1 is not generation 10."""
+def test_mark_that_begins_like_another():
+    """A job of generation 10 does not belong to generation 1."""
     first, tenth = replace(ME, generation=1), replace(ME, generation=10)
 
     assert not first.owns(job(description=tenth.mark))
 
 
-@pytest.mark.parametrize("turn", [1, -1])
-def test_plan_adopts_the_newest(turn):
-    """Of several jobs the one with the highest number counts, in whatever order they are listed."""
-    jobs = [job("-9", "Failed"), job("-10", "Running"), job("", "Terminated")][::turn]
+@pytest.mark.parametrize("step", [1, -1])
+def test_plan_adopts_the_newest(step):
+    """The job with the highest number is adopted, in any order of the jobs."""
+    jobs = [job("-9", "Failed"), job("-10", "Running"), job("", "Terminated")][::step]
 
     decision = plan(ME, jobs)
 
@@ -302,8 +302,8 @@ def test_plan_adopts_the_newest(turn):
         job(name=replace(ME, map_index=1).name, description=replace(ME, map_index=1).mark),
     ],
 )
-def test_plan_passes_over_jobs_of_others(foreign):
-    """What is not ours is neither adopted nor counted, whatever state it is in."""
+def test_plan_ignores_foreign_jobs(foreign):
+    """A foreign job is neither adopted nor counted."""
     mine = job(phase="Failed")
 
     assert plan(ME, [foreign]) == Plan(None, NAME)
@@ -315,8 +315,8 @@ def test_plan_passes_over_jobs_of_others(foreign):
     st.lists(st.tuples(st.integers(1, 20), st.sampled_from(["Running", "Completed", "Failed", "Terminated"]))),
     st.randoms(use_true_random=False),
 )
-def test_plan_never_takes_a_name_that_is_taken(rows, random):
-    """A new job never gets the name of one of ours, and what is adopted is one of ours that is usable."""
+def test_plan_name_is_unused(rows, random):
+    """A new job never gets the name of an existing job, and an adopted job is a usable one of the task."""
     jobs = [job("" if number == 1 else f"-{number}", phase) for number, phase in dict(rows).items()]
     random.shuffle(jobs)
 

@@ -9,13 +9,13 @@ from airflow_provider_modelarts.core.jobs import JobPhase, Mode, Objective, Sear
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
 
-def answer(status=None, **parts):
-    """Return the answer for a job."""
+def response(status=None, **parts):
+    """Return the response for a job."""
     return {"metadata": {"id": "job-1"}, "status": {"phase": "Completed"} | (status or {}), **parts}
 
 
-def test_job_of_the_documented_answer():
-    """The documented answer to a creation is a job that starts, from an algorithm, without a search of its own."""
+def test_job_of_the_documented_response():
+    """The documented creation response gives a job in Creating, with an algorithm id and no search of its own."""
     job = read_job(documented("create_training_job_response"))
 
     assert job.id == "66ff6991-fd66-40b6-8101-0829a46d3731"
@@ -43,21 +43,21 @@ def test_job_of_the_documented_answer():
     ],
 )
 def test_phase_of_a_word(word, phase, is_terminal, is_failure, is_starting):
-    """Each documented phase has its documented meaning; an unknown one is neither end, failure nor start."""
+    """Each documented phase has its documented meaning; an unknown one is neither terminal, failed nor starting."""
     read = JobPhase.read(word)
 
     assert (read, read.is_terminal, read.is_failure, read.is_starting) == (phase, is_terminal, is_failure, is_starting)
 
 
 def test_job_with_an_unknown_phase():
-    """The platform's own word is kept for people to read."""
-    job = read_job(answer({"phase": "Hibernating"}))
+    """An unknown phase keeps the platform's own word as its text."""
+    job = read_job(response({"phase": "Hibernating"}))
 
     assert (job.phase, job.phase_text) == (JobPhase.UNKNOWN, "Hibernating")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({}, "no metadata.id or no status.phase"),
         ({"metadata": {"id": "job-1"}}, "no status.phase"),
@@ -69,19 +69,19 @@ def test_job_with_an_unknown_phase():
         ("<html>", "a training job should be a JSON object"),
     ],
 )
-def test_job_of_another_shape(body, said):
-    """An answer without id or phase is no job."""
-    with pytest.raises(ModelArtsProtocolError, match=said):
+def test_job_of_another_shape(body, message):
+    """A response without an id or a phase raises an error."""
+    with pytest.raises(ModelArtsProtocolError, match=message):
         read_job(body)
 
 
-#: Ids that may not enter a path, and the text that they become.
+#: Ids that are not safe in a path.
 BAD_IDS = ["../x", "a/b", ".", "a b", "a\nb", "\0", "\ud800", "%2e", "x" * 65, "x" * 1_000_000, "?a", 1.5, 10**100]
 
 
 @pytest.mark.parametrize("job_id", BAD_IDS)
-def test_job_with_an_id_that_may_not_enter_a_path(job_id):
-    """Such an id is refused where it is read, in one short printable line: no request is ever made with it."""
+def test_job_with_an_invalid_id(job_id):
+    """An id that is not safe in a path raises a short printable error, before any request is made with it."""
     with pytest.raises(
         ModelArtsProtocolError, match=r"^the response for a training job has no usable metadata\.id: "
     ) as c:
@@ -92,52 +92,52 @@ def test_job_with_an_id_that_may_not_enter_a_path(job_id):
 
 
 @pytest.mark.parametrize("algorithm_id", [*BAD_IDS, None, {}, ""])
-def test_job_of_an_algorithm_whose_id_may_not_enter_a_path(algorithm_id):
-    """Such an algorithm counts as unknown, and so do the settings of its search."""
-    assert read_job(answer(algorithm={"id": algorithm_id})).algorithm_id is None
+def test_job_with_an_invalid_algorithm_id(algorithm_id):
+    """An algorithm id that is not safe in a path counts as unknown."""
+    assert read_job(response(algorithm={"id": algorithm_id})).algorithm_id is None
 
 
-def test_job_with_tasks_whose_names_may_not_enter_a_path():
-    """Such tasks are left out: their logs cannot be asked for."""
-    assert read_job(answer({"tasks": [*BAD_IDS, None, {}, "worker-0"]})).tasks == ("worker-0",)
+def test_job_with_invalid_task_names():
+    """Task names that are not safe in a path are left out, because their logs cannot be requested."""
+    assert read_job(response({"tasks": [*BAD_IDS, None, {}, "worker-0"]})).tasks == ("worker-0",)
 
 
 FORGED = "x\n[2026-01-01] INFO - forged\x1b[31m\0\ud800"
-WORDS = {
-    "phase": lambda text: answer({"phase": text}),
-    "message of a task": lambda text: answer({"task_statuses": [{"task": "a", "exit_code": 1, "message": text}]}),
-    "name of a task": lambda text: answer({"task_statuses": [{"task": text, "exit_code": text, "message": "no"}]}),
-    "reason of the end": lambda text: answer({"running_records": [{"end_reason": text}]}),
-    "name": lambda text: answer() | {"metadata": {"id": "j", "name": text}},
-    "metric": lambda text: answer(
+TEXT_FIELDS = {
+    "phase": lambda text: response({"phase": text}),
+    "message of a task": lambda text: response({"task_statuses": [{"task": "a", "exit_code": 1, "message": text}]}),
+    "name of a task": lambda text: response({"task_statuses": [{"task": text, "exit_code": text, "message": "no"}]}),
+    "end reason": lambda text: response({"running_records": [{"end_reason": text}]}),
+    "name": lambda text: response() | {"metadata": {"id": "j", "name": text}},
+    "metric": lambda text: response(
         algorithm={"policies": {"auto_search": {"reward_attrs": [{"name": text, "mode": "max"}]}}}
     ),
 }
 
 
 @pytest.mark.parametrize("text", [FORGED, FORGED * 50_000], ids=["forged", "megabytes"])
-@pytest.mark.parametrize("make", WORDS.values(), ids=WORDS)
-def test_job_with_words_that_would_break_a_log(make, text):
-    """Words for messages, logs and XCom are short, on one line and printable."""
+@pytest.mark.parametrize("make", TEXT_FIELDS.values(), ids=TEXT_FIELDS)
+def test_job_with_text_that_would_break_a_log(make, text):
+    """Texts for messages, logs and XCom are short, printable and on one line."""
     job = read_job(make(text))
 
     metrics = [objective.metric for objective in job.search.objectives] if job.search else []
-    said = [job.phase_text, job.message, job.name, *metrics]
-    assert "forged" in "".join(said)
-    assert all(not words or words.isprintable() for words in said)
-    assert max(map(len, said)) <= 2000
+    texts = [job.phase_text, job.message, job.name, *metrics]
+    assert "forged" in "".join(texts)
+    assert all(not shown or shown.isprintable() for shown in texts)
+    assert max(map(len, texts)) <= 2000
 
 
-def test_job_with_100_000_tasks_that_broke():
-    """The message of the job is cut."""
+def test_job_with_100_000_failed_tasks():
+    """The message of a job with many failed tasks is cut."""
     tasks = [{"task": f"worker-{number}", "exit_code": 1, "message": "m" * 20} for number in range(100_000)]
 
-    assert len(read_job(answer({"task_statuses": tasks})).message) <= 2000
+    assert len(read_job(response({"task_statuses": tasks})).message) <= 2000
 
 
 @pytest.mark.parametrize("number", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
 def test_job_with_absurd_numbers(number):
-    """A number beyond all times and counts is missing, and no arithmetic breaks on it."""
+    """A number beyond any time or count is missing and breaks no arithmetic."""
     algo_configs = [{"params": [{"key": "num_samples", "value": number}]}]
     job = read_job(
         {
@@ -156,20 +156,20 @@ def test_job_with_absurd_numbers(number):
 
 
 def test_search_of_a_job():
-    """A job's own search settings are read from its policies."""
+    """The search settings of a job are read from its policies."""
     auto_search = {
         "reward_attrs": [{"name": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"}],
         "algo_configs": [{"name": "tpe_search", "params": [{"key": "num_samples", "value": "8", "type": "Integer"}]}],
     }
 
-    job = read_job(answer(algorithm={"policies": {"auto_search": auto_search}}))
+    job = read_job(response(algorithm={"policies": {"auto_search": auto_search}}))
 
     assert job.search == SearchSettings((Objective("acc", Mode.MAX, "acc: ([0-9.]+)"),), 8)
 
 
 @pytest.mark.parametrize("auto_search", [None, {}, [], "text"])
 def test_search_of_a_job_without_one(auto_search):
-    """A job without settings of a search has None, which is not the same as empty settings."""
+    """A job without search settings has None, not empty settings."""
     assert read_search(auto_search) is None
 
 
@@ -190,7 +190,7 @@ def test_search_of_a_job_without_one(auto_search):
     ],
 )
 def test_objectives_of_a_search(reward_attrs, objectives):
-    """Objectives keep their order; one without a readable direction is left out, never guessed."""
+    """Objectives keep their order; an objective without a readable mode is left out, never guessed."""
     search = read_search({"reward_attrs": reward_attrs, "search_params": []})
 
     assert [(objective.metric, objective.mode) for objective in search.objectives] == objectives
@@ -212,12 +212,12 @@ def test_objectives_of_a_search(reward_attrs, objectives):
     ],
 )
 def test_num_samples_of_a_search(algo_configs, num_samples):
-    """The number of trials comes from the search algorithm; with several it is unknown which will run."""
+    """The number of trials comes from the search algorithm; with several algorithms it is unknown."""
     assert read_search({"algo_configs": algo_configs, "search_params": []}).num_samples == num_samples
 
 
 def test_num_samples_of_a_search_below_zero():
-    """A number of trials below zero is none: else every search would have as many trials as it will run."""
+    """A negative number of trials is unknown; otherwise every search would already list enough trials."""
     settings = read_search({"algo_configs": [{"params": [{"key": "num_samples", "value": "-1"}]}]})
 
     assert settings.num_samples is None
@@ -240,16 +240,16 @@ def test_num_samples_of_a_search_below_zero():
     ],
 )
 def test_end_of_a_job(status, metadata, ended_at):
-    """The end is start and duration (milliseconds), else the last running record (seconds), else unknown."""
+    """The end is start plus duration (milliseconds), else the last running record (seconds), else unknown."""
     job = read_job({"metadata": {"id": "job-1"} | metadata, "status": {"phase": "Completed"} | status})
 
     assert job.ended_at == ended_at
 
 
 @pytest.mark.parametrize("phase", ["Creating", "Running", "Terminating", "Hibernating"])
-def test_end_of_a_job_at_work(phase):
-    """A job that has not ended has no end, whatever its duration."""
-    assert read_job(answer({"phase": phase, "start_time": 1, "duration": 1})).ended_at is None
+def test_end_of_an_active_job(phase):
+    """A job that has not ended has no end, even with a start and a duration."""
+    assert read_job(response({"phase": phase, "start_time": 1, "duration": 1})).ended_at is None
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_end_of_a_job_at_work(phase):
     ],
 )
 def test_message_of_a_job(status, message):
-    """The reasons of the tasks that broke and of the last run are joined."""
-    assert read_job(answer(status)).message == message
+    """The message joins the reasons of the failed tasks and of the last run."""
+    assert read_job(response(status)).message == message
 
 
-def test_job_repr_without_the_whole_answer():
-    """The whole answer, which may hold what a user put into it, stays out of reprs."""
-    job = read_job(answer(algorithm={"environments": {"TOKEN": "hidden-value"}}))
+def test_job_repr_without_the_response():
+    """The response, which may hold secrets of the user, is not part of the repr."""
+    job = read_job(response(algorithm={"environments": {"TOKEN": "hidden-value"}}))
 
     assert job.raw["algorithm"]["environments"] == {"TOKEN": "hidden-value"}
     assert "hidden-value" not in repr(job)

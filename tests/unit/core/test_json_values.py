@@ -1,4 +1,4 @@
-"""Reading JSON values without trusting them."""
+"""Readers of untrusted JSON values."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ NOT_CONTAINERS = [None, "text", "", 0, 1.5, True]
 
 @pytest.mark.parametrize("value", [{}, {"a": 1}])
 def test_as_object_of_an_object(value):
-    """An object is handed back as it is."""
+    """An object is returned unchanged."""
     assert as_object(value, "the job") is value
 
 
 @pytest.mark.parametrize("value", [*NOT_CONTAINERS, [], [{"a": 1}]])
 def test_as_object_of_anything_else(value):
-    """Anything but an object is a protocol error that names what was expected."""
+    """A value that is not an object raises a protocol error that names the expected part."""
     with pytest.raises(ModelArtsProtocolError, match=r"^the job should be a JSON object, but is "):
         as_object(value, "the job")
 
 
 @pytest.mark.parametrize("value", [[], [1, 2]])
 def test_as_list_of_a_list(value):
-    """A list is handed back as it is."""
+    """A list is returned unchanged."""
     assert as_list(value, "the header") is value
 
 
 @pytest.mark.parametrize("value", [*NOT_CONTAINERS, {}, {"0": 1}])
 def test_as_list_of_anything_else(value):
-    """Anything but a list is a protocol error that names what was expected."""
+    """A value that is not a list raises a protocol error that names the expected part."""
     with pytest.raises(ModelArtsProtocolError, match=r"^the header should be a JSON list, but is "):
         as_list(value, "the header")
 
@@ -56,12 +56,12 @@ def test_as_list_of_anything_else(value):
     ],
 )
 def test_child(value, keys, found):
-    """The way through nested objects ends in None where there is no object or no key."""
+    """A path through nested objects gives None if an object or a key is missing."""
     assert child(value, *keys) == found
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         ("word", "word"),
         (" a ", " a "),
@@ -77,9 +77,9 @@ def test_child(value, keys, found):
         ({"a": "b"}, ""),
     ],
 )
-def test_text(value, said):
-    """Texts stay as they are, numbers become digits, and all else is no text."""
-    assert text(value) == said
+def test_text(value, expected):
+    """Text is returned unchanged, a number as its digits, and any other value as empty text."""
+    assert text(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_text(value, said):
     ],
 )
 def test_integer(value, whole):
-    """A whole number is read from a number and from its digits, and is of type int afterwards."""
+    """A whole number is read from a number and from its digits, and is of type int."""
     found = integer(value)
 
     assert (found, type(found)) == (whole, int)
@@ -130,13 +130,13 @@ def test_integer(value, whole):
         {},
     ],
 )
-def test_integer_of_what_is_none(value):
-    """What is no whole number is None, never an exception; a flag is no number."""
+def test_integer_of_an_invalid_value(value):
+    """A value that is not a whole number gives None, without an exception; a flag is not a number."""
     assert integer(value) is None
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         (None, "None"),
         ("a", "'a'"),
@@ -155,11 +155,11 @@ def test_integer_of_what_is_none(value):
         ("x" * 59, "'" + "x" * 59 + "..."),
     ],
 )
-def test_describe(value, said):
-    """A value is described in one short line; what is in an object or a list is not shown."""
-    assert describe(value) == said
+def test_describe(value, expected):
+    """A value is described in one short line, without the contents of an object or a list."""
+    assert describe(value) == expected
 
 
 def test_describe_with_a_limit():
-    """The limit is that of the value itself, without the dots."""
+    """The limit applies to the text of the value, without the dots."""
     assert describe("abcdefgh", limit=5) == "'abcd..."

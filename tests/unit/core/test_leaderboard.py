@@ -16,14 +16,14 @@ from airflow_provider_modelarts.core.selection import Bound, Criterion, Scope, r
 ACC = Criterion("acc", Mode.MAX, is_objective=True)
 
 
-def board_of(*trials, criterion=ACC, constraints=None, room=XCOM_LIMITS):
+def board_of(*trials, criterion=ACC, constraints=None, limits=XCOM_LIMITS):
     """Return the leaderboard of some trials."""
-    look = SearchSnapshot(job("Completed"), Listing(trials, len(trials)))
-    return leaderboard(look, rank(trials, criterion, constraints), room)
+    snapshot = SearchSnapshot(job("Completed"), Listing(trials, len(trials)))
+    return leaderboard(snapshot, rank(trials, criterion, constraints), limits)
 
 
 def test_leaderboard_of_two_trials():
-    """The whole document, written by hand."""
+    """The leaderboard of two trials equals a document written by hand."""
     board = board_of(
         trial("a", best=0.5, config={"lr": 0.1, "name": "x"}, index=0, metrics={"loss": 0.25}, duration=12.5),
         trial("b", best=0.75, config={"lr": 0.2}, index=1, training_iteration=3),
@@ -73,8 +73,8 @@ def test_leaderboard_of_two_trials():
     }
 
 
-def test_leaderboard_lists_those_that_do_not_compete_last():
-    """In the order in which they were made, each with its reason."""
+def test_leaderboard_with_rejected_trials():
+    """Rejected trials follow the ranked ones in the order of their creation, each with its reason."""
     board = board_of(
         trial("c", "RUNNING", index=3),
         trial("a", best=0.1, metrics={"loss": 9.0}, index=2),
@@ -91,8 +91,8 @@ def test_leaderboard_lists_those_that_do_not_compete_last():
     ]
 
 
-def test_leaderboard_tells_by_what_it_is_ranked():
-    """Another metric, for least, by its last value."""
+def test_leaderboard_criterion():
+    """The leaderboard holds the metric, mode and scope of the ranking."""
     board = board_of(trial(metrics={"loss": 0.5}), criterion=Criterion("loss", Mode.MIN, Scope.LAST))
 
     assert (board["metric"], board["mode"], board["scope"]) == ("loss", "min", "last")
@@ -110,20 +110,20 @@ def test_leaderboard_tells_by_what_it_is_ranked():
         (-math.inf, "-inf"),
         ("x" * 300, "x" * 197 + "..."),
         ("a\x00b\u2028c\ud800", "a?b?c?"),
-        ("<script>", "<script>"),  # it is up to the page to show it as text
+        ("<script>", "<script>"),  # the page escapes markup
         ([64, 32], "[64, 32]"),
         ({"a": 1}, '{"a": 1}'),
     ],
 )
-def test_leaderboard_holds_what_xcom_and_databases_take(value, shown):
-    """A parameter's value, however odd."""
+def test_leaderboard_with_odd_values(value, shown):
+    """Any value of a parameter becomes a scalar that XCom and databases accept."""
     (only,) = board_of(trial(config={"p": value}))["trials"]
 
     assert only["parameters"] == [shown]
 
 
-def test_leaderboard_has_no_keys_of_the_script():
-    """Airflow's deserialiser would take ``__classname__`` for more than data."""
+def test_leaderboard_with_reserved_names():
+    """Names from the script are never keys, because Airflow's deserializer acts on ``__classname__``."""
     board = board_of(trial(best=0.5, config={"__classname__": "os.system"}, metrics={"__data__": 0.5}))
 
     assert (board["parameters"], board["metrics"]) == (["__classname__"], ["__data__"])
@@ -131,7 +131,7 @@ def test_leaderboard_has_no_keys_of_the_script():
 
 
 def test_leaderboard_is_of_bounded_size():
-    """10,000 trials of 100 parameters, with long names and values: the best for which there is room."""
+    """The leaderboard of 10,000 trials with 100 long parameters keeps the best trials within the size limit."""
     config = {f"parameter-{'x' * 300}-{number}": "y" * 300 for number in range(100)}
     trials = [trial(f"t{number}", best=float(number), config=config) for number in range(10_000)]
 
@@ -144,24 +144,24 @@ def test_leaderboard_is_of_bounded_size():
     assert 225_000 < len(json.dumps(board["trials"])) <= 250_000 + 2 * len(listed)
 
 
-@pytest.mark.parametrize("room", [PAGE_LIMITS, NO_LIMITS])
-def test_leaderboard_of_a_report_lists_all_trials(room):
-    """Page and files take all of them."""
+@pytest.mark.parametrize("limits", [PAGE_LIMITS, NO_LIMITS])
+def test_leaderboard_of_a_report_lists_all_trials(limits):
+    """The limits of pages and files admit all trials."""
     trials = [trial(f"t{number}", config={"p": "y" * 200}) for number in range(2000)]
 
-    board = board_of(*trials, room=room)
+    board = board_of(*trials, limits=limits)
 
     assert (len(board["trials"]), board["omitted"]) == (2000, 0)
 
 
 @pytest.mark.parametrize(
-    ("room", "parameters", "metrics", "omitted"), [(PAGE_LIMITS, 50, 50, 25), (NO_LIMITS, 60, 65, 0)]
+    ("limits", "parameters", "metrics", "omitted"), [(PAGE_LIMITS, 50, 50, 25), (NO_LIMITS, 60, 65, 0)]
 )
-def test_leaderboard_counts_the_columns_that_it_omits(room, parameters, metrics, omitted):
-    """A page cannot show any number of them; files can."""
+def test_leaderboard_with_many_columns(limits, parameters, metrics, omitted):
+    """A page limits its columns and counts the omitted ones; a file holds all columns."""
     one = trial(config={f"p{n}": n for n in range(60)}, metrics={f"m{n}": float(n) for n in range(65)})
 
-    board = board_of(one, room=room)
+    board = board_of(one, limits=limits)
 
     assert (len(board["parameters"]), len(board["metrics"])) == (parameters, metrics)
     assert (len(board["trials"][0]["parameters"]), len(board["trials"][0]["metrics"])) == (parameters, metrics)
@@ -169,26 +169,26 @@ def test_leaderboard_counts_the_columns_that_it_omits(room, parameters, metrics,
 
 
 @pytest.mark.parametrize(
-    ("value", "held"),
+    ("value", "stored"),
     [
         ("x" * 300, "x" * 300),
         ("a\nb\u2028c", "a\nb\u2028c"),
-        ("\ud800", "?"),  # half a character, which no file can hold
+        ("\ud800", "?"),  # a lone surrogate, which no file can hold
         (list(range(200)), json.dumps(list(range(200)))),
         ({"note": "y" * 300}, json.dumps({"note": "y" * 300})),
         (10**300, str(10**300)),
     ],
 )
-def test_leaderboard_for_files_cuts_nothing(value, held):
-    """Values and names are there to their ends."""
-    board = board_of(trial(config={"p" * 300: value}), room=NO_LIMITS)
+def test_leaderboard_of_a_file_is_complete(value, stored):
+    """A file holds names and values in full length."""
+    board = board_of(trial(config={"p" * 300: value}), limits=NO_LIMITS)
 
     assert board["parameters"] == ["p" * 300]
-    assert board["trials"][0]["parameters"] == [held]
+    assert board["trials"][0]["parameters"] == [stored]
 
 
 def test_leaderboard_of_no_trials():
-    """A search that has listed none yet."""
+    """A search without listed trials has an empty leaderboard."""
     board = board_of()
 
     assert (board["trials"], board["trial_counts"], board["parameters"]) == ([], [], [])

@@ -1,4 +1,4 @@
-"""Lines and tables of a task's log."""
+"""Lines and tables of a task log."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ ACC = Criterion("acc", Mode.MAX, is_objective=True)
 STARTED = 1_700_000_000.0
 
 
-def line_on(some_job, *trials, total=None):
-    """Return the line on a look at a job with these trials."""
-    look = SearchSnapshot(some_job, Listing(trials, len(trials) if total is None else total))
-    return progress_line(look, assess(look.job, look.listing, WaitPolicy(), STARTED))
+def line_of(some_job, *trials, total=None):
+    """Return the progress line of a job with these trials."""
+    snapshot = SearchSnapshot(some_job, Listing(trials, len(trials) if total is None else total))
+    return progress_line(snapshot, assess(snapshot.job, snapshot.listing, WaitPolicy(), STARTED))
 
 
 def table_of(*trials, criterion=ACC, constraints=None, **options):
-    """Return the table of some trials, ranked by acc for max."""
+    """Return the table of some trials, ranked by the maximum of acc unless a criterion is given."""
     return ranking_table(rank(trials, criterion, constraints), **options)
 
 
 def expected(table):
-    """Return a table that stands indented in a test."""
+    """Return the text of a table that is indented in the test."""
     return textwrap.dedent(table).strip("\n")
 
 
-def test_change_log_lets_the_first_line_through():
-    """The first line is news."""
+def test_change_log_first_line():
+    """The first line is new."""
     assert ChangeLog().line_if_new("is Running", STARTED) == "is Running"
 
 
-def test_change_log_keeps_back_what_was_said():
-    """The same line again is no news, up to ten minutes."""
+def test_change_log_repeated_line():
+    """A repeated line is suppressed for ten minutes."""
     log = ChangeLog()
     log.line_if_new("is Running", STARTED)
 
     assert [log.line_if_new("is Running", STARTED + later) for later in (0, 30, 599.9)] == [None, None, None]
 
 
-def test_change_log_lets_a_change_through():
-    """A new line is news at once, and so is one that comes back."""
+def test_change_log_changed_line():
+    """A changed line is new at once, even if it was logged earlier."""
     log = ChangeLog()
 
-    said = [log.line_if_new(line, STARTED) for line in ("is Pending", "is Running", "is Running", "is Pending")]
+    lines = [log.line_if_new(line, STARTED) for line in ("is Pending", "is Running", "is Running", "is Pending")]
 
-    assert said == ["is Pending", "is Running", None, "is Pending"]
+    assert lines == ["is Pending", "is Running", None, "is Pending"]
 
 
-def test_change_log_beats_after_ten_minutes():
-    """A line that stays gets repeated every ten minutes, as such: who reads the log sees that all is well."""
+def test_change_log_heartbeat():
+    """An unchanged line is repeated every ten minutes as a heartbeat."""
     log = ChangeLog()
     log.line_if_new("is Running", STARTED)
 
-    said = [log.line_if_new("is Running", STARTED + later) for later in (600, 630, 1199, 1200, 1830)]
+    lines = [log.line_if_new("is Running", STARTED + later) for later in (600, 630, 1199, 1200, 1830)]
 
-    assert said == ["Still waiting: is Running", None, None, "Still waiting: is Running", "Still waiting: is Running"]
+    assert lines == ["Still waiting: is Running", None, None, "Still waiting: is Running", "Still waiting: is Running"]
 
 
-def test_change_log_counts_ten_minutes_from_a_change():
-    """After a change, the next beat is ten minutes away."""
+def test_change_log_heartbeat_after_a_change():
+    """The next heartbeat is due ten minutes after a change."""
     log = ChangeLog()
     log.line_if_new("is Pending", STARTED)
     log.line_if_new("is Running", STARTED + 590)
@@ -75,8 +75,8 @@ def test_change_log_counts_ten_minutes_from_a_change():
     assert log.line_if_new("is Running", STARTED + 600) is None
 
 
-def test_change_log_tells_what_it_saw_last():
-    """At the end of the time, the last line is told, also when it was no news."""
+def test_change_log_last_seen():
+    """The last line is kept for the end of a wait, even if it was suppressed."""
     log = ChangeLog()
     log.line_if_new("is Running", STARTED)
     log.line_if_new("is Running", STARTED + 1)
@@ -84,8 +84,8 @@ def test_change_log_tells_what_it_saw_last():
     assert log.last_seen() == "Last seen: is Running"
 
 
-def test_change_log_that_never_saw_anything():
-    """Where nothing was seen, that is told."""
+def test_change_log_last_seen_of_nothing():
+    """A change log without lines reports that the status was never read."""
     assert ChangeLog().last_seen() == "The status was never read."
 
 
@@ -113,8 +113,8 @@ def test_change_log_that_never_saw_anything():
     ],
 )
 def test_progress_line(trials, line):
-    """The line counts the trials per status, and tells the best finished one so far."""
-    assert line_on(job(search=search(8, acc="max")), *trials) == line
+    """The line counts the trials per status and names the best finished trial."""
+    assert line_of(job(search=search(8, acc="max")), *trials) == line
 
 
 @pytest.mark.parametrize(
@@ -127,40 +127,42 @@ def test_progress_line(trials, line):
         (None, "1 of 2 listed trials ended (1 RUNNING, 1 TERMINATED)"),
     ],
 )
-def test_progress_line_by_what_is_known_of_the_search(settings, line):
-    """Unknown numbers are not made up, and without one clear objective nothing is called the best."""
+def test_progress_line_with_unknown_settings(settings, line):
+    """Unknown numbers are left out, and without one clear objective no trial is named the best."""
     some_job = job(search=settings)
 
-    assert line_on(some_job, trial("a", best=0.5), trial("b", "RUNNING")) == f"Training job job-1 is Running: {line}"
+    assert line_of(some_job, trial("a", best=0.5), trial("b", "RUNNING")) == f"Training job job-1 is Running: {line}"
 
 
-def test_progress_line_with_words_of_the_platform_that_break_lines():
-    """Control characters in a status, a metric or an id cannot forge a line of the log."""
+def test_progress_line_with_control_characters():
+    """Control characters in a status, a metric or an id cannot forge a log line."""
     odd = trial("a\x1b[31m", best=0.5)
 
-    line = line_on(job(search=search(8, **{"a\rcc": "max"})), odd, trial("b", "LOST\nOK"))
+    line = line_of(job(search=search(8, **{"a\rcc": "max"})), odd, trial("b", "LOST\nOK"))
 
     assert line == (
         "Training job job-1 is Running: 1/8 trials ended (1 LOST?OK, 1 TERMINATED), best a?cc=0.5 by a?[31m"
     )
 
 
-def test_progress_line_of_a_phase_that_breaks_lines():
-    """A phase that nobody has heard of cannot forge a line of the log either."""
-    assert line_on(job("Hiber\nnating")) == "Training job job-1 is Hiber?nating"
+def test_progress_line_with_control_characters_in_the_phase():
+    """Control characters in an unknown phase cannot forge a log line."""
+    assert line_of(job("Hiber\nnating")) == "Training job job-1 is Hiber?nating"
 
 
-def test_change_of_the_time_left_is_no_news():
-    """It changes at every look; what has ended does not."""
+def test_change_log_ignores_the_time_left():
+    """A change of the time left, which changes with every poll, is not logged."""
     log = ChangeLog()
 
-    said = [log.line_if_new("2/8 trials ended", STARTED + later, f", about {9 - later} min left") for later in range(3)]
+    lines = [
+        log.line_if_new("2/8 trials ended", STARTED + later, f", about {9 - later} min left") for later in range(3)
+    ]
 
-    assert said == ["2/8 trials ended, about 9 min left", None, None]
+    assert lines == ["2/8 trials ended, about 9 min left", None, None]
 
 
-def test_time_left_is_no_part_of_what_was_seen_last():
-    """In a message about a deadline it would be cynical."""
+def test_change_log_last_seen_without_the_time_left():
+    """The time left is not part of the last line, because it would contradict a message about a timeout."""
     log = ChangeLog()
     log.line_if_new("2/8 trials ended", STARTED, ", about 9 min left")
 
@@ -170,38 +172,38 @@ def test_time_left_is_no_part_of_what_was_seen_last():
 @pytest.mark.parametrize(
     ("duration", "ended", "left"),
     [
-        (60.0, 4, ", about 60 s left"),  # half of it is done
+        (60.0, 4, ", about 60 s left"),  # half of the trials have ended
         (0.5, 7, ", about 1 s left"),
         (44.0, 1, ", about 5 min left"),  # 308 s
         (600.0, 6, ", about 3 min left"),  # 200 s
         (7200.0, 5, ", about 72 min left"),
         (36_000.0, 4, ", about 10 h left"),
         (86_400.0, 2, ", about 3 d left"),
-        (60.0, 0, ""),  # nobody can tell
-        (60.0, 8, ""),  # nothing is left
+        (60.0, 0, ""),  # no trial has ended
+        (60.0, 8, ""),  # all trials have ended
         (0.0, 4, ""),
         (None, 4, ""),
     ],
 )
-def test_time_left_goes_on_as_until_now(duration, ended, left):
-    """Of eight trials, some have ended in the time that the job has run."""
+def test_time_left_of_a_running_search(duration, ended, left):
+    """The time left is extrapolated from the run time of the job and the share of trials that have ended."""
     trials = [trial(f"t{number}", "TERMINATED" if number < ended else "RUNNING") for number in range(8)]
-    look = SearchSnapshot(job("Running", num_samples=8, duration=duration), Listing(trials, 8))
+    snapshot = SearchSnapshot(job("Running", num_samples=8, duration=duration), Listing(trials, 8))
 
-    assert time_left(look, assess(look.job, look.listing, WaitPolicy(), STARTED)) == left
+    assert time_left(snapshot, assess(snapshot.job, snapshot.listing, WaitPolicy(), STARTED)) == left
 
 
 @pytest.mark.parametrize(("phase", "num_samples"), [("Completed", 8), ("Terminating", 8), ("Running", None)])
-def test_time_left_of_a_search_that_does_not_run_or_promises_no_number(phase, num_samples):
-    """There is nothing to reckon with."""
+def test_time_left_that_is_unknown(phase, num_samples):
+    """The time left is blank unless the job is running and its number of trials is known."""
     trials = [trial("t0"), trial("t1", "RUNNING")]
-    look = SearchSnapshot(job(phase, num_samples=num_samples, duration=60.0), Listing(trials, 2))
+    snapshot = SearchSnapshot(job(phase, num_samples=num_samples, duration=60.0), Listing(trials, 2))
 
-    assert time_left(look, assess(look.job, look.listing, WaitPolicy(), STARTED)) == ""
+    assert time_left(snapshot, assess(snapshot.job, snapshot.listing, WaitPolicy(), STARTED)) == ""
 
 
-def test_table_is_no_wider_than_a_log_viewer():
-    """Eight parameters with long names and values: those that do not fit are left out whole."""
+def test_table_width():
+    """A table has at most 160 columns: hyperparameters that do not fit are left out."""
     config = {f"parameter_with_a_name_{number}": "x" * 30 for number in range(8)}
 
     lines = table_of(trial("a", best=0.5, config=config)).splitlines()
@@ -211,7 +213,7 @@ def test_table_is_no_wider_than_a_log_viewer():
 
 
 def test_table_is_aligned():
-    """Columns begin under their titles, whatever their widths; the best comes first."""
+    """Columns are aligned with their titles, and the best trial comes first."""
     table = table_of(
         trial("a", best=0.5, config={"lr": 0.125, "optimizer": "adam"}),
         trial("long-trial-id", best=0.75, config={"lr": 1e-05, "optimizer": "sgd"}),
@@ -253,14 +255,14 @@ def test_table_is_aligned():
     ],
 )
 def test_table_cell(value, shown):
-    """A cell is short, on one line, and shows numbers with eight digits at most."""
+    """A cell is one short printable line, and a number has at most eight digits."""
     row = table_of(trial("a", best=0.5, config={"x": value})).splitlines()[2]
 
     assert row == f"1     a      0.5  {shown}".rstrip()
 
 
-def test_table_title_cannot_break_lines():
-    """Names of metrics and hyperparameters come from a script: they are cleaned like all else."""
+def test_table_title_with_control_characters():
+    """Control characters in the names of metrics and hyperparameters are replaced."""
     table = table_of(
         trial("a\nb", best=0.5, config={"l\nr": 1}), criterion=Criterion("a\ncc", Mode.MIN, is_objective=True)
     )
@@ -273,7 +275,7 @@ def test_table_title_cannot_break_lines():
 
 
 def test_table_is_aligned_with_wide_characters():
-    """Chinese characters take two columns of a terminal each: three of them are as wide as six letters."""
+    """A Chinese character counts as two columns of a terminal."""
     table = table_of(
         trial("a", best=0.75, config={"优化器": "动量法", "lr": 1}),
         trial("b", best=0.5, config={"优化器": "adam", "lr": 2}),
@@ -288,7 +290,7 @@ def test_table_is_aligned_with_wide_characters():
 
 
 def test_table_has_a_column_for_each_hyperparameter():
-    """Trials may differ in their hyperparameters: what one does not have is left blank."""
+    """The hyperparameters of all trials have columns, and a missing value is a blank cell."""
     table = table_of(
         trial("a", best=0.9, config={"lr": 0.5}), trial("b", best=0.8, config={"decay": 1}), trial("c", best=0.7)
     )
@@ -303,7 +305,7 @@ def test_table_has_a_column_for_each_hyperparameter():
 
 
 def test_table_has_eight_hyperparameters_at_most():
-    """A line stays readable: the first eight hyperparameters are shown."""
+    """A table shows the first eight hyperparameters."""
     config = {f"p{number}": number for number in range(9)}
 
     assert table_of(trial("a", best=0.5, config=config)) == expected("""
@@ -330,8 +332,8 @@ def test_table_marks_ties():
     """)
 
 
-def test_table_names_the_rejected():
-    """Trials that do not compete stand below, each with its reason."""
+def test_table_with_rejected_trials():
+    """Rejected trials are listed below the ranked ones, each with its reason."""
     table = table_of(
         trial("a", best=0.5, metrics={"loss": 0.1}),
         trial("bb", "ERROR"),
@@ -354,7 +356,7 @@ def test_table_names_the_rejected():
 
 
 def test_table_of_rejected_trials_only():
-    """A table without competing trials lists why none competes."""
+    """A table without ranked trials lists the reason of each rejected one."""
     assert table_of(trial("a", "RUNNING"), trial("b\n", "PEN\nDING")) == expected("""
         0 trials by acc (max), best first:
         rank  trial  acc
@@ -365,12 +367,12 @@ def test_table_of_rejected_trials_only():
 
 
 def test_table_of_no_trials():
-    """Without any trial the table is empty, and no error."""
+    """A table without trials is empty and not an error."""
     assert table_of() == "0 trials by acc (max), best first:\nrank  trial  acc"
 
 
-def test_table_shows_the_first_twenty():
-    """Of many trials the first twenty are shown, and the others counted."""
+def test_table_of_more_than_twenty_trials():
+    """The first twenty trials are shown, and the others are counted."""
     lines = table_of(*(trial(f"t{number:02}", best=-float(number)) for number in range(23))).splitlines()
 
     assert lines[0] == "23 trials by acc (max), best first:"
@@ -378,13 +380,13 @@ def test_table_shows_the_first_twenty():
     assert lines[22:] == ["... and 3 more"]
 
 
-def test_table_of_just_twenty():
-    """Of twenty trials none is left out, and nothing is counted."""
+def test_table_of_twenty_trials():
+    """Twenty trials are all shown, and no others are counted."""
     assert len(table_of(*(trial(f"t{number}", best=float(number)) for number in range(20))).splitlines()) == 22
 
 
-def test_table_shows_the_first_twenty_rejected():
-    """Of many rejected trials the first twenty are shown, and the others counted."""
+def test_table_of_more_than_twenty_rejected_trials():
+    """The first twenty rejected trials are shown, and the others are counted."""
     lines = table_of(*(trial(f"t{number}", "ERROR") for number in range(21))).splitlines()
 
     assert lines[2] == "21 trials do not compete:"
@@ -393,7 +395,7 @@ def test_table_shows_the_first_twenty_rejected():
 
 
 def test_table_with_a_limit():
-    """The limit holds for both parts, and ties out of sight are not explained."""
+    """The limit applies to both parts, and a tie that is not shown is not explained."""
     table = table_of(
         trial("a", best=0.9),
         trial("b", best=0.5),
@@ -417,7 +419,7 @@ def test_table_with_a_limit():
 @quick
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=40), st.text(max_size=40)), min_size=1, max_size=4))
 def test_table_has_one_line_for_each_trial(rows):
-    """Whatever ids and values hold, a trial is one line, and nothing in it is out of control."""
+    """Each trial is one printable line of bounded length, for any ids and values."""
     trials = [trial(name, best=9.0 - place, config={"x": value}) for place, (name, value) in enumerate(rows)]
 
     lines = table_of(*trials).splitlines()
@@ -428,7 +430,7 @@ def test_table_has_one_line_for_each_trial(rows):
 
 
 def test_table_with_hostile_names_and_values():
-    """A trial is one line of bounded length, whatever names and values hold, and however deep they are."""
+    """Each trial is one printable line of bounded length, for hostile names, values and nesting."""
     deep = []
     for _ in range(900):
         deep = [deep]

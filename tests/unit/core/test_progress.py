@@ -1,4 +1,4 @@
-"""End of a search: a table for every rule, in their order of precedence."""
+"""Assessment of a search: its rules, in their order of precedence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ DONE, FAILED, WAITING = State.DONE, State.FAILED, State.WAITING
 
 EIGHT = ["TERMINATED"] * 8
 THREE = ["TERMINATED"] * 3
-ONE_BROKEN = ["TERMINATED"] * 7 + ["ERROR"]
+ONE_FAILED = ["TERMINATED"] * 7 + ["ERROR"]
 
 
-def look(phase, statuses=(), num_samples=8, *, total=None, ended_at=None, message="", now=NOW, **policy):
-    """Return what assess says of a job and its trials."""
+def progress_of(phase, statuses=(), num_samples=8, *, total=None, ended_at=None, message="", now=NOW, **policy):
+    """Return the assessment of a job and its trials."""
     listed = trials(*statuses)
     return assess(
         job(phase, num_samples, ended_at=ended_at, message=message),
@@ -33,33 +33,33 @@ def look(phase, statuses=(), num_samples=8, *, total=None, ended_at=None, messag
         ("Abnormal", [], {}),
         ("Failed", EIGHT, {}),
         ("Abnormal", EIGHT, {}),
-        ("Failed", ONE_BROKEN, {}),
-        ("Failed", ONE_BROKEN, {"max_failed_trials": 1}),
+        ("Failed", ONE_FAILED, {}),
+        ("Failed", ONE_FAILED, {"max_failed_trials": 1}),
         ("Failed", EIGHT, {"accept_stopped": True}),
         ("Failed", EIGHT, {"expected_trials": 1}),
         ("failed", EIGHT, {}),
     ],
 )
-def test_rule_1_job_that_broke(phase, statuses, policy):
-    """A job that is Failed or Abnormal has failed, even if all of its trials are TERMINATED."""
-    assert look(phase, statuses, **policy).state is FAILED
+def test_failed_job(phase, statuses, policy):
+    """A job in Failed or Abnormal fails the search, even if all of its trials are TERMINATED."""
+    assert progress_of(phase, statuses, **policy).state is FAILED
 
 
-def test_rule_1_message():
-    """The message of a broken job holds the platform's reason."""
-    progress = look("Failed", EIGHT, message="worker-0: OOM (exit code 137)")
+def test_failed_job_message():
+    """The message of a failed job holds the platform's reason."""
+    progress = progress_of("Failed", EIGHT, message="worker-0: OOM (exit code 137)")
 
     assert progress.message == "training job job-1 is Failed: worker-0: OOM (exit code 137)"
 
 
-def test_rule_1_message_without_a_reason():
-    """The message of a job that broke without a reason says that there is none."""
-    assert look("Abnormal").message == "training job job-1 is Abnormal, and the platform gives no reason"
+def test_failed_job_message_without_a_reason():
+    """The message of a job that failed without a reason states that there is none."""
+    assert progress_of("Abnormal").message == "training job job-1 is Abnormal, and the platform gives no reason"
 
 
-def test_rule_1_goes_before_rule_2():
-    """The reason of a broken job takes precedence over its broken trials."""
-    assert look("Failed", ["ERROR"], message="disk full").message == "training job job-1 is Failed: disk full"
+def test_failed_job_with_failed_trials():
+    """The reason of a failed job takes precedence over its trials in ERROR."""
+    assert progress_of("Failed", ["ERROR"], message="disk full").message == "training job job-1 is Failed: disk full"
 
 
 @pytest.mark.parametrize(
@@ -69,41 +69,41 @@ def test_rule_1_goes_before_rule_2():
         ("Running", ["RUNNING", "RUNNING", "ERROR"], 0, FAILED),
         ("Running", ["ERROR", "RUNNING"], 1, WAITING),
         ("Running", ["ERROR", "ERROR", "RUNNING"], 1, FAILED),
-        ("Running", ONE_BROKEN, 0, FAILED),
-        ("Running", ONE_BROKEN, 1, DONE),
+        ("Running", ONE_FAILED, 0, FAILED),
+        ("Running", ONE_FAILED, 1, DONE),
         ("Running", ["error", *EIGHT], 0, FAILED),
-        ("Completed", ONE_BROKEN, 0, FAILED),
-        ("Completed", ONE_BROKEN, 1, DONE),
+        ("Completed", ONE_FAILED, 0, FAILED),
+        ("Completed", ONE_FAILED, 1, DONE),
         ("Completed", ["ERROR"] * 8, 8, DONE),
         ("Terminating", ["ERROR"], 0, FAILED),
         ("Hibernating", ["ERROR"], 0, FAILED),
     ],
 )
-def test_rule_2_trials_in_error(phase, statuses, max_failed, state):
+def test_failed_trials(phase, statuses, max_failed, state):
     """More trials in ERROR than allowed fail the search at once; up to that number they count as ended."""
-    assert look(phase, statuses, max_failed_trials=max_failed).state is state
+    assert progress_of(phase, statuses, max_failed_trials=max_failed).state is state
 
 
-def test_rule_2_message():
-    """The trials in ERROR are named, with the number that was allowed."""
-    message = look("Running", ["RUNNING", "ERROR", "ERROR"], max_failed_trials=1).message
+def test_failed_trials_message():
+    """The message names the trials in ERROR and the allowed number."""
+    message = progress_of("Running", ["RUNNING", "ERROR", "ERROR"], max_failed_trials=1).message
 
     assert message == (
         "2 of 3 trials of training job job-1 ended in ERROR: t1 (ERROR), t2 (ERROR); max_failed_trials is 1"
     )
 
 
-def test_rule_2_message_of_many():
-    """Only some of many trials are named, and the others counted."""
-    message = look("Running", ["ERROR"] * 7).message
+def test_failed_trials_message_of_many():
+    """The message names only some of many trials and counts the others."""
+    message = progress_of("Running", ["ERROR"] * 7).message
 
     assert "t4 (ERROR) and 2 more;" in message
     assert "t5" not in message
 
 
-def test_rule_2_goes_before_rule_3():
-    """A stopped job with too many trials in ERROR fails for these, also where stopping is accepted."""
-    progress = look("Terminated", ["TERMINATED", "ERROR"], accept_stopped=True)
+def test_failed_trials_of_a_stopped_job():
+    """Too many trials in ERROR fail a stopped job, even if stopping is accepted."""
+    progress = progress_of("Terminated", ["TERMINATED", "ERROR"], accept_stopped=True)
 
     assert progress.state is FAILED
     assert "ended in ERROR: t1" in progress.message
@@ -124,14 +124,14 @@ def test_rule_2_goes_before_rule_3():
         (["TERMINATED", "ERROR"], {"accept_stopped": True, "max_failed_trials": 1}, DONE),
     ],
 )
-def test_rule_3_stopped_job(statuses, policy, state):
-    """A stopped job has failed, unless that is accepted and one of its trials is TERMINATED."""
-    assert look("Terminated", statuses, **policy).state is state
+def test_stopped_job(statuses, policy, state):
+    """A stopped job fails the search, unless stopping is accepted and at least one trial is TERMINATED."""
+    assert progress_of("Terminated", statuses, **policy).state is state
 
 
-def test_rule_3_message_names_the_way_out():
-    """The message names what takes the trials of a stopped job."""
-    message = look("Terminated", EIGHT).message
+def test_stopped_job_message():
+    """The message names the ways to use the trials of a stopped job."""
+    message = progress_of("Terminated", EIGHT).message
 
     assert "set accept_stopped=True on a sensor, or run ModelArtsBestTrialOperator" in message
 
@@ -163,13 +163,13 @@ def test_rule_3_message_names_the_way_out():
         ("Completed", THREE, 8, 8, DONE),
     ],
 )
-def test_rule_4_trials_that_have_ended(phase, statuses, num_samples, expected_trials, state):
-    """Done means: every listed trial has ended, and the job is Completed or as many are listed as will run."""
-    assert look(phase, statuses, num_samples, expected_trials=expected_trials).state is state
+def test_ended_trials(phase, statuses, num_samples, expected_trials, state):
+    """A search is done if all listed trials have ended, and the job is Completed or lists the expected number."""
+    assert progress_of(phase, statuses, num_samples, expected_trials=expected_trials).state is state
 
 
-def test_rule_4_job_without_search_settings():
-    """A search with unknown settings ends with its job."""
+def test_ended_trials_of_unknown_settings():
+    """A search with unknown settings is done when its job is Completed."""
     listing = Listing(trials(*EIGHT), 8)
 
     states = [assess(job(phase, search=None), listing, WaitPolicy(), NOW).state for phase in ("Running", "Completed")]
@@ -177,15 +177,15 @@ def test_rule_4_job_without_search_settings():
     assert states == [WAITING, DONE]
 
 
-def test_rule_4_trials_that_are_promised_but_not_listed():
-    """While the platform promises more trials than it lists, some are still to come."""
-    assert look("Running", EIGHT, num_samples=8, total=10).state is WAITING
+def test_ended_trials_with_others_not_listed_yet():
+    """A search is not done while the platform promises more trials than it lists."""
+    assert progress_of("Running", EIGHT, num_samples=8, total=10).state is WAITING
 
 
 @pytest.mark.parametrize("policy", [{}, {"settle_seconds": 0}, {"settle_seconds": 10**9}])
-def test_rule_5_completed_job_without_trials(policy):
-    """A job that completed without any trial has no search, and waiting will not give it one."""
-    progress = look("Completed", [], None, ended_at=NOW, **policy)
+def test_completed_job_without_trials(policy):
+    """A job that completed without trials has no search and fails at once."""
+    progress = progress_of("Completed", [], None, ended_at=NOW, **policy)
 
     assert progress.state is FAILED
     assert "no hyperparameter search" in progress.message
@@ -208,9 +208,9 @@ def test_rule_5_completed_job_without_trials(policy):
     ("statuses", "total"),
     [(["TERMINATED", "RUNNING"], 2), (["PENDING"], 1), (["STOPPED"], 1), (["TERMINATED"], 2), ([], 2)],
 )
-def test_rule_5_trials_that_lag_behind_their_job(statuses, total, since_end, settle_seconds, state):
-    """After the end of its job the table may lag for some seconds, and not one longer."""
-    progress = look("Completed", statuses, total=total, ended_at=NOW - since_end, settle_seconds=settle_seconds)
+def test_lagging_trials(statuses, total, since_end, settle_seconds, state):
+    """The trial table may lag behind a Completed job for ``settle_seconds``, and no longer."""
+    progress = progress_of("Completed", statuses, total=total, ended_at=NOW - since_end, settle_seconds=settle_seconds)
 
     assert progress.state is state
 
@@ -219,40 +219,40 @@ def test_rule_5_trials_that_lag_behind_their_job(statuses, total, since_end, set
     ("since_end", "state"),
     [(119, WAITING), (120, FAILED)],
 )
-def test_rule_5_settles_for_two_minutes(since_end, state):
-    """By default, the table has two minutes to settle."""
-    assert look("Completed", ["RUNNING"], ended_at=NOW - since_end).state is state
+def test_lagging_trials_by_default(since_end, state):
+    """The default of ``settle_seconds`` is two minutes."""
+    assert progress_of("Completed", ["RUNNING"], ended_at=NOW - since_end).state is state
 
 
-def test_rule_5_job_whose_end_is_unknown():
-    """Without a time to count from there is no time to settle."""
-    assert look("Completed", ["RUNNING"], ended_at=None).state is FAILED
+def test_lagging_trials_of_a_job_without_an_end_time():
+    """A Completed job without an end time has no time to settle."""
+    assert progress_of("Completed", ["RUNNING"], ended_at=None).state is FAILED
 
 
-def test_rule_5_names_the_trials():
-    """The trials that never ended are named."""
-    message = look("Completed", ["TERMINATED", "RUNNING"], ended_at=NOW - 500).message
+def test_lagging_trials_message():
+    """The message names the trials that never ended."""
+    message = progress_of("Completed", ["TERMINATED", "RUNNING"], ended_at=NOW - 500).message
 
     assert message == "training job job-1 is Completed, but its trials never ended: t1 (RUNNING)"
 
 
-def test_rule_5_counts_what_is_not_listed():
-    """Trials that were promised and never listed are counted."""
-    message = look("Completed", THREE, total=8, ended_at=NOW - 500).message
+def test_lagging_trials_message_of_trials_not_listed():
+    """The message counts the promised trials that were never listed."""
+    message = progress_of("Completed", THREE, total=8, ended_at=NOW - 500).message
 
     assert message == "training job job-1 is Completed, but its trials never ended: 5 of 8 not listed"
 
 
 @pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Terminating", "Hibernating"])
-def test_rule_6_search_without_trials_yet(phase):
-    """A job that has not ended and lists no trials is waited for."""
-    assert look(phase, []).state is WAITING
+def test_search_without_trials_yet(phase):
+    """A job that has not ended and lists no trials is waiting."""
+    assert progress_of(phase, []).state is WAITING
 
 
 @pytest.mark.parametrize(("statuses", "num_samples"), [(THREE, 8), (EIGHT, None), (["RUNNING"] * 8, 8)])
-def test_rule_6_unknown_phase(statuses, num_samples):
+def test_unknown_phase(statuses, num_samples):
     """An unknown phase is never the end of a job."""
-    progress = look("Hibernating", statuses, num_samples)
+    progress = progress_of("Hibernating", statuses, num_samples)
 
     assert (progress.state, progress.message) == (WAITING, "training job job-1 is Hibernating")
 
@@ -267,16 +267,18 @@ def test_rule_6_unknown_phase(statuses, num_samples):
         ("Completed", False, FAILED),
     ],
 )
-def test_rule_6_unknown_status(phase, done, state):
-    """A trial of unknown status has ended when its done flag is true, and only then."""
+def test_unknown_status(phase, done, state):
+    """A trial of unknown status has ended only if its done flag is true."""
     listing = Listing([*trials("TERMINATED"), trial("t1", "STOPPED", done=done)], 2)
 
     assert assess(job(phase, 2), listing, WaitPolicy(), NOW).state is state
 
 
 def test_progress_counts():
-    """The progress counts the trials in each status, ended, listed and expected."""
-    progress = look("Running", ["TERMINATED", "TERMINATED", "RUNNING", "ERROR", "STOPPED"], 8, max_failed_trials=1)
+    """The progress counts the trials per status, and the ended, listed and expected trials."""
+    progress = progress_of(
+        "Running", ["TERMINATED", "TERMINATED", "RUNNING", "ERROR", "STOPPED"], 8, max_failed_trials=1
+    )
 
     assert progress.counts == {"ERROR": 1, "RUNNING": 1, "STOPPED": 1, "TERMINATED": 2}
     assert (progress.ended, progress.listed, progress.expected) == (3, 5, 8)
@@ -284,12 +286,12 @@ def test_progress_counts():
 
 @pytest.mark.parametrize(("num_samples", "expected_trials", "expected"), [(8, None, 8), (8, 3, 3), (None, None, None)])
 def test_progress_expected(num_samples, expected_trials, expected):
-    """The number of trials is the caller's, else the search's own, else unknown."""
-    assert look("Running", [], num_samples, expected_trials=expected_trials).expected == expected
+    """The expected number of trials is the caller's, else the search's own, else unknown."""
+    assert progress_of("Running", [], num_samples, expected_trials=expected_trials).expected == expected
 
 
-def test_assess_needs_no_memory():
-    """The same answers at the same time give the same outcome, however often they are judged."""
+def test_assess_is_stateless():
+    """The same responses at the same time always give the same assessment."""
     listing = Listing(trials("TERMINATED", "RUNNING"), 2)
     same = [assess(job("Completed", search=search(2), ended_at=NOW), listing, WaitPolicy(), NOW + 60) for _ in range(3)]
 
@@ -297,6 +299,6 @@ def test_assess_needs_no_memory():
     assert same[0].state is WAITING
 
 
-def test_count_by_status_of_nothing():
-    """Without trials there is nothing to count."""
+def test_count_by_status_of_no_trials():
+    """The counts of no trials are empty."""
     assert count_by_status([]) == {}

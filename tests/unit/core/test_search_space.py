@@ -23,22 +23,22 @@ def space_of(*entries):
 
 
 def entry(**fields):
-    """Return a parameter of a search as the platform writes it."""
+    """Return a search parameter in the platform's shape."""
     return {"name": "x", **fields}
 
 
 def bounds(low, high):
-    """Return a parameter with these bounds."""
+    """Return a search parameter with these bounds."""
     return entry(param_type="continuous", lower_bound=low, upper_bound=high)
 
 
 def typed(space):
-    """Return the values of a list with their types, which equality does not tell apart."""
+    """Return the values of a space with their types, because 1 equals True."""
     return [(type(value), value) for value in space.values]
 
 
 def test_space_of_the_constructed_request():
-    """The request put together from the documents has an interval and a list, both in text."""
+    """The request constructed from the documentation has an interval and a list, both as text."""
     request = json.loads((DATA / "create_search_job_request_constructed.json").read_text(encoding="utf-8"))
 
     assert read_search_space(job(raw=request)) == {
@@ -47,8 +47,8 @@ def test_space_of_the_constructed_request():
     }
 
 
-def test_space_that_we_write_reads_as_it_was_given():
-    """Numbers, flags and words come back from their texts."""
+def test_space_read_back():
+    """Written numbers, flags and words are read back with their types."""
     given_space = {"lr": {"min": 1e-5, "max": 0.1}, "units": [8, 16], "nesterov": [True, False], "kind": ["a", "b"]}
     search = auto_search(
         given_space, {"metric": "acc", "mode": "max", "regex": "x"}, {"name": "tpe_search", "num_samples": 2}
@@ -80,7 +80,7 @@ def test_space_that_we_write_reads_as_it_was_given():
     ],
 )
 def test_listed_values_are_of_one_kind(listed, values):
-    """All numbers, all flags, or all texts; each once."""
+    """Listed values are all numbers, all flags or all texts, without duplicates."""
     assert typed(space_of(entry(param_type="discrete", discrete_values=listed))["x"]) == typed(Choices(values))
 
 
@@ -93,8 +93,8 @@ def test_listed_values_are_of_one_kind(listed, values):
         ("-3", "-3", Interval(-3, -3)),
     ],
 )
-def test_bounds_are_numbers_or_their_texts(low, high, interval):
-    """Both ends are in the interval."""
+def test_bounds_as_numbers_and_text(low, high, interval):
+    """Bounds are read from numbers and from text, and may be equal."""
     assert space_of(bounds(low, high)) == {"x": interval}
 
 
@@ -115,8 +115,8 @@ def test_bounds_are_numbers_or_their_texts(low, high, interval):
         None,
     ],
 )
-def test_parameter_that_cannot_be_read_is_left_out(unreadable):
-    """The others are read all the same."""
+def test_parameter_that_is_unreadable(unreadable):
+    """An unreadable parameter is left out, and the other parameters are read."""
     assert space_of(unreadable, {**bounds("0", "1"), "name": "y"}) == {"y": Interval(0, 1)}
 
 
@@ -124,7 +124,7 @@ def test_parameter_that_cannot_be_read_is_left_out(unreadable):
     "raw", [{}, {"algorithm": None}, {"algorithm": {"policies": {"auto_search": {"search_params": "x"}}}}]
 )
 def test_job_without_a_search_has_no_space(raw):
-    """A job may leave its search to its algorithm."""
+    """A job that leaves the search to its algorithm has an empty space."""
     assert read_search_space(job(raw=raw)) == {}
 
 
@@ -158,13 +158,13 @@ FITS = {
     "largest whole": ([2**53, 1], None, Interval(1, 2**53, whole=True), [2**53, 1]),
     "beyond whole floats": ([2**53 + 1, 1], None, Choices(("9007199254740993", "1")), ["9007199254740993", "1"]),
     "huge": ([2**2000], None, Choices((hex(2**2000),)), [hex(2**2000)]),
-    "half a character": (["\ud800x"], None, Choices(("?x",)), ["?x"]),
+    "lone surrogate": (["\ud800x"], None, Choices(("?x",)), ["?x"]),
 }
 
 
 @pytest.mark.parametrize(("values", "known", "space", "expected"), FITS.values(), ids=FITS)
-def test_space_that_values_are_from(values, known, space, expected):
-    """The known space if it holds all values, else one that does."""
+def test_fitted_space(values, known, space, expected):
+    """The known space is kept if it holds all values, else it is inferred from the values."""
     fitted, settled = fit(values, known)
 
     assert fitted == space
@@ -182,7 +182,7 @@ spaces = st.none() | st.just(UNIT) | st.just(NUMBERS) | st.just(Choices(("a", "b
 @quick
 @given(st.lists(json_values | st.sampled_from([16, 0.5, "a", True]), max_size=5), spaces)
 def test_fitted_space_holds_all_values(values, known):
-    """Whatever the values are, each is a plain one in the space, or none."""
+    """Every fitted value is a plain value of the fitted space, or None."""
     space, settled = fit(values, known)
 
     assert len(settled) == len(values)
@@ -198,7 +198,7 @@ def test_fitted_space_holds_all_values(values, known):
 
 
 def nested(depth):
-    """Return lists in lists."""
+    """Return lists nested to a depth."""
     value = []
     for _ in range(depth):
         value = [value]
@@ -219,6 +219,6 @@ SHOWN = {
 
 
 @pytest.mark.parametrize(("value", "shown"), SHOWN.values(), ids=SHOWN)
-def test_value_that_can_be_shown(value, shown):
-    """No number and no nesting makes a table fail."""
+def test_scalar_of_a_value(value, shown):
+    """A value of any size and depth becomes a scalar that a table can show."""
     assert to_scalar(value) == shown

@@ -1,4 +1,4 @@
-"""Choice of the best trials."""
+"""Selection of the best trials."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def ids(ranking):
 
 
 def with_best(*values, **fields):
-    """Return a trial for each best value, named and indexed in their order."""
+    """Return one trial per best value, named and indexed in order."""
     return [trial(f"t{index}", best=value, index=index, **fields) for index, value in enumerate(values)]
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_best_trial_of_the_documented_answer(scope):
-    """By the search's own objective, more being better, the documented sample's best trial is ae5503c0."""
+def test_best_trial_of_the_documented_response(scope):
+    """The best documented trial by the search's own objective, maximised, is ae5503c0."""
     trials = read_page(documented("list_trials")).trials
 
     (best,) = select_best(rank(trials, criterion_for(search(acc="max"), scope=scope)))
@@ -50,8 +50,8 @@ def test_best_trial_of_the_documented_answer(scope):
     assert [type(value) for value in best.trial.config.values()] == [int, float]
 
 
-def test_best_trial_of_the_documented_answer_by_loss():
-    """By loss, less being better, the documented sample's best trial is bef5c584, read out of its tensor."""
+def test_best_trial_of_the_documented_response_by_loss():
+    """The best documented trial by loss, minimised, is bef5c584, whose loss is a tensor."""
     trials = read_page(documented("list_trials")).trials
 
     (best,) = select_best(rank(trials, criterion_for(None, metric="loss", mode=MIN)))
@@ -59,8 +59,8 @@ def test_best_trial_of_the_documented_answer_by_loss():
     assert (best.trial.trial_id, best.value) == ("bef5c584", 0.0381)
 
 
-def test_ranking_of_the_documented_answer():
-    """All eight trials in order, where equal ones keep the order of their indices."""
+def test_ranking_of_the_documented_response():
+    """All eight documented trials are ranked, and tied trials keep the order of their indices."""
     trials = read_page(documented("list_trials")).trials
 
     ranking = rank(trials, OBJECTIVE_MAX)
@@ -70,7 +70,7 @@ def test_ranking_of_the_documented_answer():
 
 
 @pytest.mark.parametrize(
-    ("settings", "wish", "criterion"),
+    ("settings", "options", "criterion"),
     [
         (search(acc="max"), {}, Criterion("acc", MAX, Scope.BEST, is_objective=True)),
         (search(loss="min"), {}, Criterion("loss", MIN, Scope.BEST, is_objective=True)),
@@ -86,13 +86,13 @@ def test_ranking_of_the_documented_answer():
         (None, {"metric": "acc", "mode": MAX}, Criterion("acc", MAX, Scope.LAST)),
     ],
 )
-def test_criterion_for_a_search(settings, wish, criterion):
-    """Metric and mode come from the search's own objective unless another metric is named."""
-    assert criterion_for(settings, **wish) == criterion
+def test_criterion_for_a_search(settings, options, criterion):
+    """Metric and mode come from the search's own objective unless another metric is given."""
+    assert criterion_for(settings, **options) == criterion
 
 
 @pytest.mark.parametrize(
-    ("settings", "wish", "said"),
+    ("settings", "options", "message"),
     [
         (search(acc="max", loss="min"), {}, r"several objectives \(acc, loss\): name one with metric="),
         (search(acc="max", loss="min"), {"mode": MAX}, r"several objectives \(acc, loss\)"),
@@ -111,10 +111,10 @@ def test_criterion_for_a_search(settings, wish, criterion):
         (None, {"metric": "acc"}, "more or less of 'acc'"),
     ],
 )
-def test_criterion_for_an_unclear_wish(settings, wish, said):
-    """An unclear objective is an error that names the required argument; nothing is guessed."""
-    with pytest.raises(ModelArtsConfigurationError, match=said):
-        criterion_for(settings, **wish)
+def test_criterion_for_an_unclear_objective(settings, options, message):
+    """An unclear objective raises an error that names the required argument; nothing is guessed."""
+    with pytest.raises(ModelArtsConfigurationError, match=message):
+        criterion_for(settings, **options)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_criterion_for_an_unclear_wish(settings, wish, said):
     ],
 )
 def test_value_of_a_trial(criterion, value):
-    """Scope chooses between best and last report of the objective; any other column is its last value."""
+    """The scope selects the best or the last report of the objective; any other metric is its last value."""
     some = trial("t", best=0.9, reward=0.8, metrics={"acc": 0.7}, duration=12.5, training_iteration=4)
 
     assert criterion.value(some) == value
@@ -152,7 +152,7 @@ def test_value_of_a_trial(criterion, value):
     ],
 )
 def test_is_better(mode, value, other, better):
-    """Better is strictly better."""
+    """A value is better only if it is strictly better, and NaN never is."""
     assert Criterion("acc", mode).is_better(value, other) is better
 
 
@@ -161,12 +161,12 @@ def test_is_better(mode, value, other, better):
     [(OBJECTIVE_MAX, ["t2", "t0", "t3", "t1"]), (OBJECTIVE_MIN, ["t1", "t3", "t0", "t2"])],
 )
 def test_ranking_by_mode(criterion, order):
-    """The mode decides which end is the best, also below zero."""
+    """The mode decides whether the highest or the lowest value is best, also below zero."""
     assert ids(rank(with_best(0.5, -3.0, 0.75, -0.25), criterion)) == order
 
 
-def test_ranking_numbers_places():
-    """Ranks count from one, without a gap after a tie."""
+def test_ranking_numbers():
+    """Ranks count from 1, without a gap after a tie."""
     ranking = rank(with_best(1.0, 3.0, 3.0, 2.0), OBJECTIVE_MAX)
 
     assert [(ranked.rank, ranked.trial.trial_id, ranked.value, ranked.tied) for ranked in ranking.ranked] == [
@@ -190,7 +190,7 @@ def test_ranking_numbers_places():
     ],
 )
 def test_ranking_of_ties(indices, order, criterion):
-    """Ties go to the lowest index as a number, in either mode; trials without one follow in row order."""
+    """Ties go to the lowest index in either mode; trials without an index follow in row order."""
     tied = [trial(f"t{place}", best=0.5, index=index) for place, index in enumerate(indices)]
 
     assert ids(rank(tied, criterion)) == order
@@ -217,8 +217,8 @@ def test_ranking_of_both_zeros():
         (trial("x", best=0.9, metrics={"loss": math.nan}), "constraint not met", "loss"),
     ],
 )
-def test_ranking_rejects(rejected, reason, detail):
-    """A trial that does not compete is kept with the reason why, and the others are ranked without it."""
+def test_ranking_with_a_rejected_trial(rejected, reason, detail):
+    """A rejected trial is kept with its reason, and the other trials are ranked without it."""
     good = trial("good", best=0.1, metrics={"loss": 0.01})
 
     ranking = rank([rejected, good], OBJECTIVE_MAX, {"loss": Bound(max=0.1)})
@@ -247,19 +247,19 @@ def test_ranking_rejects(rejected, reason, detail):
     ],
 )
 def test_bound_admits(bound, value, admitted):
-    """A bound includes its ends, and what is not known never meets it."""
+    """A bound includes its ends and never admits a missing value or NaN."""
     assert bound.admits(value) is admitted
 
 
 def test_ranking_with_constraints_on_columns_of_the_platform():
-    """A constraint may be on the platform's own columns, such as the time that a trial took."""
+    """A constraint may be on a column of the platform, such as the duration of a trial."""
     trials = [trial("slow", best=0.9, duration=100.0), trial("fast", best=0.8, duration=10.0)]
 
     assert ids(rank(trials, OBJECTIVE_MAX, {"time_total_s": Bound(max=50)})) == ["fast"]
 
 
 def test_ranking_with_several_constraints():
-    """All constraints must be met."""
+    """A trial must meet all constraints."""
     trials = [
         trial("a", best=0.9, metrics={"loss": 0.05, "f1": 0.1}),
         trial("b", best=0.8, metrics={"loss": 0.5, "f1": 0.9}),
@@ -274,20 +274,20 @@ def test_ranking_with_several_constraints():
     [(1, ["t2"]), (2, ["t2", "t0"]), (3, ["t2", "t0", "t1"]), (10, ["t2", "t0", "t1"])],
 )
 def test_select_best_top_k(top_k, chosen):
-    """As many as asked for are chosen, or all when there are fewer."""
+    """The best ``top_k`` trials are selected, or all if there are fewer."""
     ranking = rank(with_best(0.5, 0.25, 0.75), OBJECTIVE_MAX)
 
     assert [ranked.trial.trial_id for ranked in select_best(ranking, top_k)] == chosen
 
 
-def test_select_best_of_nothing():
-    """Without trials there is nothing to choose, and the message names the metric."""
+def test_select_best_of_no_trials():
+    """A selection among no trials raises an error that names the metric."""
     with pytest.raises(ModelArtsNoBestTrialError, match="there is no trial to choose by 'acc'"):
         select_best(rank([], OBJECTIVE_MAX))
 
 
 def test_select_best_counts_reasons():
-    """When no trial competes, the message counts them per reason and lists the metrics there are."""
+    """The error counts the rejected trials per reason and lists the reported metrics."""
     trials = [
         trial("a", "RUNNING"),
         trial("b", "ERROR"),
@@ -305,47 +305,55 @@ def test_select_best_counts_reasons():
     )
 
 
-SUSPECT = ". Check that objective.regex matches what the script prints"
-NOBODY = [trial("a"), trial("b")]
-TOO_MUCH = [trial("a", best=1.0, metrics={"loss": 0.5}), trial("b", best=1.0, metrics={"f1": 0.5, "loss": math.nan})]
+ADVICE = ". Check that objective.regex matches what the script prints"
+WITHOUT_METRICS = [trial("a"), trial("b")]
+OUT_OF_BOUNDS = [
+    trial("a", best=1.0, metrics={"loss": 0.5}),
+    trial("b", best=1.0, metrics={"f1": 0.5, "loss": math.nan}),
+]
 
 
 @pytest.mark.parametrize(
-    ("trials", "criterion", "bounds", "said"),
+    ("trials", "criterion", "bounds", "message"),
     [
-        (NOBODY, ACC, {}, "in 2 the metric is missing; the trials report no metrics"),
+        (WITHOUT_METRICS, ACC, {}, "in 2 the metric is missing; the trials report no metrics"),
         (
-            NOBODY,
+            WITHOUT_METRICS,
             OBJECTIVE_MAX,
             {},
-            f"in 2 the metric is missing; the trials report no metrics{SUSPECT}",
+            f"in 2 the metric is missing; the trials report no metrics{ADVICE}",
         ),
-        (TOO_MUCH, OBJECTIVE_MAX, {"loss": Bound(max=0.1)}, "in 2 the constraint on 'loss' is not met"),
+        (OUT_OF_BOUNDS, OBJECTIVE_MAX, {"loss": Bound(max=0.1)}, "in 2 the constraint on 'loss' is not met"),
         (
-            TOO_MUCH,
+            OUT_OF_BOUNDS,
             OBJECTIVE_MAX,
             {"loss": Bound(max=0.5), "f1": Bound(max=0.1)},
             "in 1 the constraint on 'f1' is not met, in 1 the constraint on 'loss' is not met",
         ),
         (
-            TOO_MUCH,
+            OUT_OF_BOUNDS,
             OBJECTIVE_MAX,
             {"los": Bound(max=0.1)},
             "in 2 the constraint on 'los' is not met; no trial reports 'los'; the trials report f1, loss",
         ),
-        (TOO_MUCH, OBJECTIVE_MAX, {"best_reward": Bound(max=0.1)}, "in 2 the constraint on 'best_reward' is not met"),
+        (
+            OUT_OF_BOUNDS,
+            OBJECTIVE_MAX,
+            {"best_reward": Bound(max=0.1)},
+            "in 2 the constraint on 'best_reward' is not met",
+        ),
     ],
 )
-def test_select_best_tells_what_may_be_wrong(trials, criterion, bounds, said):
-    """The message names constraints and a metric that no trial reports; without an objective it suspects the regex."""
+def test_select_best_names_likely_causes(trials, criterion, bounds, message):
+    """The error names unmet constraints and unreported metrics, and suspects the regex of a missing objective."""
     with pytest.raises(ModelArtsNoBestTrialError) as caught:
         select_best(rank(trials, criterion, bounds))
 
-    assert str(caught.value) == f"none of 2 trials can be the best by 'acc': {said}"
+    assert str(caught.value) == f"none of 2 trials can be the best by 'acc': {message}"
 
 
 def test_select_best_lists_twenty_metrics():
-    """The names end before the advice that comes after them is cut off."""
+    """The error lists twenty metrics, so that the advice at its end is not cut off."""
     with pytest.raises(ModelArtsNoBestTrialError, match=r"m18, m19 and 5 more\. Check that objective\.regex matches"):
         select_best(rank([trial(metrics={f"m{n:02}": 1.0 for n in range(25)})], OBJECTIVE_MAX))
 
@@ -362,7 +370,7 @@ generated_trials = st.lists(
 @quick
 @given(generated_trials, st.sampled_from(Mode))
 def test_select_best_against_brute_force(rows, mode):
-    """The best trial is the one that no other beats by value, or by index at the same value."""
+    """The best trial is the one that no other trial beats by value, or by index for equal values."""
     trials = [trial(f"t{index}", status, best, index=index) for index, (status, best) in rows]
 
     fit = [t for t in trials if t.status is TrialStatus.TERMINATED and t.best_reward is not None]

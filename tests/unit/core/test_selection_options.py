@@ -1,4 +1,4 @@
-"""Arguments of the choice, and records of the chosen trials."""
+"""Selection options, and records of the chosen trials."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ DEFAULTS = {
 }
 
 
-def wish_of(**arguments):
-    """Return the wish of an operator with its defaults, but for some arguments."""
+def options_of(**arguments):
+    """Return an operator's default options, except for some arguments."""
     return read_selection_options(**{**DEFAULTS, **arguments})
 
 
-def look_at(*trials, **objectives):
-    """Return a look at a Completed search that optimises acc for max, unless said otherwise."""
+def snapshot_of(*trials, **objectives):
+    """Return a snapshot of a Completed search that maximises acc, or the given objectives."""
     return SearchSnapshot(
         job("Completed", search=search(**(objectives or {"acc": "max"}))), Listing(trials, len(trials))
     )
 
 
-THREE = look_at(
+SNAPSHOT = snapshot_of(
     trial("t0", best=0.5, config={"lr": 0.1}, metrics={"loss": 0.3}),
     trial("t1", best=0.9, config={"lr": 0.2}, metrics={"loss": 0.2}),
     trial("t2", best=0.7, config={"lr": 0.3}, metrics={"loss": 0.1}),
@@ -56,13 +56,13 @@ THREE = look_at(
 )
 
 
-def test_wish_of_the_defaults():
+def test_options_of_the_defaults():
     """The default is the one best trial by the search's own objective, without any condition."""
-    assert wish_of() == SelectionOptions(None, None, Scope.BEST, 1, None, None, OnNotBetter.SKIP)
+    assert options_of() == SelectionOptions(None, None, Scope.BEST, 1, None, None, OnNotBetter.SKIP)
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "field", "understood"),
+    ("argument", "value", "field", "expected"),
     [
         ("metric", "loss", "metric", "loss"),
         ("metric", "", "metric", None),
@@ -101,13 +101,13 @@ def test_wish_of_the_defaults():
         ("on_not_better", "SKIP", "on_not_better", OnNotBetter.SKIP),
     ],
 )
-def test_wish_of_an_argument(argument, value, field, understood):
-    """Arguments are taken with their types, as the text that templates render, and as JSON text."""
-    assert getattr(wish_of(**{argument: value}), field) == understood
+def test_options_of_an_argument(argument, value, field, expected):
+    """Arguments are accepted with their types, as rendered text and as JSON text."""
+    assert getattr(options_of(**{argument: value}), field) == expected
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "said"),
+    ("argument", "value", "message"),
     [
         ("metric", 7, "metric must be the name of a metric"),
         ("metric", ["acc"], "metric must be the name of a metric"),
@@ -139,18 +139,18 @@ def test_wish_of_an_argument(argument, value, field, understood):
         ("on_not_better", "retry", "on_not_better must be 'skip' or 'fail', not 'retry'"),
     ],
 )
-def test_wish_of_a_wrong_argument(argument, value, said):
-    """What cannot be meant is refused before anything is asked for, naming the argument."""
+def test_options_of_an_invalid_argument(argument, value, message):
+    """An invalid argument raises an error that names the argument."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
-        wish_of(**{argument: value})
+        options_of(**{argument: value})
 
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_wish_of_a_bound_that_nothing_can_meet():
-    """A minimum above the maximum is a slip of the pen, not a wish."""
+def test_options_of_an_impossible_bound():
+    """A minimum above the maximum raises an error."""
     with pytest.raises(ModelArtsConfigurationError, match=r"constraints\['loss'\]"):
-        wish_of(constraints={"loss": {"min": 1, "max": 0}})
+        options_of(constraints={"loss": {"min": 1, "max": 0}})
 
 
 @pytest.mark.parametrize(
@@ -161,48 +161,48 @@ def test_wish_of_a_bound_that_nothing_can_meet():
         ({"metric": "loss", "mode": "min"}, Criterion("loss", Mode.MIN, Scope.LAST)),
     ],
 )
-def test_ranking_compares_as_wished(arguments, criterion):
-    """Metric, mode and scope of the wish reach the comparison."""
-    assert rank_snapshot(THREE, wish_of(**arguments)).criterion == criterion
+def test_ranking_by_options(arguments, criterion):
+    """Metric, mode and scope of the options are the criterion of the ranking."""
+    assert rank_snapshot(SNAPSHOT, options_of(**arguments)).criterion == criterion
 
 
-def test_ranking_meets_the_constraints_as_wished():
-    """Constraints of the wish reach the ranking: the best trial by acc loses too much."""
-    ranking = rank_snapshot(THREE, wish_of(constraints={"loss": {"max": 0.15}}))
+def test_ranking_with_constraints():
+    """Constraints of the options apply to the ranking: the best trial by acc has too high a loss."""
+    ranking = rank_snapshot(SNAPSHOT, options_of(constraints={"loss": {"max": 0.15}}))
 
     assert [ranked.trial.trial_id for ranked in ranking.ranked] == ["t2"]
 
 
-def test_ranking_of_an_unclear_search():
-    """A search with two objectives needs a metric; the job is named."""
+def test_ranking_of_several_objectives():
+    """A search with two objectives requires a metric, and the error names the job."""
     with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1: the search has several objectives"):
-        rank_snapshot(look_at(trial(), acc="max", loss="min"), wish_of())
+        rank_snapshot(snapshot_of(trial(), acc="max", loss="min"), options_of())
 
 
 @pytest.mark.parametrize("settings", [None, search()])
 def test_ranking_of_a_job_without_a_search(settings):
-    """The id of a plain training job in place of a search's is an error of its own."""
-    look = SearchSnapshot(job("Completed", search=settings), Listing())
+    """A plain training job raises an error of its own."""
+    snapshot = SearchSnapshot(job("Completed", search=settings), Listing())
 
     with pytest.raises(ModelArtsConfigurationError, match=r"^training job job-1 has no readable hyperparameter search"):
-        rank_snapshot(look, wish_of())
+        rank_snapshot(snapshot, options_of())
 
 
 @pytest.mark.parametrize(
-    ("settings", "trials", "said"),
+    ("settings", "trials", "message"),
     [
         (search(), [trial()], "training job job-1: the search does not define whether more or less of 'objective'"),
         (search(8), [], "training job job-1: the search does not define whether more or less of 'objective'"),
     ],
 )
-def test_ranking_of_a_search_whose_objective_nobody_tells(settings, trials, said):
-    """Trials or a number of trials show that it is one."""
-    with pytest.raises(ModelArtsConfigurationError, match=said):
-        rank_snapshot(SearchSnapshot(job("Completed", search=settings), Listing(trials, len(trials))), wish_of())
+def test_ranking_of_an_unknown_objective(settings, trials, message):
+    """A job with trials, or with a number of trials, is a search, even if its objective is unknown."""
+    with pytest.raises(ModelArtsConfigurationError, match=message):
+        rank_snapshot(SearchSnapshot(job("Completed", search=settings), Listing(trials, len(trials))), options_of())
 
 
 @pytest.mark.parametrize(
-    ("phase", "said"),
+    ("phase", "message"),
     [
         ("Completed", None),
         ("Pending", "Training job job-1 is Pending: its best trial may still change"),
@@ -214,16 +214,16 @@ def test_ranking_of_a_search_whose_objective_nobody_tells(settings, trials, said
         ("Terminated", "Training job job-1 is Terminated: only trials that ended before compete for the best"),
     ],
 )
-def test_caveat_of_a_search_that_did_not_run_to_its_end(phase, said):
-    """Only the best of a Completed search needs no words beside it."""
-    assert caveat(job(phase)) == said
+def test_caveat_of_a_phase(phase, message):
+    """The best trial of any search that is not Completed has a caveat."""
+    assert caveat(job(phase)) == message
 
 
 def test_chosen_records_best_first():
-    """As many records as wished, the best first, each with its rank."""
-    wish = wish_of(top_k=2)
+    """The best ``top_k`` trials have records, best first, each with its rank."""
+    options = options_of(top_k=2)
 
-    records = chosen_records(THREE, rank_snapshot(THREE, wish), wish)
+    records = chosen_records(SNAPSHOT, rank_snapshot(SNAPSHOT, options), options)
 
     assert [(record["rank"], record["trial_id"], record["value"]) for record in records] == [
         (1, "t1", 0.9),
@@ -232,47 +232,47 @@ def test_chosen_records_best_first():
 
 
 def test_chosen_records_count_all_trials():
-    """Each record names the job and counts all its trials, also those that do not compete."""
-    (record,) = chosen_records(THREE, rank_snapshot(THREE, wish_of()), wish_of())
+    """Each record names the job and counts all its trials, including rejected ones."""
+    (record,) = chosen_records(SNAPSHOT, rank_snapshot(SNAPSHOT, options_of()), options_of())
 
     assert record["training_job_id"] == "job-1"
     assert record["trial_counts"] == {"ERROR": 1, "TERMINATED": 3}
 
 
-def test_chosen_records_of_fewer_trials_than_wished():
-    """Where fewer trials compete than were wished for, all of them are chosen."""
-    wish = wish_of(top_k=50)
+def test_chosen_records_of_fewer_trials_than_top_k():
+    """All ranked trials are chosen if there are fewer than ``top_k``."""
+    options = options_of(top_k=50)
 
-    assert len(chosen_records(THREE, rank_snapshot(THREE, wish), wish)) == 3
+    assert len(chosen_records(SNAPSHOT, rank_snapshot(SNAPSHOT, options), options)) == 3
 
 
-def test_chosen_records_where_no_trial_competes():
-    """Without a trial that competes there is an error, not an empty list."""
-    look = look_at(trial("t0", "ERROR"))
+def test_chosen_records_without_a_ranked_trial():
+    """A search without a ranked trial raises an error instead of returning an empty list."""
+    snapshot = snapshot_of(trial("t0", "ERROR"))
 
     with pytest.raises(ModelArtsNoBestTrialError, match=r"^training job job-1: none of 1 trials .* 1 not finished"):
-        chosen_records(look, rank_snapshot(look, wish_of()), wish_of())
+        chosen_records(snapshot, rank_snapshot(snapshot, options_of()), options_of())
 
 
 @pytest.mark.parametrize("top_k", [2, 3])
-def test_chosen_records_with_a_config_that_cannot_be_handed_on(top_k):
-    """One record that cannot be handed on fails them all; the next best is not taken in its place."""
-    look = look_at(trial("t0", best=0.9, config={}), trial("t1", best=0.8), trial("t2", best=0.7, config={}))
-    wish = wish_of(top_k=top_k)
+def test_chosen_records_with_an_unreadable_config(top_k):
+    """One unreadable config among the chosen trials raises an error; the next best trial does not replace it."""
+    snapshot = snapshot_of(trial("t0", best=0.9, config={}), trial("t1", best=0.8), trial("t2", best=0.7, config={}))
+    options = options_of(top_k=top_k)
 
     with pytest.raises(ModelArtsProtocolError, match="trial t1 is missing"):
-        chosen_records(look, rank_snapshot(look, wish), wish)
+        chosen_records(snapshot, rank_snapshot(snapshot, options), options)
 
 
-def test_chosen_records_do_not_look_at_the_others():
-    """The config of a trial that is not chosen need not be readable."""
-    look = look_at(trial("t0", best=0.9, config={}), trial("t1", best=0.8))
+def test_chosen_records_beside_an_unreadable_config():
+    """The config of a trial that is not chosen may be unreadable."""
+    snapshot = snapshot_of(trial("t0", best=0.9, config={}), trial("t1", best=0.8))
 
-    assert len(chosen_records(look, rank_snapshot(look, wish_of()), wish_of())) == 1
+    assert len(chosen_records(snapshot, rank_snapshot(snapshot, options_of()), options_of())) == 1
 
 
 @pytest.mark.parametrize(
-    ("objective", "bar", "said"),
+    ("objective", "threshold", "message"),
     [
         ("max", 0.91, "the best trial t1 has acc=0.9, which is not better (max) than 0.91"),
         ("max", 0.9, "the best trial t1 has acc=0.9, which is not better (max) than 0.9"),
@@ -280,20 +280,20 @@ def test_chosen_records_do_not_look_at_the_others():
         ("min", 0, "the best trial t0 has acc=0.5, which is not better (min) than 0"),
     ],
 )
-def test_shortfall_of_a_trial_that_is_not_better(objective, bar, said):
-    """A best trial that is worse or as good does not pass the threshold; the message holds both values."""
-    look = look_at(*THREE.listing.trials, acc=objective)
-    wish = wish_of(only_if_better_than=bar)
+def test_missed_threshold_of_a_trial_that_is_not_better(objective, threshold, message):
+    """A best trial that is worse or equal misses the threshold, and the message holds both values."""
+    snapshot = snapshot_of(*SNAPSHOT.listing.trials, acc=objective)
+    options = options_of(only_if_better_than=threshold)
 
-    assert missed_threshold(rank_snapshot(look, wish), wish) == said
+    assert missed_threshold(rank_snapshot(snapshot, options), options) == message
 
 
 @pytest.mark.parametrize(
-    ("objective", "bar"), [("max", 0.89), ("max", 0), ("max", -1), ("min", 0.51), ("max", None), ("min", None)]
+    ("objective", "threshold"), [("max", 0.89), ("max", 0), ("max", -1), ("min", 0.51), ("max", None), ("min", None)]
 )
-def test_shortfall_of_a_trial_that_is_better(objective, bar):
-    """A best trial that is strictly better clears the bar, and so does any where there is no bar."""
-    look = look_at(*THREE.listing.trials, acc=objective)
-    wish = wish_of(only_if_better_than=bar)
+def test_missed_threshold_of_a_better_trial(objective, threshold):
+    """A strictly better trial meets the threshold, and any trial does if there is no threshold."""
+    snapshot = snapshot_of(*SNAPSHOT.listing.trials, acc=objective)
+    options = options_of(only_if_better_than=threshold)
 
-    assert missed_threshold(rank_snapshot(look, wish), wish) is None
+    assert missed_threshold(rank_snapshot(snapshot, options), options) is None

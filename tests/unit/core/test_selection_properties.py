@@ -1,4 +1,4 @@
-"""Ranking of trials, against a count of the trials that beat each of them."""
+"""Ranking of trials, compared with a count of the better trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_modelarts.core.selection import (
     select_best,
 )
 
-# few values, so that trials tie and lie on the ends of bounds; both zeros are the same
+# few values, so that trials tie and equal the ends of bounds; both zeros are the same value
 values = st.sampled_from([-1.5, -0.0, 0.0, 0.0, 0.25, 0.25, math.nan, math.inf])
 some = values | st.sampled_from([None, 0.25, -math.inf])
 metrics = st.fixed_dictionaries({"loss": values}, optional={"acc": values})
@@ -51,13 +51,13 @@ constraints = st.dictionaries(
 
 
 def number(some_trial, name):
-    """Return what a trial has in a column."""
+    """Return the number in a column of a trial."""
     own = {"time_total_s": some_trial.duration, "best_reward": some_trial.best_reward, "reward_attr": some_trial.reward}
     return some_trial.metrics.get(name, own.get(name))
 
 
 def value_of(some_trial, criterion):
-    """Return what a trial is compared by; None where that is no finite number."""
+    """Return the value by which a trial is compared; None if it is not a finite number."""
     name = criterion.metric
     if criterion.is_objective:
         name = "best_reward" if criterion.scope is Scope.BEST else "reward_attr"
@@ -66,7 +66,7 @@ def value_of(some_trial, criterion):
 
 
 def is_within(value, bound):
-    """Return whether a value lies between two ends; what is unknown or NaN does not."""
+    """Return whether a value is between two ends; a missing value and NaN are not."""
     low = -math.inf if bound.min is None else bound.min
     high = math.inf if bound.max is None else bound.max
     return value is not None and low <= value <= high
@@ -74,8 +74,8 @@ def is_within(value, bound):
 
 @settings(quick, max_examples=300)
 @given(trials_of_a_search, criteria, constraints)
-def test_rank_of_every_trial_is_one_more_than_the_number_that_beat_it(trials, criterion, bounds):
-    """By value in the sense of the mode, then by index, those without one last, then by row; the unfit do not count."""
+def test_rank_counts_the_better_trials(trials, criterion, bounds):
+    """A rank is one more than the number of trials that are better by value, then by index, then by row."""
     sign = -1 if criterion.mode is Mode.MAX else 1
     fit = {
         row: (sign * value, math.inf if one.index is None else one.index, row)
@@ -100,7 +100,7 @@ def test_rank_of_every_trial_is_one_more_than_the_number_that_beat_it(trials, cr
 @quick
 @given(trials_of_a_search, criteria, st.integers(1, 12))
 def test_chosen_trials_are_the_first_of_the_ranking(trials, criterion, top_k):
-    """As many as wished come first in their ranks, and nothing that was left out beats the last of them."""
+    """The best ``top_k`` trials come first in the ranking, and no other trial beats the last of them."""
     ranking = rank(trials, criterion)
     if not ranking.ranked:
         return
@@ -116,7 +116,7 @@ def test_chosen_trials_are_the_first_of_the_ranking(trials, criterion, top_k):
 @settings(quick, max_examples=300)
 @given(trials_of_a_search, st.sampled_from(Mode))
 def test_best_so_far_is_the_first_of_the_ranking(trials, mode):
-    """What the log of a waiting task calls the best is what is chosen in the end, also among those that tie."""
+    """The best trial in the log of a waiting task is the first of the ranking, also among ties."""
     objective = search(acc=mode)
     ranking = rank(trials, criterion_for(objective))
 

@@ -1,4 +1,4 @@
-"""Trials, read from the table of a response."""
+"""Trials read from the table of a response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_modelarts.exceptions import ModelArtsNoBestTrialError, Mod
 HEADER = ["trial_id", "status", "config"]
 
 
-def test_page_of_the_documented_answer():
+def test_page_of_the_documented_response():
     """The documented sample has eight trials in the order of its rows."""
     page = read_page(documented("list_trials"))
 
@@ -26,8 +26,8 @@ def test_page_of_the_documented_answer():
     )
 
 
-def test_trial_of_the_documented_answer():
-    """Every column of the documented sample lands where it belongs, with its type."""
+def test_trial_of_the_documented_response():
+    """Every column of the documented sample becomes a property of the trial, with its type."""
     trial = read_page(documented("list_trials")).trials[3]
 
     assert trial.trial_id == "ae5503c0"
@@ -41,19 +41,19 @@ def test_trial_of_the_documented_answer():
     assert trial.raw["pid"] == "313"
 
 
-def test_config_of_the_documented_answer():
-    """The configuration has the hyperparameters with their JSON types, without the platform's own keys."""
+def test_config_of_the_documented_response():
+    """The config has the hyperparameters with their JSON types, without the platform's own keys."""
     config = read_page(documented("list_trials")).trials[3].config
 
     assert config == {"batch_size": 32, "learning_rate": 0.0340820322164706}
     assert [type(value) for value in config.values()] == [int, float]
 
 
-def test_table_of_the_documented_answer_for_one_trial():
-    """The answer for one trial has other columns in another order, no status, and a row per report."""
-    answer = documented("show_trial")
+def test_table_of_the_documented_response_for_one_trial():
+    """The response for one trial has other columns in another order, no status, and one row per report."""
+    response = documented("show_trial")
 
-    first, last = read_table(answer["header"], answer["data"])
+    first, last = read_table(response["header"], response["data"])
 
     assert (first.done, last.done) == (False, True)
     assert last.status is TrialStatus.UNKNOWN
@@ -67,7 +67,7 @@ def test_table_of_the_documented_answer_for_one_trial():
     [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]],
 )
 def test_table_with_its_columns_in_any_order(order):
-    """Cells are found by the name of their column, wherever it stands."""
+    """Cells are found by the name of their column, in any order of the columns."""
     header, row = ["trial_id", "status", "config", "acc"], ["a", "RUNNING", {"lr": 0.1}, "0.5"]
 
     (trial,) = read_table([header[place] for place in order], [[row[place] for place in order]])
@@ -81,14 +81,14 @@ def test_table_with_its_columns_in_any_order(order):
 
 
 def test_table_with_columns_that_share_a_name():
-    """Of columns that share a name the first one counts."""
+    """The first of several columns with the same name counts."""
     (trial,) = read_table([*HEADER, "acc", "acc", "trial_id"], [["a", "RUNNING", {}, "0.5", "0.75", "b"]])
 
     assert (trial.trial_id, trial.metrics) == ("a", {"acc": 0.5})
 
 
 def test_table_with_short_rows():
-    """A row that has its id, status and config is padded: metrics appear late."""
+    """A row that has its id, status and config is padded, because metrics appear late."""
     first, second = read_table([*HEADER, "acc", "loss"], [["a", "RUNNING", {}], ["b", "RUNNING", {}, "0.5"]])
 
     assert (first.metrics, first.best_reward, first.duration) == ({}, None, None)
@@ -96,7 +96,7 @@ def test_table_with_short_rows():
 
 
 @pytest.mark.parametrize(
-    ("header", "row", "said"),
+    ("header", "row", "message"),
     [
         (HEADER, ["b", "RUNNING", {}, "more"], "4 cells where the header has 3 columns"),
         (HEADER, ["b", "RUNNING"], "2 cells where the header has 3 columns"),
@@ -119,11 +119,11 @@ def test_table_with_short_rows():
         (["status", "config", "acc", "trial_id"], ["RUNNING", {}, "0.5"], "3 cells where the header has 4 columns"),
     ],
 )
-def test_table_with_a_broken_row(header, row, said):
-    """A row that cannot be a trial is an error that names the row, in one short printable line."""
+def test_table_with_a_broken_row(header, row, message):
+    """A row that cannot be a trial raises a short printable error that names the row."""
     good = ["a", "RUNNING", {}] if header is HEADER else ["RUNNING", {}, "0.5", "a"]
 
-    with pytest.raises(ModelArtsProtocolError, match=f"^row 1 of the trial table .*{said}") as caught:
+    with pytest.raises(ModelArtsProtocolError, match=f"^row 1 of the trial table .*{message}") as caught:
         read_table(header, [good, row])
 
     assert str(caught.value).isprintable()
@@ -131,18 +131,18 @@ def test_table_with_a_broken_row(header, row, said):
 
 
 @pytest.mark.parametrize("trial_id", ["../x", ".", "a b", "%2e%2e", "a?b=c", "一"])
-def test_table_with_an_id_that_may_not_enter_a_path(trial_id):
-    """An id that can be shown is listed as it is; the operations refuse to ask for it."""
+def test_table_with_an_id_that_is_not_safe_in_a_path(trial_id):
+    """A printable id is listed unchanged; operations reject an id that is not safe in a path."""
     assert read_table(HEADER, [[trial_id, "RUNNING", {}]])[0].trial_id == trial_id
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "message"),
     [(["status", "acc"], "only status, acc"), (["\x1b[31m\n" * 10] * 100_000, r"only \?\[31m")],
 )
-def test_table_without_the_column_for_ids(header, said):
-    """A table without ids is an error that lists its first columns, in one short printable line."""
-    with pytest.raises(ModelArtsProtocolError, match=f"no column trial_id, {said}") as caught:
+def test_table_without_an_id_column(header, message):
+    """A table without ids raises a short printable error that lists its first columns."""
+    with pytest.raises(ModelArtsProtocolError, match=f"no column trial_id, {message}") as caught:
         read_table(header, [["RUNNING", "0.5"]])
 
     assert str(caught.value).isprintable()
@@ -150,13 +150,13 @@ def test_table_without_the_column_for_ids(header, said):
 
 
 def test_table_with_too_many_rows():
-    """A table of more than 100,000 rows is refused before its rows are read."""
+    """A table of more than 100,000 rows raises an error before its rows are read."""
     with pytest.raises(ModelArtsProtocolError, match="has 100001 rows, more than the 100000 allowed"):
         read_table(HEADER, [[]] * 100_001)
 
 
 def test_table_with_100_000_columns():
-    """All numbers are metrics; the error that lists the metrics lists some of them."""
+    """All numeric columns are metrics, and the error that lists the metrics is short."""
     header = [*HEADER, *(f"metric_{number}" for number in range(100_000))]
 
     trials = read_table(header, [["t", "TERMINATED", {}, *([0.5] * 100_000)]])
@@ -168,7 +168,7 @@ def test_table_with_100_000_columns():
 
 
 def test_table_with_short_rows_under_a_long_header():
-    """A row costs what its own cells cost: 20,000 rows under 200,000 columns would else be four billion steps."""
+    """A row costs what its own cells cost: padding 20,000 rows to 200,000 columns would be four billion steps."""
     header = [*HEADER, *map(str, range(200_000))]
     began = time.process_time()
 
@@ -181,10 +181,10 @@ def test_table_with_short_rows_under_a_long_header():
 @pytest.mark.parametrize(
     "name",
     ["x" * 1_000_000, "acc\nINFO", "\x1b[31m", "\ud800", "a\0"],
-    ids=["a megabyte", "next line", "escape", "half a character", "NUL"],
+    ids=["a megabyte", "next line", "escape", "lone surrogate", "NUL"],
 )
 def test_table_with_a_column_that_cannot_be_shown(name):
-    """A column with such a name is not a metric; its cells stay in raw."""
+    """A column with a long or unprintable name is not a metric; its cells stay in raw."""
     (trial,) = read_table([*HEADER, name, "acc"], [["t", "TERMINATED", {}, 0.25, 0.5]])
 
     assert trial.metrics == {"acc": 0.5}
@@ -192,7 +192,7 @@ def test_table_with_a_column_that_cannot_be_shown(name):
 
 
 def test_table_with_unknown_columns():
-    """Unknown columns are metrics where they hold numbers, and stay in raw in any case."""
+    """Unknown columns are metrics if they hold numbers, and stay in raw in any case."""
     (trial,) = read_table([*HEADER, "f1", "note"], [["a", "RUNNING", {}, "0.5", "hello"]])
 
     assert trial.metrics == {"f1": 0.5}
@@ -200,7 +200,7 @@ def test_table_with_unknown_columns():
 
 
 def test_table_with_metrics_that_are_not_finite():
-    """NaN and infinities stay among the metrics, blanks and words do not."""
+    """NaN and infinities are metrics; blanks and words are not."""
     (trial,) = read_table([*HEADER, "a", "b", "c", "d"], [["x", "RUNNING", {}, "nan", "inf", "", "True"]])
 
     assert list(trial.metrics) == ["a", "b"]
@@ -209,7 +209,7 @@ def test_table_with_metrics_that_are_not_finite():
 
 
 def test_table_with_an_index_column_without_name():
-    """The column with the empty name is the platform's row number, no metric."""
+    """The column with the empty name is the platform's row number and not a metric."""
     (trial,) = read_table(["", *HEADER], [["0", "a", "RUNNING", {}]])
 
     assert trial.metrics == {}
@@ -217,7 +217,7 @@ def test_table_with_an_index_column_without_name():
 
 @pytest.mark.parametrize("column", ["pid", "worker_index", "done", "time_total_s", "training_iteration", "best_reward"])
 def test_table_with_the_columns_of_the_platform(column):
-    """The platform's own columns are no metrics, though they hold numbers."""
+    """The platform's own columns are not metrics, even if they hold numbers."""
     (trial,) = read_table([*HEADER, column], [["a", "RUNNING", {}, "1"]])
 
     assert trial.metrics == {}
@@ -238,14 +238,14 @@ def test_table_with_the_columns_of_the_platform(column):
     ],
 )
 def test_table_with_configs(cell, config, index):
-    """The platform's own keys are taken out of a config; one that cannot be read is missing, not empty."""
+    """The platform's own keys are removed from a config; an unreadable config is missing, not empty."""
     (trial,) = read_table(HEADER, [["a", "RUNNING", cell]])
 
     assert (trial.config, trial.index) == (config, index)
 
 
 def test_config_that_is_text_is_parsed_once():
-    """A config is parsed once, since that takes longer than all the rest, and returned as a copy."""
+    """A config is parsed once, because parsing takes most of the time, and returned as a copy."""
     (trial,) = read_table(HEADER, [["a", "TERMINATED", "{'layers': [64, 32]}"]])
 
     trial.config["lr"] = 1
@@ -255,7 +255,7 @@ def test_config_that_is_text_is_parsed_once():
 
 
 def test_table_with_an_id_that_is_a_number():
-    """An id that the platform answers as a JSON number is its digits."""
+    """An id that is a JSON number becomes the text of its digits."""
     (trial,) = read_table(HEADER, [[12345678, "RUNNING", {}]])
 
     assert trial.trial_id == "12345678"
@@ -263,12 +263,12 @@ def test_table_with_an_id_that_is_a_number():
 
 @pytest.mark.parametrize(("header", "data"), [(None, None), ([], []), (HEADER, []), (HEADER, None), ([], None)])
 def test_table_without_rows(header, data):
-    """A search that has not started has no trials, which is no error."""
+    """A search that has not started has no trials and is not an error."""
     assert read_table(header, data) == []
 
 
 @pytest.mark.parametrize(
-    ("header", "data", "said"),
+    ("header", "data", "message"),
     [
         ("trial_id", [], "header of the trial table should be a JSON list, but is 'trial_id'"),
         ({"trial_id": 0}, [], "header of the trial table"),
@@ -276,9 +276,9 @@ def test_table_without_rows(header, data):
         (HEADER, "rows", "data of the trial table"),
     ],
 )
-def test_table_of_another_shape(header, data, said):
-    """A table of another shape is an error that names the wrong part."""
-    with pytest.raises(ModelArtsProtocolError, match=said):
+def test_table_of_another_shape(header, data, message):
+    """A table of another shape raises an error that names the wrong part."""
+    with pytest.raises(ModelArtsProtocolError, match=message):
         read_table(header, data)
 
 
@@ -317,14 +317,14 @@ def test_status_of_a_word(word, status, ended):
     ],
 )
 def test_trial_ended_by_status_and_flag(status, done, ended):
-    """The done flag decides only for an unknown status."""
+    """The done flag is decisive only for an unknown status."""
     (trial,) = read_table([*HEADER, "done"], [["a", status, {}, done]])
 
     assert trial.ended is ended
 
 
 def test_status_text_of_an_unknown_word():
-    """People read the platform's own word, not ours."""
+    """The text of an unknown status is the platform's own word."""
     (trial,) = read_table(HEADER, [["a", "STOPPED", {}]])
 
     assert trial.status_text == "STOPPED"
@@ -332,7 +332,7 @@ def test_status_text_of_an_unknown_word():
 
 @pytest.mark.parametrize("status", ["x" * 1_000_000, "DONE\n2026-01-01 INFO forged", "\x1b[2J", "\ud800\0"])
 def test_status_text_of_a_strange_word(status):
-    """A status is a key of the counts in XCom and a word of the log: it is short and printable."""
+    """The text of a status, which is used in XCom and in logs, is short and printable."""
     (trial,) = read_table(HEADER, [["t", status, {}]])
 
     assert trial.status_text.isprintable()
@@ -340,7 +340,7 @@ def test_status_text_of_a_strange_word(status):
 
 
 def test_status_text_without_a_word():
-    """Without a word of the platform the status reads UNKNOWN."""
+    """The text of a blank status is UNKNOWN."""
     (trial,) = read_table(HEADER, [["a", "", {}]])
 
     assert trial.status_text == "UNKNOWN"
@@ -348,20 +348,20 @@ def test_status_text_without_a_word():
 
 @pytest.mark.parametrize(("total", "read"), [(8, 8), ("8", 8), (" 8 ", 8), (8.0, 8), (0, 0)])
 def test_page_with_its_total(total, read):
-    """The total is a number in some editions of the documents and text in others."""
+    """The total is read from a number and from text, because the documentation shows both."""
     assert read_page({"total": total, "items": None}).total == read
 
 
 @pytest.mark.parametrize("total", [None, "", "many", -1, "-1", True, 1.5, [], {}])
 def test_page_without_a_total(total):
-    """A page without a usable total is an error: the list of trials could be incomplete."""
+    """A page without a usable total raises an error, because the list of trials could be incomplete."""
     with pytest.raises(ModelArtsProtocolError, match="has no usable total"):
         read_page({"total": total, "items": None})
 
 
 @pytest.mark.parametrize("total", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
 def test_page_with_an_absurd_total(total):
-    """Such a total is not usable either, and the error is short."""
+    """An absurd total is not usable either, and its error is short."""
     with pytest.raises(ModelArtsProtocolError, match="has no usable total") as caught:
         read_page({"total": total, "items": None})
 
@@ -370,7 +370,7 @@ def test_page_with_an_absurd_total(total):
 
 @pytest.mark.parametrize("number", ABSURD_NUMBERS.values(), ids=ABSURD_NUMBERS)
 def test_trial_with_an_absurd_number(number):
-    """The trial is read, without index and count of reports."""
+    """A trial with absurd numbers is read without its index and its count of reports."""
     row = ["t", "TERMINATED", {"trial_index": number}, number, number, number]
 
     (trial,) = read_table([*HEADER, "acc", "training_iteration", "time_total_s"], [row])
@@ -382,14 +382,14 @@ def test_trial_with_an_absurd_number(number):
 
 @pytest.mark.parametrize("items", [None, {}, [], {"header": None, "data": None}])
 def test_page_without_items(items):
-    """A page of nothing has no trials; its total may still promise some."""
+    """A page without items has no trials, even if its total promises some."""
     page = read_page({"total": 3, "items": items})
 
     assert (page.trials, page.total, page.limit) == ([], 3, None)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "message"),
     [
         (None, "list of trials should be a JSON object, but is None"),
         ([], "list of trials should be a JSON object, but is a list of 0"),
@@ -399,7 +399,7 @@ def test_page_without_items(items):
         ({"total": 1, "items": "text"}, "items in the list of trials should be a JSON object"),
     ],
 )
-def test_page_of_another_shape(answer, said):
-    """A response of another shape is an error that describes it."""
-    with pytest.raises(ModelArtsProtocolError, match=said):
-        read_page(answer)
+def test_page_of_another_shape(response, message):
+    """A response of another shape raises an error that describes it."""
+    with pytest.raises(ModelArtsProtocolError, match=message):
+        read_page(response)

@@ -20,26 +20,26 @@ ACC = Criterion("acc", Mode.MAX)
 
 
 def record_of(winner, criterion=ACC, counts=None):
-    """Return the record of a trial that came first with 0.9."""
+    """Return the record of a trial that is ranked first with the value 0.9."""
     return trial_record(job("Completed"), Ranked(1, winner, 0.9), criterion, counts or {})
 
 
 def nested(depth, inner):
-    """Return lists within lists, so many deep."""
+    """Return a value in lists nested to a depth."""
     for _ in range(depth):
         inner = [inner]
     return inner
 
 
-def refusal(config):
-    """Return what is said on refusing a config."""
+def error_of(config):
+    """Return the error message for a config."""
     with pytest.raises(ModelArtsProtocolError) as caught:
         checked_config("t7", config)
     return str(caught.value)
 
 
 def test_record_of_a_trial():
-    """A record holds all there is to know about the choice, under names that do not change."""
+    """A record holds all facts about the selection under stable names."""
     winner = trial("t7", index=3, config={"lr": 0.02, "batch": 64}, metrics={"acc": 0.9, "loss": 0.1}, duration=12.5)
     criterion = Criterion("acc", Mode.MAX, Scope.LAST, is_objective=True)
 
@@ -64,42 +64,42 @@ def test_record_of_a_trial():
 
 
 def test_record_words_are_plain_text():
-    """Mode and scope are of type str itself: Airflow would store an enum as an object."""
+    """Mode and scope are of type str, because Airflow would store an enum as an object."""
     record = record_of(trial(config={}))
 
     assert (type(record["mode"]), type(record["scope"])) == (str, str)
 
 
-def test_record_of_a_trial_that_says_little():
-    """Missing values are None in the record, or empty."""
+def test_record_of_a_sparse_trial():
+    """Missing values are None or empty in the record."""
     record = record_of(trial("t7", config={}))
 
     assert (record["trial_index"], record["duration"], record["metrics"], record["config"]) == (None, None, {}, {})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_record_of_a_metric_that_is_no_number(value):
-    """NaN and infinities are not JSON: the metric stays, as None."""
+def test_record_of_a_metric_that_is_not_finite(value):
+    """NaN and infinities, which are not JSON, become None."""
     record = record_of(trial(config={}, metrics={"acc": 0.9, "loss": value}, duration=value))
 
     assert (record["metrics"], record["duration"]) == ({"acc": 0.9, "loss": None}, None)
 
 
 def test_record_of_very_many_metrics():
-    """The first 200 metrics go into the record: it stays small."""
+    """A record keeps the first 200 metrics, so that it stays small."""
     many = {f"m{number}": float(number) for number in range(201)}
 
     assert list(record_of(trial(config={}, metrics=many))["metrics"]) == [f"m{number}" for number in range(200)]
 
 
-def test_record_of_a_config_that_cannot_be_handed_on():
-    """A trial whose config would change on its way is refused, naming it."""
+def test_record_of_an_unsafe_config():
+    """A config that XCom would change raises an error that names the trial."""
     with pytest.raises(ModelArtsProtocolError, match="trial t7 cannot be pushed to XCom: 'lr' is nan"):
         record_of(trial("t7", config={"lr": math.nan}))
 
 
-def test_record_keeps_nothing_of_the_caller():
-    """A change to the record is no change to the trial."""
+def test_record_is_a_copy():
+    """A change to the record does not change the trial or the counts."""
     winner = trial(config={"layers": [64]}, metrics={"acc": 0.9})
     counts = {"TERMINATED": 1}
 
@@ -111,19 +111,19 @@ def test_record_keeps_nothing_of_the_caller():
 
 
 @pytest.mark.parametrize("name", ["__classname__", "__var", "a\0b", "\ud800"])
-def test_record_of_a_metric_that_cannot_be_handed_on(name):
-    """A metric whose name Airflow takes for the mark of an object, or a database refuses, is left out."""
+def test_record_of_an_unsafe_metric_name(name):
+    """A metric is left out if Airflow reserves its name or a database would reject the name."""
     record = record_of(trial(config={}, metrics={"acc": 0.9, name: 0.5}))
 
     assert record["metrics"] == {"acc": 0.9}
 
 
 @pytest.mark.parametrize(
-    ("index", "told"), [(0, 0), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), (2**63, None), (-(2**63) - 1, None)]
+    ("index", "recorded"), [(0, 0), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), (2**63, None), (-(2**63) - 1, None)]
 )
-def test_record_of_an_index_up_to_64_bits(index, told):
-    """An integer that a later reader cannot take does not come into the record."""
-    assert record_of(trial(config={}, index=index))["trial_index"] == told
+def test_record_of_an_index_up_to_64_bits(index, recorded):
+    """An index beyond 64 bits is None in the record."""
+    assert record_of(trial(config={}, index=index))["trial_index"] == recorded
 
 
 @pytest.mark.parametrize(
@@ -140,15 +140,15 @@ def test_record_of_an_index_up_to_64_bits(index, told):
         {"deep": nested(20, 1)},
     ],
 )
-def test_config_that_is_handed_on(config):
-    """Flat or nested, a config of plain JSON comes through with its types and its order."""
-    handed_on = checked_config("t7", config)
+def test_config_that_is_safe(config):
+    """A flat or nested config of plain JSON keeps its types and its order."""
+    checked = checked_config("t7", config)
 
-    assert json.dumps(handed_on) == json.dumps(config)
+    assert json.dumps(checked) == json.dumps(config)
 
 
 def test_config_is_copied():
-    """A change to what is handed on is no change to the trial's config, however deep."""
+    """A change to the checked config does not change the trial's config, at any depth."""
     config = {"optimizer": {"betas": [0.9]}}
 
     checked_config("t7", config)["optimizer"]["betas"].append(0.999)
@@ -157,7 +157,7 @@ def test_config_is_copied():
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({"lr": math.nan}, "'lr' is nan, which is not JSON"),
         ({"lr": math.inf}, "'lr' is inf, which is not JSON"),
@@ -176,42 +176,42 @@ def test_config_is_copied():
         ({"deep": nested(5000, 1)}, "'deep' is nested too deeply"),
     ],
 )
-def test_config_that_is_refused(config, said):
-    """What XCom would change, drop or act upon is refused, naming the trial and the key."""
-    assert refusal(config).startswith(f"the config of trial t7 cannot be pushed to XCom: {said}")
+def test_config_that_is_unsafe(config, message):
+    """A config that XCom would change, drop or act upon raises an error that names the trial and the key."""
+    assert error_of(config).startswith(f"the config of trial t7 cannot be pushed to XCom: {message}")
 
 
 @pytest.mark.parametrize(
     "config", [{"name": "a\0b"}, {"name": "\ud800"}, {"name": ["\udfff"]}, {"a\0b": 1}, {"a": {"\udfff": 1}}]
 )
-def test_config_with_text_that_a_database_refuses(config):
-    """NUL and lone surrogates are refused here, naming the trial, and not by the database in words of its own."""
-    assert refusal(config).startswith("the config of trial t7 cannot be pushed to XCom: ")
-    assert refusal(config).isprintable()
+def test_config_with_text_that_a_database_rejects(config):
+    """NUL and lone surrogates raise a printable error that names the trial, before they reach the database."""
+    assert error_of(config).startswith("the config of trial t7 cannot be pushed to XCom: ")
+    assert error_of(config).isprintable()
 
 
 def test_config_that_is_missing():
-    """A trial without a config that can be read has nothing to hand on."""
-    assert refusal(None) == "the config of trial t7 is missing or cannot be read"
+    """A trial without a readable config raises an error that names the trial."""
+    assert error_of(None) == "the config of trial t7 is missing or cannot be read"
 
 
-def test_config_of_the_largest_size():
-    """32,768 characters of JSON are handed on, with the quotes and braces counted."""
+def test_config_of_the_maximum_size():
+    """A config of 32,768 characters of JSON is accepted."""
     config = {"x": "a" * (32_768 - len('{"x": ""}'))}
 
     assert checked_config("t7", config) == config
 
 
-def test_config_beyond_the_largest_size():
-    """One character more is refused, saying how much it is."""
+def test_config_beyond_the_maximum_size():
+    """A config of 32,769 characters of JSON raises an error that holds its size."""
     config = {"x": "a" * (32_769 - len('{"x": ""}'))}
 
-    assert refusal(config) == "the config of trial t7 is 32769 characters of JSON, more than the 32768 allowed"
+    assert error_of(config) == "the config of trial t7 is 32769 characters of JSON, more than the 32768 allowed"
 
 
-def test_refusal_of_a_long_key_is_short():
-    """However long a key is, the message is not."""
-    assert len(refusal({"__" + "x" * 10_000: 1})) < 250
+def test_config_error_of_a_long_key():
+    """The error for a long key is short."""
+    assert len(error_of({"__" + "x" * 10_000: 1})) < 250
 
 
 plain_json = st.recursive(
@@ -223,15 +223,15 @@ plain_json = st.recursive(
 
 @quick
 @given(st.dictionaries(st.text("_ab", max_size=4), plain_json, max_size=4))
-def test_config_comes_through_json_unchanged_or_is_refused(config):
-    """There is no third way: what is handed on is strict JSON and means the same after it."""
+def test_config_round_trip(config):
+    """An accepted config is strict JSON and is read back unchanged; any other config raises an error."""
     try:
-        handed_on = checked_config("t7", config)
+        checked = checked_config("t7", config)
     except ModelArtsProtocolError:
         return
 
-    assert json.loads(json.dumps(handed_on, allow_nan=False)) == config
-    assert "__" not in {key[:2] for key in _keys(handed_on)}
+    assert json.loads(json.dumps(checked, allow_nan=False)) == config
+    assert "__" not in {key[:2] for key in _keys(checked)}
 
 
 def _keys(value):
@@ -241,7 +241,7 @@ def _keys(value):
 
 
 def test_summary_of_a_search():
-    """The sensor leaves phase, counts and message under names that do not change."""
+    """The summary of a search holds phase, counts and message under stable names."""
     some_job = job("Running", 8)
     listing = Listing([trial("a"), trial("b"), trial("c", "RUNNING")], 3)
 
@@ -265,15 +265,15 @@ def test_summary_of_a_search_of_unknown_size():
     assert (summary["trials"], summary["expected_trials"], summary["trial_counts"]) == (0, None, {})
 
 
-def test_summary_of_a_phase_that_nobody_has_heard_of():
-    """The phase is the platform's own word."""
+def test_summary_of_an_unknown_phase():
+    """An unknown phase is the platform's own word."""
     summary = search_summary(job("Hibernating"), assess(job("Hibernating"), Listing(), WaitPolicy(), 0))
 
     assert summary["job_phase"] == "Hibernating"
 
 
 def test_summary_of_a_job():
-    """A training job is summed up with its name, how long it ran and where its outputs are."""
+    """The summary of a training job holds its name, its duration and the paths of its outputs."""
     outputs = [
         {"name": "train_url", "remote": {"obs": {"obs_url": "/bucket/output/"}}},
         {"name": "logs", "remote": {"obs": {"obs_url": "/bucket/logs/"}}},
@@ -293,14 +293,14 @@ def test_summary_of_a_job():
 
 @pytest.mark.parametrize("raw", [{}, {"algorithm": None}, {"algorithm": {"outputs": None}}, {"algorithm": {}}])
 def test_summary_of_a_job_without_outputs(raw):
-    """A job that writes nothing has no outputs, and no error."""
+    """A job without outputs has empty outputs and is not an error."""
     summary = job_summary(job("Running", raw=raw))
 
     assert (summary["outputs"], summary["duration"]) == ({}, None)
 
 
 def test_summary_of_a_job_with_outputs_that_cannot_be_stored():
-    """Outputs that a database or Airflow's deserializer would refuse are left out: the summary follows paid work."""
+    """Unsafe outputs are left out instead of failing a job that is already paid for."""
     odd = {"train_url": "/out/", "__classname__": "/b/", "nul": "/\0/", "half\ud800": "/b/", "long": "x" * 1_000_000}
     odd |= {f"n{number}": "/b/" for number in range(1000)}
     outputs = [{"name": name, "remote": {"obs": {"obs_url": url}}} for name, url in odd.items()]

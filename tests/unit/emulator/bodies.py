@@ -28,7 +28,7 @@ def job_body(name: str = "my-job", **parameters: object) -> dict[str, Any]:
 
 
 def search_body(name: str = "my-search", *, samples: int = 4, values: str = "1 2 3 4") -> dict[str, Any]:
-    """Return the body of a search for the best x."""
+    """Return the body of a search for the best value of the parameter ``x``."""
     body = job_body(name, x=1, fail=-1)
     body["algorithm"]["policies"] = {
         "auto_search": {
@@ -43,7 +43,7 @@ def search_body(name: str = "my-search", *, samples: int = 4, values: str = "1 2
 
 
 def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """Return a body with another value under a dotted path; numbers count entries of lists."""
+    """Return a copy of a body with another value at a dotted path; numbers are indices of lists."""
     copied = copy.deepcopy(body)
     *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
     target: Any = copied
@@ -54,13 +54,13 @@ def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 
 
 def refusal(body: dict[str, Any], buckets: Buckets) -> str:
-    """Return the number of the code with which a body is refused; blank for the body of a job."""
+    """Return the number of the code with which a body is refused; blank if the body is accepted."""
     try:
         algorithm = complete_algorithm(checked_body(body), lambda algorithm_id: {})
         read_command(algorithm, buckets)
         read_search(algorithm)
     except ShapeError:
-        return "2788"  # the handler's code for it
+        return "2788"  # the handler's code for a ShapeError
     except Refusal as error:
         return error.code.removeprefix("ModelArts.")
     return ""

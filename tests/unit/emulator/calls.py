@@ -1,4 +1,4 @@
-"""Calls of an emulator's handlers without HTTP, and their JSON."""
+"""Calls of an emulator's handlers without HTTP, which return JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def search_jobs(emulator: Emulator, **body: object) -> Any:
 
 
 def column(page: Any, name: str) -> list[Any]:
-    """Return one column of a page; None for the cells that a short row lacks."""
+    """Return one column of a page, with None for the cells missing from short rows."""
     position = page["items"]["header"].index(name)
     return [row[position] if position < len(row) else None for row in page["items"]["data"]]
 

@@ -1,4 +1,4 @@
-"""OBS paths of every kind: an accepted one lies below the root of the emulator."""
+"""OBS paths: every accepted path is below the root of the emulator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelarts_emulator.runs.storage import Buckets
 
 @pytest.fixture(name="buckets")
 def _buckets(tmp_path):
-    """Buckets beside another folder, with links to it."""
+    """Buckets beside an outside folder, with links to that folder."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     for folder in (root / "bucket" / "code", outside):
         folder.mkdir(parents=True)
@@ -28,12 +28,12 @@ def _buckets(tmp_path):
 REFUSED = {
     "NUL": "/bucket/a\0b",
     "NUL in the bucket": "/buck\0et/a",
-    "way up": "/bucket/../outside",
-    "way up and back": "/bucket/../bucket/code",
-    "way up at the end": "obs://bucket/code/..",
+    "parent": "/bucket/../outside",
+    "parent and back": "/bucket/../bucket/code",
+    "parent at the end": "obs://bucket/code/..",
     "scheme with an absolute path": "obs:///etc/passwd",
     "two slashes": "//etc/passwd",
-    "path of this machine": "file:///etc/passwd",
+    "local file URL": "file:///etc/passwd",
     "home": "~/x",
     "relative": "bucket/code",
     "bucket of dots": "/../etc",
@@ -51,9 +51,9 @@ REFUSED = {
     "link to a link": "/bucket/twice/x/y",
     "link to the root": "/bucket/top",
     "bucket that is a link": "/linked/x",
-    "state": "/.modelarts-emulator/x",
-    "state through a link": "/bucket/top/.modelarts-emulator",
-    "nothing": "",
+    "state folder": "/.modelarts-emulator/x",
+    "state folder through a link": "/bucket/top/.modelarts-emulator",
+    "empty": "",
     "slash": "/",
     "number": 7,
     "list": ["/bucket/code"],
@@ -61,8 +61,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("path", REFUSED.values(), ids=REFUSED)
-def test_path_that_leads_out_is_refused_in_short(buckets, path):
-    """With the platform's code, and a short printable message."""
+def test_path_outside_the_buckets_is_refused(buckets, path):
+    """A path outside the buckets is refused with the platform's code and a short printable message."""
     with pytest.raises(Refusal) as raised:
         buckets.local(path, "code_dir")
 
@@ -73,8 +73,8 @@ def test_path_that_leads_out_is_refused_in_short(buckets, path):
 
 KEPT = {
     "folder": ("/bucket/code/", "bucket/code"),
-    "absolute path of this machine": ("/etc/passwd", "etc/passwd"),
-    "encoded way up": ("/bucket/%2e%2e/%2e%2e/x", "bucket/%2e%2e/%2e%2e/x"),
+    "local absolute path": ("/etc/passwd", "etc/passwd"),
+    "encoded parent": ("/bucket/%2e%2e/%2e%2e/x", "bucket/%2e%2e/%2e%2e/x"),
     "backslashes": ("/bucket/..\\..\\x", "bucket/..\\..\\x"),
     "many slashes": ("/bucket////code//", "bucket/code"),
     "dots": ("obs://bucket/././code/.../x", "bucket/code/.../x"),
@@ -83,8 +83,8 @@ KEPT = {
 }
 
 
-@pytest.mark.skipif(os.sep != "/", reason="a backslash separates names there")
+@pytest.mark.skipif(os.sep != "/", reason="a backslash separates names on Windows")
 @pytest.mark.parametrize(("path", "local"), KEPT.values(), ids=KEPT)
-def test_path_that_only_looks_odd_stays_below_the_root(buckets, path, local):
-    """Its name has no special meaning."""
+def test_odd_path_stays_below_the_root(buckets, path, local):
+    """An odd path has no special meaning and stays below the root."""
     assert buckets.local(path, "code_dir") == buckets.root / local

@@ -1,4 +1,4 @@
-"""Styles of the trial table."""
+"""Encodings and columns of the trial table."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize(("encoding", "cell"), CONFIGS.items(), ids=CONFIGS)
-def test_config_is_written_as_asked(encoding, cell):
-    """An object, JSON text, the repr of a dict, or that with decimals."""
+def test_config_has_the_chosen_encoding(encoding, cell):
+    """A config is written as an object, as JSON text, or as a repr with floats or with decimals."""
     emulator = Emulator(config_encoding=encoding, scenarios=["algorithm-search"])
     page = get_trials(emulator, emulator.job_id("algorithm-search"))
 
@@ -34,7 +34,7 @@ def test_config_is_written_as_asked(encoding, cell):
 
 
 def test_decimals_are_written_within_lists_and_objects():
-    """A configuration may be nested."""
+    """Decimals are written at any depth of a config."""
     config = {"layers": [0.5, 3], "optimiser": {"beta": 0.9, "name": "adam"}}
     emulator = Emulator(config_encoding="decimal", scenarios=["tie"])
     job_id = emulator.add_search(Search(name="nested", trials=[TrialScript(trial_id="t", config=config)]))
@@ -47,13 +47,13 @@ def test_decimals_are_written_within_lists_and_objects():
 
 @pytest.mark.parametrize("option", ["config_encoding", "offset_unit"])
 def test_unknown_option_is_refused(option):
-    """When the emulator is made."""
+    """An unknown option raises an error when the emulator is created."""
     with pytest.raises(ValueError, match="'colour' is not a valid"):
         Emulator(**{option: "colour"})
 
 
 def test_columns_are_shuffled_by_seed():
-    """Other seeds give other orders; the cells stay under their names."""
+    """Seeds decide the order of columns, and cells stay under the names of their columns."""
     headers, cells = [], []
     for seed in (1, 1, 2):
         emulator = Emulator(header_seed=seed, scenarios=["documented"])
@@ -67,8 +67,8 @@ def test_columns_are_shuffled_by_seed():
     assert cells[0]["trial_id"][3] == "ae5503c0"
 
 
-def test_unknown_columns_are_added():
-    """Each has the same cell in every row."""
+def test_extra_columns_are_added():
+    """An extra column has the same cell in every row."""
     emulator = Emulator(extra_columns={"node_ip": "10.0.0.1"}, scenarios=["documented"])
     page = get_trials(emulator, emulator.job_id("documented"))
 
@@ -77,7 +77,7 @@ def test_unknown_columns_are_added():
 
 
 def test_cells_are_text():
-    """All but the configuration, as on the platform, in every scenario and at every tick."""
+    """All cells except configs are text, in every scenario and at every tick, as on the platform."""
     emulator = Emulator()
     for job_id in emulator.job_ids.values():
         for _ in range(4):
@@ -88,8 +88,8 @@ def test_cells_are_text():
                 assert all(isinstance(cell, str) for cell in others)
 
 
-def test_given_table_is_returned_word_by_word():
-    """Options change scripted tables, not given ones."""
+def test_given_table_is_returned_unchanged():
+    """A given table is returned unchanged, because options apply to scripted tables only."""
     emulator = Emulator(config_encoding="repr", header_seed=1, extra_columns={"x": "1"})
     job_id = emulator.add_table(["trial_id", "config"], [["a", {"lr": 0.1}], ["b", None]], objective=("f1", "max"))
     page = get_trials(emulator, job_id)
@@ -100,8 +100,8 @@ def test_given_table_is_returned_word_by_word():
     assert job["algorithm"]["policies"]["auto_search"]["reward_attrs"][0]["name"] == "f1"
 
 
-def test_given_job_is_returned_word_by_word():
-    """However often it is read."""
+def test_given_job_is_returned_unchanged():
+    """A given job is returned unchanged by every read."""
     emulator = Emulator()
     emulator.add_job("mine", {"metadata": {"id": "mine"}, "anything": [1, None]})
 

@@ -23,8 +23,8 @@ def table(encoding=ConfigEncoding.OBJECT, *, count=12, value="{}"):
 
 @pytest.mark.parametrize("encoding", [ConfigEncoding.OBJECT, ConfigEncoding.JSON_TEXT, ConfigEncoding.REPR])
 @pytest.mark.parametrize("value", ["{}", "tensor({}, device='cuda:0')"])
-def test_importance_is_read_from_every_encoding(encoding, value):
-    """The platform's own keys are not hyperparameters."""
+def test_importance_is_computed_from_every_encoding(encoding, value):
+    """Importance is computed for the hyperparameters of every encoding, without the platform's own keys."""
     figures = dict(importance_table({}, table(encoding, value=value))["data"])
 
     assert list(figures) == ["x", "y"]
@@ -32,7 +32,7 @@ def test_importance_is_read_from_every_encoding(encoding, value):
 
 
 def test_only_terminated_trials_with_a_value_count():
-    """Fewer than two are refused."""
+    """Only TERMINATED trials with a readable config and a value count, and fewer than two are refused."""
     page = table(count=1)
     rows = [["e", "ERROR", {"x": 1}, "0.5"], ["n", "TERMINATED", {"x": 2}, "nan"], ["b", "TERMINATED", "?", "0.5"]]
 

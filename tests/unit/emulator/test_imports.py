@@ -12,7 +12,7 @@ HEAVY = ("aiohttp", "optuna", "airflow", "airflow_provider_modelarts", "requests
 
 @pytest.mark.parametrize("module", ["modelarts_emulator", "modelarts_emulator.__main__", "modelarts_emulator.handlers"])
 def test_import_loads_neither_libraries_nor_the_provider(module):
-    """The libraries are imported when an emulator serves or searches."""
+    """An import of the emulator loads neither the provider nor a library that only serving or searching requires."""
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

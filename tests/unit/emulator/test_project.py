@@ -11,13 +11,13 @@ from modelarts_emulator.errors import Refusal
 
 @pytest.fixture(name="emulator")
 def _emulator():
-    """An emulator that holds all scenarios, and is not served."""
+    """Emulator that holds all scenarios and is not served."""
     return Emulator()
 
 
-def names(answer):
-    """Return the names of the jobs that were found."""
-    return [job["metadata"]["name"] for job in answer["items"]]
+def names(response):
+    """Return the names of the jobs in a response."""
+    return [job["metadata"]["name"] for job in response["items"]]
 
 
 def condition(key, operator, *values):
@@ -31,25 +31,25 @@ FILTERS = {
     "phase": (condition("phase", "in", "Creating"), ["abnormal-job", "growing"]),
     "not": (condition("phase", "not", "Completed", "Running"), ["abnormal-job", "growing", "stopped-job"]),
     "algorithm": (condition("algorithm_id", "like", "-"), ["algorithm-search"]),
-    "past": (condition("create_time", "between", "2001-01-01T00:00:00Z", "2001-01-31T00:00:00Z"), []),
-    "two": (condition("name", "like", "job") + condition("phase", "in", "Running"), ["failing-job"]),
+    "time": (condition("create_time", "between", "2001-01-01T00:00:00Z", "2001-01-31T00:00:00Z"), []),
+    "two conditions": (condition("name", "like", "job") + condition("phase", "in", "Running"), ["failing-job"]),
 }
 
 
 @pytest.mark.parametrize(("filters", "found"), FILTERS.values(), ids=FILTERS)
-def test_job_search_finds_what_meets_all_conditions(emulator, filters, found):
-    """``total`` counts what was found."""
-    answer = search_jobs(emulator, filters=filters)
+def test_job_search_finds_jobs_that_meet_all_conditions(emulator, filters, found):
+    """A job search finds the jobs that meet all conditions, and ``total`` counts the found jobs."""
+    response = search_jobs(emulator, filters=filters)
 
-    assert sorted(names(answer)) == found
-    assert answer["total"] == len(found)
+    assert sorted(names(response)) == found
+    assert response["total"] == len(found)
 
 
 def test_job_search_ignores_blank_conditions(emulator):
-    """The sample request of the API reference has some."""
-    answer = search_jobs(emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
+    """Blank conditions, as in the sample request of the API reference, are ignored."""
+    response = search_jobs(emulator, filters=[*condition("name", "like", ""), *condition("phase", "in")])
 
-    assert answer["total"] == len(emulator.job_ids)
+    assert response["total"] == len(emulator.job_ids)
 
 
 BAD_SEARCHES = {
@@ -66,8 +66,8 @@ BAD_SEARCHES = {
 
 
 @pytest.mark.parametrize(("body", "code"), BAD_SEARCHES.values(), ids=BAD_SEARCHES)
-def test_job_search_refuses_what_it_does_not_know(emulator, body, code):
-    """A condition is never ignored in silence."""
+def test_job_search_refuses_unknown_conditions(emulator, body, code):
+    """An unknown condition is refused, never ignored in silence."""
     with pytest.raises(Refusal) as raised:
         search_jobs(emulator, **body)
 
@@ -75,7 +75,7 @@ def test_job_search_refuses_what_it_does_not_know(emulator, body, code):
 
 
 def test_job_search_pages_and_sorts():
-    """Newest first unless asked otherwise; jobs of the same instant in the order in which they were added."""
+    """Jobs are sorted newest first by default; of the jobs of one instant, the last added is the newest."""
     scenarios = ["documented", "pending-forever", "growing", "abnormal-job"]
     emulator = Emulator(scenarios=scenarios, clock=lambda: 1_800_000_000.0)
     newest, oldest = (names(search_jobs(emulator, order=order)) for order in ("desc", "asc"))
@@ -87,7 +87,7 @@ def test_job_search_pages_and_sorts():
 
 
 def test_job_search_is_not_a_tick(emulator):
-    """Only the GET of a job is a tick."""
+    """A job search is not a tick, unlike the GET of a job."""
     for _ in range(3):
         search_jobs(emulator)
 

@@ -1,4 +1,4 @@
-"""Refusals of bodies, with the platform's code where it documents one."""
+"""Refusals of request bodies, with the platform's code if it is documented."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelarts_emulator.runs.storage import Buckets
 
 @pytest.fixture(name="buckets")
 def _buckets(tmp_path):
-    """A bucket with a script in its code folder, and another beside it."""
+    """Bucket with a script in its code folder and another script beside the folder."""
     for name in ("code/train.py", "elsewhere/other.py"):
         path = tmp_path / "bucket" / name
         path.parent.mkdir(parents=True)
@@ -22,7 +22,7 @@ def _buckets(tmp_path):
 
 
 def test_good_body_is_accepted(buckets):
-    """The other tests change one part of this body."""
+    """The body that the other tests change is accepted."""
     assert refusal(job_body(x=1), buckets) == ""
 
 
@@ -42,7 +42,7 @@ BODY = {
     "long description": ("metadata.description", "d" * 257, "0104"),
     "description that is not text": ("metadata.description", ["d"], "0104"),
     "no algorithm": ("algorithm", None, "2788"),
-    "lone half of a character": ("metadata.description", "\ud800", "2787"),
+    "lone surrogate": ("metadata.description", "\ud800", "2787"),
     "NUL": ("metadata.annotations", {"a": "b\0"}, "2787"),
     "NUL in a key": ("metadata.annotations", {"a\0": "b"}, "2787"),
     "NaN": ("spec.resource.node_count", float("nan"), "2787"),
@@ -51,23 +51,23 @@ BODY = {
 
 CODE = {
     "no code_dir": ("algorithm.code_dir", None, "2757"),
-    "code_dir that is not there": ("algorithm.code_dir", "/bucket/none/", "2757"),
+    "code_dir that does not exist": ("algorithm.code_dir", "/bucket/none/", "2757"),
     "code_dir that is a file": ("algorithm.code_dir", "/bucket/code/train.py", "2757"),
     "code_dir that is not a path": ("algorithm.code_dir", "bucket/code/", "2791"),
     "code_dir of another service": ("algorithm.code_dir", "https://bucket/code/", "2791"),
     "code_dir without a bucket": ("algorithm.code_dir", "obs://", "2791"),
     "code_dir that is an object": ("algorithm.code_dir", {"obs": "/bucket/code/"}, "2791"),
     "no boot_file": ("algorithm.boot_file", None, "2758"),
-    "boot_file that is not there": ("algorithm.boot_file", "/bucket/code/none.py", "2758"),
+    "boot_file that does not exist": ("algorithm.boot_file", "/bucket/code/none.py", "2758"),
     "boot_file that is a folder": ("algorithm.boot_file", "/bucket/code/", "2758"),
     "boot_file outside code_dir": ("algorithm.boot_file", "/bucket/elsewhere/other.py", "2758"),
-    "way up from code_dir": ("algorithm.boot_file", "/bucket/code/../elsewhere/other.py", "2791"),
+    "parent of code_dir": ("algorithm.boot_file", "/bucket/code/../elsewhere/other.py", "2791"),
 }
 
 ABSENT = {"name": "data_url", "remote": {"obs": {"obs_url": "/bucket/data/"}}}
 
 FOLDERS = {
-    "input that is not there": ("algorithm.inputs", [ABSENT], "2791"),
+    "input that does not exist": ("algorithm.inputs", [ABSENT], "2791"),
     "input without a path": ("algorithm.inputs", [{"name": "d", "remote": {"dataset": {"id": "d"}}}], "2753"),
     "inputs that are not a list": ("algorithm.inputs", {"name": "d"}, "2788"),
     "output without a name": (f"{OUT}.name", None, "2753"),
@@ -86,7 +86,7 @@ TABLE = {**BODY, **CODE, **FOLDERS}
 
 @pytest.mark.parametrize(("path", "value", "code"), TABLE.values(), ids=TABLE)
 def test_body_with_a_bad_part_is_refused(buckets, path, value, code):
-    """The rest of the body is good."""
+    """A body with one bad part is refused."""
     assert refusal(changed(job_body(), path, value), buckets) == code
 
 
@@ -94,9 +94,9 @@ TEXTS = {
     "word": ("job", "2787"),
     "half an object": ('{"kind": "job"', "2787"),
     "list": ("[]", "2787"),
-    "nothing": ("", "2788"),
+    "empty": ("", "2788"),
     "not standard JSON": ('{"kind": NaN}', "2787"),
-    "number without end": ('{"kind": 1e999}', "2787"),
+    "infinite number": ('{"kind": 1e999}', "2787"),
     "number of 5000 digits": (f'{{"kind": {"9" * 5000}}}', "2787"),
     "deep": (f'{{"kind": {"[" * 900}{"]" * 900}}}', "2787"),
     "as deep as Python reads": (f'{{"kind": {"[" * 970}{"]" * 970}}}', "2787"),
@@ -106,7 +106,7 @@ TEXTS = {
 
 @pytest.mark.parametrize(("text", "code"), TEXTS.values(), ids=TEXTS)
 def test_text_that_is_not_a_body_is_refused(text, code):
-    """With the platform's code."""
+    """Text that is not the JSON of a body is refused with the platform's code."""
     with pytest.raises(Refusal) as raised:
         checked_body(Call({}, body=text.encode()).object())
 
@@ -115,7 +115,7 @@ def test_text_that_is_not_a_body_is_refused(text, code):
 
 @pytest.fixture(name="outside")
 def _outside(buckets, tmp_path_factory):
-    """A folder outside, and links in a bucket: to it, to themselves, and to the emulator's own folder."""
+    """Folder outside the buckets, and links in a bucket: to that folder, to itself, and to the emulator's state."""
     outside = tmp_path_factory.mktemp("outside")
     (outside / "train.py").touch()
     links = {"out": outside, "loop": "loop", "state": "../.modelarts-emulator"}
@@ -125,10 +125,10 @@ def _outside(buckets, tmp_path_factory):
 
 
 PATHS = {
-    "way up": "/bucket/../../",
-    "bucket that is the way up": "/../",
-    "link that leads out": "/bucket/out/",
-    "below a link that leads out": "/bucket/out/deeper/",
+    "parent": "/bucket/../../",
+    "bucket that is the parent": "/../",
+    "link to the outside": "/bucket/out/",
+    "below a link to the outside": "/bucket/out/deeper/",
     "link to itself": "/bucket/loop/",
     "state of the emulator": "/.modelarts-emulator/jobs/",
     "link to the state of the emulator": "/bucket/state/jobs/",
@@ -148,6 +148,6 @@ USES = {
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_path_that_leads_out_of_the_buckets_is_refused(buckets, outside, path, use):
-    """Code, script, input or output."""
+def test_path_outside_the_buckets_is_refused(buckets, outside, path, use):
+    """A path outside the buckets is refused for code, script, input and output."""
     assert refusal(use(job_body(), path), buckets) == "2791"

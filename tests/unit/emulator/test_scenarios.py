@@ -1,4 +1,4 @@
-"""Scripted searches: their courses tick by tick, and the truth about their ends."""
+"""Scripted searches: their courses tick by tick, and their ends."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TERMINATED, RUNNING, PENDING = "TERMINATED", "RUNNING", "PENDING"
 
 @pytest.fixture(name="emulator")
 def _emulator():
-    """An emulator that holds all scenarios, and is not served."""
+    """Emulator that holds all scenarios and is not served."""
     return Emulator()
 
 
-def course(emulator, scenario, looks):
+def course(emulator, scenario, ticks):
     """Return phase and trial statuses after each tick."""
     job_id = emulator.job_id(scenario)
     seen = []
-    for _ in range(looks):
+    for _ in range(ticks):
         phase = get_job(emulator, job_id)["status"]["phase"]
         page = get_trials(emulator, job_id)
         seen.append((phase, column(page, "status") if page["total"] else []))
@@ -31,13 +31,13 @@ def course(emulator, scenario, looks):
 
 
 def test_truth_is_known_of_every_scenario():
-    """No scenario is without its truth."""
+    """Every scenario has an expected end."""
     assert set(SCENARIOS) == set(TRUTH)
 
 
 @pytest.mark.parametrize("scenario", TRUTH)
-def test_scenario_ends_as_it_should(emulator, scenario):
-    """Phase, counts, and the best trial's cells, after as many ticks as it takes; more ticks change nothing."""
+def test_scenario_end(emulator, scenario):
+    """A scenario ends with the expected phase, counts and best trial, and further ticks change nothing."""
     truth = TRUTH[scenario]
     job_id = emulator.job_id(scenario)
     for _ in range(truth.looks):
@@ -55,7 +55,7 @@ def test_scenario_ends_as_it_should(emulator, scenario):
 
 
 def trial_rows(emulator, job_id):
-    """Return all trials as mappings, from as many pages as there are."""
+    """Return all trials as mappings, from up to three pages."""
     rows, page = [], get_trials(emulator, job_id)
     for number in range(1, 4):
         header = page["items"]["header"]
@@ -65,7 +65,7 @@ def trial_rows(emulator, job_id):
 
 
 def test_growing_search_lists_trials_as_they_start(emulator):
-    """At ticks 6 and 7 three of eight are listed, and all three have ended."""
+    """A growing search lists trials as they start: at ticks 6 and 7, three of eight are listed and have ended."""
     assert course(emulator, "growing", 14) == [
         ("Creating", []),
         ("Pending", []),
@@ -85,7 +85,7 @@ def test_growing_search_lists_trials_as_they_start(emulator):
 
 
 def test_metrics_of_a_growing_search_appear_late(emulator):
-    """A trial without a report has blank cells, or a row that is too short; it has its id, status and config."""
+    """A trial without a report has blank cells or a short row, which holds its id, status and config."""
     job_id = emulator.job_id("growing")
     for _ in range(4):
         get_job(emulator, job_id)
@@ -100,8 +100,8 @@ def test_metrics_of_a_growing_search_appear_late(emulator):
     assert column(page, "trial_id") == ["97a00000", "97a00001", "97a00002"]
 
 
-def test_reading_trials_does_not_move_a_search_on(emulator):
-    """Only the GET of the job is a tick."""
+def test_reading_trials_is_not_a_tick(emulator):
+    """A read of trials is not a tick, unlike the GET of the job."""
     job_id = emulator.job_id("growing")
     for _ in range(9):
         get_trials(emulator, job_id)
@@ -148,13 +148,13 @@ COURSES = {
 
 
 @pytest.mark.parametrize(("scenario", "expected"), COURSES.items(), ids=COURSES)
-def test_scenario_takes_its_course(emulator, scenario, expected):
-    """The same calls always meet the same search."""
+def test_scenario_course(emulator, scenario, expected):
+    """The same calls always give the same course of a scenario."""
     assert course(emulator, scenario, len(expected)) == expected
 
 
 def test_trial_in_an_unknown_status_is_done(emulator):
-    """Only its ``done`` flag shows it."""
+    """A trial in an unknown status has a true ``done`` flag."""
     course(emulator, "unknown-status", 2)
 
     page = get_trials(emulator, emulator.job_id("unknown-status"))
@@ -165,7 +165,7 @@ def test_trial_in_an_unknown_status_is_done(emulator):
     ("scenario", "message"), [("failing-job", "CUDA out of memory"), ("abnormal-job", "failed to pull the image")]
 )
 def test_failed_job_has_a_reason(emulator, scenario, message):
-    """In ``task_statuses``, and only once it has failed."""
+    """A failed job has its reason in ``task_statuses``, which a job at work does not have."""
     job_id = emulator.job_id(scenario)
     statuses = [get_job(emulator, job_id)["status"] for _ in range(3)]
 
@@ -173,8 +173,8 @@ def test_failed_job_has_a_reason(emulator, scenario, message):
     assert statuses[2]["task_statuses"] == [{"task": "worker-0", "exit_code": 1, "message": message}]
 
 
-def test_settings_of_a_search_are_those_of_the_documents(emulator):
-    """``reward_attrs``, ``search_params`` and ``algo_configs`` are lists, and all numbers in them text."""
+def test_settings_of_a_search_are_documented_ones(emulator):
+    """The settings of a search are the documented lists, and all numbers in the settings are text."""
     job = get_job(emulator, emulator.job_id("documented"))
     search = job["algorithm"]["policies"]["auto_search"]
 
@@ -183,8 +183,8 @@ def test_settings_of_a_search_are_those_of_the_documents(emulator):
     assert search["search_params"][0]["discrete_values"] == ["16", "32", "64"]
 
 
-def test_job_without_settings_leads_to_its_algorithm(emulator):
-    """There the values of a discrete parameter are one text."""
+def test_job_without_settings_refers_to_its_algorithm(emulator):
+    """A job without settings refers to its algorithm, which holds the values of a discrete parameter as one text."""
     job = get_job(emulator, emulator.job_id("algorithm-search"))
     algorithm = get_algorithm(emulator, job["algorithm"]["id"])
     search = algorithm["advanced_config"]["auto_search"]
@@ -196,7 +196,7 @@ def test_job_without_settings_leads_to_its_algorithm(emulator):
 
 @pytest.mark.parametrize("scenario", ["silent", "no-search"])
 def test_silent_job_holds_neither_settings_nor_algorithm(emulator, scenario):
-    """Neither names an objective."""
+    """A silent job has neither settings nor an algorithm, so that its objective is unknown."""
     algorithm = get_job(emulator, emulator.job_id(scenario))["algorithm"]
 
     assert algorithm["policies"] == {}
@@ -204,7 +204,7 @@ def test_silent_job_holds_neither_settings_nor_algorithm(emulator, scenario):
 
 
 def test_times_of_a_job_come_from_the_clock():
-    """Creation at the start of the emulator, start and end at their ticks; then the duration stands still."""
+    """A job is created with the emulator, starts and ends at its ticks, and then keeps its duration."""
     clock = iter(range(1_800_000_000, 1_800_010_000))
     instants = []
 
@@ -214,10 +214,10 @@ def test_times_of_a_job_come_from_the_clock():
 
     emulator = Emulator(scenarios=["growing"], clock=tick)
     created = instants[-1]
-    looks = [get_job(emulator, emulator.job_id("growing")) for _ in range(15)]
+    jobs = [get_job(emulator, emulator.job_id("growing")) for _ in range(15)]
 
-    statuses = [look["status"] for look in looks]
-    assert {look["metadata"]["create_time"] for look in looks} == {created * 1000}
+    statuses = [job["status"] for job in jobs]
+    assert {job["metadata"]["create_time"] for job in jobs} == {created * 1000}
     assert [status["start_time"] for status in statuses[:2]] == [0, 0]
     assert len({status["start_time"] for status in statuses[2:]}) == 1
     assert statuses[2]["start_time"] > created * 1000
@@ -228,7 +228,7 @@ def test_times_of_a_job_come_from_the_clock():
 
 
 def test_job_that_is_over_from_the_start_ended_an_hour_ago():
-    """Its table lags behind for good."""
+    """A job that is over from the start ended one hour before, so that its table lags behind for good."""
     now = 1_800_000_000.0
     emulator = Emulator(scenarios=["never-settles"], clock=lambda: now)
     status = get_job(emulator, emulator.job_id("never-settles"))["status"]
@@ -237,7 +237,7 @@ def test_job_that_is_over_from_the_start_ended_an_hour_ago():
 
 
 def test_running_search_stays_as_it_is(emulator):
-    """Three of eight trials are listed, all of them TERMINATED, at every tick."""
+    """A running search lists three of eight trials, all TERMINATED, at every tick."""
     job_id = emulator.add_running_search(num_samples=8, terminated=3)
     jobs = [get_job(emulator, job_id) for _ in range(3)]
 

@@ -1,4 +1,4 @@
-"""Refusals of parameters and searches, with the platform's code where it documents one."""
+"""Refusals of parameters and searches, with the platform's code if it is documented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TPE = f"{SEARCH}.algo_configs.0"
 
 @pytest.fixture(name="buckets")
 def _buckets(tmp_path):
-    """A bucket with a script."""
+    """Bucket with a script."""
     path = tmp_path / "bucket" / "code" / "train.py"
     path.parent.mkdir(parents=True)
     path.touch()
@@ -23,19 +23,19 @@ def _buckets(tmp_path):
 
 
 def test_good_search_is_accepted(buckets):
-    """The other tests change one part of this body."""
+    """The body that the other tests change is accepted."""
     assert refusal(search_body(), buckets) == ""
 
 
 def constrained(value, kind, valid_type="None", valid_range=()):
-    """Return the parameters of a job: one with a constraint."""
+    """Return the parameters of a job: one parameter with a constraint."""
     constraint = {"type": kind, "valid_type": valid_type, "valid_range": list(valid_range)}
     return [{"name": "x", "value": value, "constraint": constraint}]
 
 
 PARAMETERS = {
-    "no list": ({"x": "1"}, "2788"),
-    "no object": (["x"], "2788"),
+    "not a list": ({"x": "1"}, "2788"),
+    "not an object": (["x"], "2788"),
     "no name": ([{"value": "1"}], "2767"),
     "bad name": ([{"name": "x y", "value": "1"}], "2767"),
     "name twice": ([{"name": "x", "value": "1"}, {"name": "x", "value": "1"}], "2767"),
@@ -55,7 +55,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize(("parameters", "code"), PARAMETERS.values(), ids=PARAMETERS)
 def test_bad_parameters_are_refused(buckets, parameters, code):
-    """By their names, their forms, and their own constraints."""
+    """Parameters with a bad name, form or value are refused."""
     assert refusal(changed(job_body(), "algorithm.parameters", parameters), buckets) == code
 
 
@@ -70,7 +70,7 @@ SEARCHES = {
     "unknown param_type": (f"{X}.param_type", "log", "2825"),
     "bounds missing": (f"{X}.param_type", "continuous", "2825"),
     "bound that is a word": (X, {"name": "x", "lower_bound": "low", "upper_bound": "1"}, "2825"),
-    "bound without end": (X, {"name": "x", "lower_bound": "0", "upper_bound": "inf"}, "2825"),
+    "infinite bound": (X, {"name": "x", "lower_bound": "0", "upper_bound": "inf"}, "2825"),
     "bounds too far apart": (X, {"name": "x", "lower_bound": "-1e308", "upper_bound": "1e308"}, "2826"),
     "lower bound above the upper one": (X, {"name": "x", "lower_bound": "2", "upper_bound": "1"}, "2826"),
     "grid of one point": (X, {"name": "x", "lower_bound": "0", "upper_bound": "1", "discrete_points_num": "1"}, "2826"),
@@ -91,7 +91,7 @@ SEARCHES = {
     "unknown algorithm": (f"{TPE}.name", "genetic_search", "2826"),
     "no trials": (f"{TPE}.params.0.value", "0", "2826"),
     "number of trials that is a word": (f"{TPE}.params.0.value", "many", "2826"),
-    "half a trial": (f"{TPE}.params.0.value", "2.5", "2826"),
+    "fraction of a trial": (f"{TPE}.params.0.value", "2.5", "2826"),
     "number of trials that is not text": (f"{TPE}.params.0.value", 2, "2825"),
     "params that are not a list": (f"{TPE}.params", {"num_samples": "1"}, "2788"),
     "seed below zero": (f"{TPE}.params.0", {"key": "seed", "value": "-1"}, "2826"),
@@ -100,12 +100,12 @@ SEARCHES = {
 
 @pytest.mark.parametrize(("path", "value", "code"), SEARCHES.values(), ids=SEARCHES)
 def test_bad_search_is_refused(buckets, path, value, code):
-    """The rest of the body is good."""
+    """A search with one bad part is refused."""
     assert refusal(changed(search_body(), path, value), buckets) == code
 
 
-def test_values_that_are_not_of_the_type_of_their_parameter_are_refused(buckets):
-    """Neither values nor bounds may be."""
+def test_values_of_another_type_than_their_parameter_are_refused(buckets):
+    """Values and bounds that are not of the type of their parameter are refused."""
     body = changed(search_body(), "algorithm.parameters", constrained("1", "Integer"))
     space = {"name": "x", "lower_bound": "1", "upper_bound": "2.5"}
 

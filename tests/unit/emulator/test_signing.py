@@ -1,4 +1,4 @@
-"""The signature that the emulator expects, against the vendor's own signer."""
+"""Signature that the emulator expects, compared with the vendor's own signer."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ content_types = st.sampled_from([None, "application/json", "application/json; ch
 )
 @example("GET", "/", [("a", ""), ("a", "+"), ("a", " "), ("A", "%2B"), ("", "")], {}, None, b"", "secret")
 @example("POST", "/", [], {}, "text/plain", b"not hashed", "secret")
-def test_signature_of_any_request_is_the_vendors(method, path, query, headers, content_type, body, secret):
-    """Also for text to encode or trim, and for bodies that the vendor leaves unsigned."""
+def test_signature_of_any_request(method, path, query, headers, content_type, body, secret):
+    """The expected signature of any request is the vendor's, also for encoded text and unsigned bodies."""
     headers = {"Host": HOST, "X-Sdk-Date": "20260101T000000Z", **headers}
     headers |= {"Content-Type": content_type} if content_type else {}
 
@@ -53,8 +53,8 @@ def test_signature_of_any_request_is_the_vendors(method, path, query, headers, c
     assert expected_signature(request, authorization.signed_headers, secret) == authorization.signature
 
 
-def test_canonical_request_is_that_of_the_documents():
-    """The published example of a signature."""
+def test_canonical_request_of_the_documented_example():
+    """The canonical request and the signature equal the published example."""
     headers = {
         "content-type": "application/json",
         "host": "service.region.example.com",
@@ -79,8 +79,8 @@ def test_canonical_request_is_that_of_the_documents():
     assert expected_signature(request, list(headers), secret) == signature
 
 
-def test_header_of_bytes_that_are_not_utf_8_has_a_signature():
-    """aiohttp decodes such bytes as surrogates."""
+def test_canonical_request_with_a_header_that_is_not_utf_8():
+    """A header that is not UTF-8, which aiohttp decodes as surrogates, keeps its bytes."""
     headers = {"host": HOST, "x-sdk-date": "20260101T000000Z", "x-odd": b"\xff".decode(errors="surrogateescape")}
 
     assert canonical_request(ReceivedRequest("GET", "/", "", headers, b""), list(headers)).count(b"\xff") == 1

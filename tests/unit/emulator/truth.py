@@ -1,4 +1,4 @@
-"""The truth about every scenario, written by hand from its cells."""
+"""Expected end of every scenario, written by hand from its cells."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Best:
 
 @dataclass(frozen=True)
 class Truth:
-    """State of a scenario at its end.
+    """Expected state of a scenario at its end.
 
-    :param phase: of the job, for good.
-    :param looks: number of GETs of the job until nothing changes any more.
+    :param phase: final phase of the job.
+    :param looks: number of GETs of the job after which nothing changes.
     :param counts: trials by status at the end.
-    :param best: the best trial; None if there is none, or if the caller must name the objective.
+    :param best: the best trial; None if the scenario has none, or if the caller must name the objective.
     """
 
     phase: str
@@ -68,7 +68,7 @@ TRUTH = {
     "silent": Truth("Completed", 4, {"TERMINATED": 3}),
 }
 
-#: Scenarios whose objective the caller must name: scenario, metric, mode, and the best trial by it.
+#: Scenarios whose objective the caller must name: scenario, metric, mode, and best trial.
 TRUTH_BY_METRIC = [
     ("two-objectives", "acc", "max", Best("2b000001", 0.92, {"learning_rate": 0.02})),
     ("two-objectives", "loss", "min", Best("2b000002", 0.12, {"learning_rate": 0.03})),

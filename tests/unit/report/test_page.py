@@ -1,4 +1,4 @@
-"""The trials of a report as CSV."""
+"""CSV of the trials of a report."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from airflow_provider_modelarts.report.page import csv_text
 
 
 def text_of(trials):
-    """Return the CSV about a search for the most ``acc``."""
-    look = snapshot(trials)
-    return csv_text(leaderboard(look, rank(trials, criterion_for(look.job.search)), NO_LIMITS))
+    """Return the CSV of a search that maximises ``acc``."""
+    found = snapshot(trials)
+    return csv_text(leaderboard(found, rank(trials, criterion_for(found.job.search)), NO_LIMITS))
 
 
 def rows_of(trials):
-    """Return the rows of the CSV, read by the csv module."""
+    """Return the rows of the CSV as read by the csv module."""
     return list(csv.reader(text_of(trials).splitlines(keepends=True)))
 
 
 def test_csv_lists_all_trials_best_first():
-    """Its columns are named as those of the data frame."""
+    """The CSV lists all trials, best first, in columns named as in the data frame."""
     trials = [
         trial("a", best=0.1, index=0, config={"lr": 0.5, "opt": 'say "x", y'}, metrics={"acc": 0.1}, duration=3.5),
         trial("b", "ERROR", index=1, config={"lr": -1}),
@@ -55,21 +55,21 @@ def test_csv_lists_all_trials_best_first():
         (True, "True"),
     ],
 )
-def test_text_that_is_a_formula_is_none_in_the_csv(value, cell):
-    """A spreadsheet runs what begins so; numbers stay as they are."""
+def test_formula_in_text_is_escaped(value, cell):
+    """Text that a spreadsheet would run as a formula is escaped; numbers are unchanged."""
     assert rows_of([trial("t0", best=1, config={"p": value})])[1][9] == cell
 
 
-def test_ids_and_statuses_are_no_formulas_either():
-    """All cells of text are guarded."""
+def test_formula_in_an_id_or_status_is_escaped():
+    """Cells for ids and statuses are escaped like any other text."""
     (_, row) = rows_of([trial("=t", "=HYPERLINK(1)")])
 
     assert row[2] == "'=t"
     assert row[4] == "'=HYPERLINK(1)"
 
 
-def test_csv_has_no_byte_but_of_the_table():
-    """RFC 4180: lines end with CR LF, the last one too."""
+def test_csv_lines_end_with_crlf():
+    """Every line of the CSV, including the last one, ends with CR LF (RFC 4180)."""
     text = text_of([trial("t0"), trial("t1")])
 
     assert text.startswith("rank,tied,")
