@@ -1,4 +1,4 @@
-"""Fields of an Airflow connection: the same settings whether it is kept as JSON, as a URI, or as it was made."""
+"""Fields of an Airflow connection: the same settings as an object, from JSON and from a URI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ urls = st.builds(
 seconds = st.integers(1, 999) | st.floats(0.001, 999, allow_nan=False)
 proxies = st.dictionaries(st.sampled_from(["http", "https"]), texts.map("http://user:{}@proxy:3128".format), min_size=1)
 
-#: Each field as the value that is meant, and the texts and values that all mean it.
+#: Equivalent forms of each field; the first one is the value itself.
 region = words.map(lambda word: [word, f" {word}\n"])
 optional = {
     "project_id": words.map(lambda word: [word, f"{word} "]),
@@ -63,7 +63,7 @@ extras = st.fixed_dictionaries({"region": region}, optional=optional)
 
 
 def read(connection):
-    """Return the settings that a connection holds."""
+    """Return the settings of a connection."""
     return read_connection(
         login=connection.login,
         password=connection.password,
@@ -74,7 +74,7 @@ def read(connection):
 
 
 def in_all_forms(**fields):
-    """Return a connection as it was made, and as it comes back from JSON and from a URI."""
+    """Return a connection as an object, and as read back from JSON and from a URI."""
     made = Connection(conn_id="modelarts_default", conn_type="modelarts", **fields)
     from_uri = Connection(conn_id="modelarts_default", uri=made.get_uri())  # type: ignore[call-arg]
     return [made, Connection.from_json(made.as_json(), conn_id="modelarts_default"), from_uri]
@@ -82,8 +82,8 @@ def in_all_forms(**fields):
 
 @quick
 @given(st.sampled_from([*optional]).flatmap(lambda name: st.tuples(st.just(name), optional[name])))
-def test_every_form_of_a_field_means_the_same(field):
-    """A flag, a number, a list or a mapping may be written as such or as text, in each form of the connection."""
+def test_forms_of_a_field_are_equivalent(field):
+    """A flag, number, list or mapping may be written as such or as text, in each form of the connection."""
     name, forms = field
     expected, *others = [
         read(connection)
@@ -97,7 +97,7 @@ def test_every_form_of_a_field_means_the_same(field):
 @quick
 @given(texts, texts, extras, others, st.data())
 def test_settings_of_a_connection_survive_json_and_uri(login, password, extra, more, data):
-    """Whatever form each value of the extras has, and however the connection is kept, the settings are the same."""
+    """The settings do not depend on the form of the connection or of its extras."""
     plain = {name: forms[0] for name, forms in extra.items()}
     written = {name: data.draw(st.sampled_from(forms), label=name) for name, forms in extra.items()}
     expected = read_connection(login=login.strip(), password=password.strip(), host=None, port=None, extra=plain)
@@ -111,7 +111,7 @@ def test_settings_of_a_connection_survive_json_and_uri(login, password, extra, m
 @given(hosts, st.none() | ports, st.sampled_from(["", "http://", "https://"]), texts, texts)
 @example("a.example.com", 8443, "https://", "A/K", "s:e/c@r+e t%41")
 def test_host_of_a_connection_survives_json_and_uri(host, port, scheme, login, password):
-    """Host and port are the same endpoint in each form, with or without a scheme, beside a secret of any text."""
+    """Host and port are the same endpoint in each form, with or without a scheme, and with any secret."""
     extra = json.dumps({"region": "cn-north-4"})
     connections = in_all_forms(login=login, password=password, host=f"{scheme}{host}", port=port, extra=extra)
 
@@ -123,8 +123,8 @@ def test_host_of_a_connection_survives_json_and_uri(host, port, scheme, login, p
 
 @quick
 @given(extras, st.sampled_from([*optional]), st.sampled_from(["", None]))
-def test_blank_extra_of_a_connection_is_as_good_as_none(extra, name, blank):
-    """A field that a form leaves blank changes nothing, in each form of the connection."""
+def test_blank_extra_of_a_connection_is_ignored(extra, name, blank):
+    """A blank field changes nothing, in each form of the connection."""
     without = {field: forms[0] for field, forms in extra.items() if field != name}
     expected = read_connection(login="AK", password="SK", host=None, port=None, extra=without)
 

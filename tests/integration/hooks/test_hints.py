@@ -1,4 +1,4 @@
-"""Hints of errors about the connection, in every mode."""
+"""Hints of errors about the connection, from hook and triggers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTr
 KEY = Settings(credentials=AccessKey("AK", "SK"), region="cn-north-4", project_id="p1")
 
 
-def answered(cls):
-    """Return an error that the platform answered."""
+def api_error(cls):
+    """Return an error of the API."""
     return cls("no.", status=400, code="C.1", request="GET /x", request_id="r")
 
 
 @pytest.mark.parametrize(
-    ("error", "settings", "advice"),
+    ("error", "settings", "hint"),
     [
         (
             ModelArtsAuthenticationError,
@@ -56,47 +56,47 @@ def answered(cls):
         ),
     ],
 )
-def test_advice(error, settings, advice):
-    """It follows the platform's message."""
-    told = with_connection_hint(answered(error), dataclasses.replace(KEY, **settings), "mine")
+def test_hint_of_an_error(error, settings, hint):
+    """The hint follows the platform's message."""
+    hinted = with_connection_hint(api_error(error), dataclasses.replace(KEY, **settings), "mine")
 
-    assert type(told) is error
-    assert str(told) == f"GET /x: HTTP 400 C.1: no. {advice} (request id r)"
+    assert type(hinted) is error
+    assert str(hinted) == f"GET /x: HTTP 400 C.1: no. {hint} (request id r)"
 
 
-@pytest.mark.parametrize("error", [answered(ModelArtsPermissionError), ModelArtsTransportError("no answer")])
-def test_error_that_the_connection_does_not_explain_stays_as_it_is(error):
-    """Advice that is wrong is worse than none."""
+@pytest.mark.parametrize("error", [api_error(ModelArtsPermissionError), ModelArtsTransportError("no response")])
+def test_error_unrelated_to_the_connection_has_no_hint(error):
+    """An error that the connection does not explain is returned unchanged."""
     assert with_connection_hint(error, KEY, "mine") is error
 
 
-def test_waits_that_share_an_error_are_advised_once_each(modelarts_emulator, connect):
-    """They sign in together: what one adds to the refusal must not reach the others."""
+def test_waits_that_share_an_error_have_one_hint_each(modelarts_emulator, connect):
+    """Waits that log in together share the refusal, but each adds the hint to its own event only."""
     connect(modelarts_emulator, auth="password", domain_name="nobody")
     waits = [ModelArtsTrainingJobTrigger(training_job_id="job", poll_interval=0) for _ in range(4)]
 
-    async def all_end():
+    async def run_all():
         return await asyncio.gather(*(anext(wait.run()) for wait in waits))
 
-    for event in asyncio.run(all_end()):
+    for event in asyncio.run(run_all()):
         assert event.payload["error"]["facts"]["message"].count("Check login, password and domain_name") == 1
 
 
-def of_hook():
-    """Return what the hook raises."""
+def hook_error():
+    """Return the error that the hook raises."""
     with pytest.raises(ModelArtsNotFoundError) as raised:
         ModelArtsHook().get_training_job("nowhere")
     return raised.value
 
 
-def of_trigger():
-    """Return what a deferred wait reports."""
+def trigger_error():
+    """Return the error in the event of the trigger."""
     return error_from_dict(fire(ModelArtsTrainingJobTrigger(training_job_id="nowhere", poll_interval=0))["error"])
 
 
-@pytest.mark.parametrize("error_of", [of_hook, of_trigger])
-def test_missing_job_says_where_was_looked(connected, error_of):
-    """The connection names no project: its id was looked up on the way."""
+@pytest.mark.parametrize("error_of", [hook_error, trigger_error])
+def test_missing_job_error_names_endpoint_project_and_connection(connected, error_of):
+    """The error names the endpoint, the connection, and the project id that was looked up."""
     where = f"{connected.endpoint}, project {connected.project_id} (connection 'modelarts_default')"
 
     error = error_of()

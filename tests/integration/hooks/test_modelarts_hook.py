@@ -1,4 +1,4 @@
-"""The hook, from an Airflow connection to the emulator."""
+"""Hook with an Airflow connection to the emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
 @pytest.fixture(name="connection")
 def _connection(modelarts_emulator, monkeypatch):
-    """Returns a function that defines the connection, with some fields changed."""
+    """Return a function that defines the connection with some fields changed, and returns a hook."""
 
     def define(**changes):
         fields = {**modelarts_emulator.connection(), **changes}
@@ -24,14 +24,14 @@ def _connection(modelarts_emulator, monkeypatch):
 
 
 def test_hook_lists_the_trials_of_a_search(connected):
-    """The whole way: connection, project look-up, signature, paging."""
+    """A call passes through connection, project lookup, signature and pagination."""
     trials = ModelArtsHook().list_trials(connected.job_id("large"))
 
     assert len({trial.trial_id for trial in trials}) == 120
 
 
 def test_hook_streams_the_trials_of_a_search(connected):
-    """The first trial is there after the first page."""
+    """The first trial is yielded after the first page."""
     first = next(ModelArtsHook().iter_trials(connected.job_id("large"), page_size=10))
 
     assert first.trial_id
@@ -39,7 +39,7 @@ def test_hook_streams_the_trials_of_a_search(connected):
 
 
 def test_hook_reads_job_and_algorithm(connected):
-    """Both come as values, with the raw answer in reach."""
+    """Job and algorithm are values that hold the raw response."""
     hook = ModelArtsHook()
 
     job = hook.get_training_job(connected.job_id("algorithm-search"))
@@ -51,7 +51,7 @@ def test_hook_reads_job_and_algorithm(connected):
 
 
 def test_project_id_is_looked_up_once(connected):
-    """A connection without project id costs one request to IAM in a process."""
+    """A connection without project id costs one request to IAM per process."""
     for _ in range(3):
         ModelArtsHook().get_training_job(connected.job_id("documented"))
 
@@ -59,14 +59,14 @@ def test_project_id_is_looked_up_once(connected):
 
 
 def test_given_project_id_is_not_looked_up(connected):
-    """An explicit project id needs no IAM."""
+    """An explicit project id requires no request to IAM."""
     ModelArtsHook(project_id=connected.project_id).get_training_job(connected.job_id("documented"))
 
     assert all(request.path != "/v3/projects" for request in connected.requests)
 
 
-def test_connection_of_the_other_provider_works(modelarts_emulator, connection):
-    """A ``huaweicloud`` connection has the same fields, and some more that do not matter here."""
+def test_connection_of_the_huaweicloud_provider_works(modelarts_emulator, connection):
+    """A ``huaweicloud`` connection works, and its other fields are ignored."""
     extra = {**modelarts_emulator.connection()["extra"], "obs_bucket": "bucket", "enterprise_project_id": "0"}
 
     hook = connection(conn_type="huaweicloud", extra=extra)
@@ -75,7 +75,7 @@ def test_connection_of_the_other_provider_works(modelarts_emulator, connection):
 
 
 def test_connection_as_uri_works(modelarts_emulator, monkeypatch):
-    """A URI holds nothing but text, its secret key quoted."""
+    """A connection from a URI works, although its fields are texts."""
     fields = modelarts_emulator.connection()
     query = f"region={fields['extra']['region']}&verify=false&timeout=5%2C10"
     host = modelarts_emulator.endpoint.removeprefix("http://")
@@ -88,14 +88,14 @@ def test_connection_as_uri_works(modelarts_emulator, monkeypatch):
 
 
 def test_hook_does_nothing_before_its_first_call(monkeypatch):
-    """A hook without a connection is made without complaint."""
+    """A hook of a missing connection is created without an error."""
     monkeypatch.delenv("AIRFLOW_CONN_MODELARTS_DEFAULT", raising=False)
 
     assert ModelArtsHook("no_such_connection").modelarts_conn_id == "no_such_connection"
 
 
-def test_connection_test_says_who_and_where(modelarts_emulator, connection):
-    """One request tests key, project and region."""
+def test_connection_test_names_key_project_and_region(modelarts_emulator, connection):
+    """The message names key, project and region, but not the secret."""
     works, message = connection().test_connection()
 
     assert works
@@ -115,21 +115,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("changes", "message"), BROKEN.values(), ids=BROKEN)
-def test_connection_test_says_what_is_wrong(modelarts_emulator, connection, changes, message):
-    """The reason is exact, and never holds the secret."""
+def test_connection_test_of_a_bad_connection_names_the_reason(modelarts_emulator, connection, changes, message):
+    """The message names the reason, but never the secret."""
     fields = modelarts_emulator.connection()
     top = {name: value for name, value in changes.items() if name in fields}
     extra = {**fields["extra"], **{name: value for name, value in changes.items() if name not in fields}}
 
-    works, said = connection(**top, extra=extra).test_connection()
+    works, text = connection(**top, extra=extra).test_connection()
 
     assert not works
-    assert message in said
-    assert modelarts_emulator.secret_key not in said
+    assert message in text
+    assert modelarts_emulator.secret_key not in text
 
 
-def test_async_client_reads_the_same(connected):
-    """The triggerer's client comes from the same connection."""
+def test_async_client_lists_the_same_trials(connected):
+    """The asynchronous client of the hook uses the same connection."""
     job_id = connected.job_id("large")
 
     async def read():
@@ -140,7 +140,7 @@ def test_async_client_reads_the_same(connected):
 
 
 def test_wrong_secret_is_sent_once(modelarts_emulator, connection):
-    """Five bad signatures lock a key: one is enough to know."""
+    """A wrong secret is not sent again, because five bad signatures lock a key."""
     hook = connection(password="wrong")
 
     with pytest.raises(ModelArtsAuthenticationError):
@@ -149,7 +149,7 @@ def test_wrong_secret_is_sent_once(modelarts_emulator, connection):
     assert len(modelarts_emulator.requests) == 1
 
 
-def test_bad_connection_is_named(connection):
-    """Somebody with many connections must know which one."""
+def test_error_of_a_bad_field_names_the_connection(connection):
+    """The error names the connection and the field."""
     with pytest.raises(ModelArtsConfigurationError, match="connection 'modelarts_default': timeout"):
         connection(extra={"timeout": "soon"}).get_training_job("x")

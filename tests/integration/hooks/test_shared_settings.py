@@ -1,4 +1,4 @@
-"""Connections that are read together."""
+"""Settings that the waits of a process share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = ("modelarts_default", None, None)
 
 
 class Connection:
-    """An Airflow connection that somebody changes at times, and how often it was read."""
+    """Airflow connection that can be edited, and counts its readings."""
 
     def __init__(self):
         self.key = "old"
@@ -23,7 +23,7 @@ class Connection:
         self.is_wrong = False
 
     async def read(self):
-        """Read it; that takes a while."""
+        """Read the connection, after a turn of the event loop."""
         self.readings += 1
         await asyncio.sleep(0)
         if self.is_wrong:
@@ -36,13 +36,13 @@ def _connection():
     return Connection()
 
 
-def keys(some):
-    """Return the keys in some settings."""
-    return {settings.credentials.access_key for settings in some}
+def keys(all_settings):
+    """Return the access keys of settings."""
+    return {settings.credentials.access_key for settings in all_settings}
 
 
 def test_waits_that_start_together_read_the_connection_once(connection):
-    """A thousand readings would keep the triggerer's supervisor busy for minutes."""
+    """A thousand concurrent waits share one reading: a thousand would keep the supervisor busy for minutes."""
 
     async def start():
         return await asyncio.gather(*(settings_of(SOURCE, connection.read) for _ in range(1000)))
@@ -51,8 +51,8 @@ def test_waits_that_start_together_read_the_connection_once(connection):
     assert connection.readings == 1
 
 
-def test_wait_that_starts_shortly_after_takes_what_was_read(connection):
-    """First looks are spread over an interval."""
+def test_later_wait_reuses_the_settings(connection):
+    """A wait uses the settings that an earlier one has read."""
 
     async def start():
         await settings_of(SOURCE, connection.read)
@@ -64,8 +64,8 @@ def test_wait_that_starts_shortly_after_takes_what_was_read(connection):
 
 
 @pytest.mark.parametrize("other", [("another", None, None), (SOURCE[0], "eu-west-101", None), (SOURCE[0], None, "p")])
-def test_another_connection_region_or_project_is_read_by_itself(connection, other):
-    """What was read for one is not what the other says."""
+def test_settings_of_another_connection_region_or_project_are_not_shared(connection, other):
+    """Each connection, region and project is read by itself."""
 
     async def start():
         await settings_of(SOURCE, connection.read)
@@ -76,8 +76,8 @@ def test_another_connection_region_or_project_is_read_by_itself(connection, othe
     assert connection.readings == 2
 
 
-def test_refused_settings_are_read_anew_by_one_for_all(connection):
-    """Somebody has put another key into the connection since."""
+def test_refused_settings_are_read_again_once(connection):
+    """A thousand waits with refused settings share one reading of the edited connection."""
 
     async def start():
         refused = await settings_of(SOURCE, connection.read)
@@ -89,32 +89,32 @@ def test_refused_settings_are_read_anew_by_one_for_all(connection):
     assert connection.readings == 2
 
 
-def test_reading_that_began_before_the_refusal_is_not_taken(connection):
-    """It may have seen the key that was replaced meanwhile."""
+def test_reading_that_began_before_the_refusal_is_not_shared(connection):
+    """An earlier reading may return the refused key, so a new one begins."""
 
     async def start():
-        has_seen, may_tell = asyncio.Event(), asyncio.Event()
+        has_seen, may_return = asyncio.Event(), asyncio.Event()
 
         async def read_slowly():
             settings = await connection.read()
             has_seen.set()
-            await may_tell.wait()
+            await may_return.wait()
             return settings
 
         reading = asyncio.create_task(settings_of(SOURCE, read_slowly))
         await has_seen.wait()
         refused, connection.key = await connection.read(), "new"
-        asyncio.get_running_loop().call_later(1, may_tell.set)
+        asyncio.get_running_loop().call_later(1, may_return.set)
         newer = await settings_of(SOURCE, connection.read, refused)
-        may_tell.set()
+        may_return.set()
         await reading
         return newer
 
     assert keys([asyncio.run(start())]) == {"new"}
 
 
-def test_refused_settings_that_are_still_the_same_are_told_so(connection):
-    """Each asks for itself whether they have changed, and sees that they have not."""
+def test_refused_settings_that_are_unchanged_are_returned(connection):
+    """A wait reads the connection again after a refusal, and gets the same settings."""
 
     async def start():
         refused = await settings_of(SOURCE, connection.read)
@@ -124,8 +124,8 @@ def test_refused_settings_that_are_still_the_same_are_told_so(connection):
     assert connection.readings == 2
 
 
-def test_reading_that_fails_fails_for_all_and_is_not_kept(connection):
-    """The next one finds the connection mended."""
+def test_failed_reading_is_shared_but_not_kept(connection):
+    """A reading fails for all concurrent waits, and the next wait reads the corrected connection."""
 
     async def start():
         connection.is_wrong = True
@@ -140,8 +140,8 @@ def test_reading_that_fails_fails_for_all_and_is_not_kept(connection):
     assert connection.readings == 2
 
 
-def test_one_that_is_cancelled_spoils_no_reading(connection):
-    """Whoever asked first may be killed before the connection is there."""
+def test_cancelled_wait_does_not_cancel_the_reading(connection):
+    """The reading goes on for other waits if the first wait is cancelled."""
 
     async def start():
         first = asyncio.create_task(settings_of(SOURCE, connection.read))
@@ -155,8 +155,8 @@ def test_one_that_is_cancelled_spoils_no_reading(connection):
     assert connection.readings == 1
 
 
-def test_another_event_loop_reads_for_itself(connection):
-    """What one process of tasks has read is not another's."""
+def test_settings_are_not_shared_between_event_loops(connection):
+    """Each event loop reads the connection by itself."""
     asyncio.run(settings_of(SOURCE, connection.read))
     asyncio.run(settings_of(SOURCE, connection.read))
 

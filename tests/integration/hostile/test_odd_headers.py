@@ -1,11 +1,11 @@
-"""Headers that are too long, too many, or meant to break a log."""
+"""Headers that are too long, too many, or able to break a log."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import pytest
-from integration.hostile.raw_server import HEAD, MIB, speaking, with_headers
+from integration.hostile.raw_server import HEAD, MIB, serving, with_headers
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import (
@@ -18,18 +18,18 @@ from airflow_provider_modelarts.exceptions import (
 REFUSAL = b'{"error_code": "X.1", "error_msg": "no"}'
 ESCAPE = b"\x1b[31m"
 
-TOO_MUCH = {
+EXCESSIVE = {
     "header of a megabyte": with_headers(b"X-A: " + b"a" * MIB),
     "10,000 headers": with_headers(*[b"X-%d: a" % number for number in range(10_000)]),
-    "status that is none": with_headers(status=b"99999 What"),
+    "invalid status": with_headers(status=b"99999 What"),
     "chunk size of a megabyte": lambda: [HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * MIB],
 }
 
 
-@pytest.mark.parametrize("speech", TOO_MUCH.values(), ids=TOO_MUCH)
-def test_answer_with_headers_beyond_reason_is_no_answer(hear, speech):
-    """The libraries stop reading; the error names the request and is short."""
-    error = hear(speech)
+@pytest.mark.parametrize("raw_response", EXCESSIVE.values(), ids=EXCESSIVE)
+def test_excessive_headers_are_a_transport_error(fetch, raw_response):
+    """The error of a response with excessive headers is short and names the request."""
+    error = fetch(raw_response)
 
     assert type(error) is ModelArtsTransportError
     assert "/v2/x: no response: " in str(error)
@@ -39,16 +39,16 @@ def test_answer_with_headers_beyond_reason_is_no_answer(hear, speech):
 
 REQUEST_IDS = {
     "escape": (b"X-Request-Id: a" + ESCAPE + b"b", "(request id a?[31mb)"),
-    "next line": (b"X-Request-Id: a\r\n 2026-01-01 INFO forged", "(request id a 2026-01-01 INFO forged)"),
-    "a long one": (b"X-Request-Id: " + b"a" * 8000, f"(request id {'a' * 97}...)"),
+    "line break": (b"X-Request-Id: a\r\n 2026-01-01 INFO forged", "(request id a 2026-01-01 INFO forged)"),
+    "long": (b"X-Request-Id: " + b"a" * 8000, f"(request id {'a' * 97}...)"),
     "blank": (b"X-Request-Id: ", "X.1: no"),
 }
 
 
 @pytest.mark.parametrize(("line", "end"), REQUEST_IDS.values(), ids=REQUEST_IDS)
-def test_request_id_that_would_break_a_log_is_made_harmless(hear, line, end):
-    """It is text in a message, on one line, whatever it holds."""
-    error = hear(with_headers(line, status=b"400 No", body=REFUSAL))
+def test_hostile_request_id_is_sanitized(fetch, line, end):
+    """A request id in a message is printable, short and on one line."""
+    error = fetch(with_headers(line, status=b"400 No", body=REFUSAL))
 
     assert type(error) is ModelArtsApiError
     assert str(error).endswith(end)
@@ -64,39 +64,39 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize(("speech", "said"), HEADERS.values(), ids=HEADERS)
-def test_header_in_a_message_is_harmless_and_short(hear, speech, said):
-    """Also headers that only an odd answer has are not shown as they are."""
-    error = hear(speech)
+@pytest.mark.parametrize(("raw_response", "excerpt"), HEADERS.values(), ids=HEADERS)
+def test_header_in_a_message_is_printable_and_short(fetch, raw_response, excerpt):
+    """A header that a message quotes is escaped and truncated."""
+    error = fetch(raw_response)
 
-    assert said in str(error)
+    assert excerpt in str(error)
     assert str(error).startswith("GET /v2/x: ")
     assert str(error).isprintable()
     assert len(str(error)) < 700
 
 
 @pytest.mark.parametrize("wait", [b"-1", b"", "\u0663".encode(), b"9" * 100])
-def test_absurd_time_to_wait_is_not_waited_for(hear, wait):
-    """What is no number of seconds, or too many, leaves the call to its own time, which is none here."""
-    error = hear(with_headers(b"Retry-After: " + wait, status=b"429 Slow Down", body=REFUSAL))
+def test_absurd_retry_after_is_not_waited_for(fetch, wait):
+    """An absurd Retry-After leaves the call to its own policy, which allows no retry here."""
+    error = fetch(with_headers(b"Retry-After: " + wait, status=b"429 Slow Down", body=REFUSAL))
 
     assert type(error) is ModelArtsThrottledError
 
 
-def test_absurd_time_to_wait_does_not_stop_the_second_try(platform, settings, call):
-    """A Retry-After that is not a number of seconds is ignored."""
+def test_absurd_retry_after_does_not_prevent_a_retry(platform, settings, call):
+    """An absurd Retry-After is ignored, and the call is retried by its own policy."""
     job_id = platform.job_id("documented")
     platform.respond_next(job_id, status=429, headers={"Retry-After": "-1e300"}, times=2)
 
     assert call(settings, "get_training_job", job_id).id == job_id
 
 
-def test_proxy_that_refuses_leaves_its_password_out_of_the_error(settings, call):
-    """A library puts the whole URL of the proxy into its text."""
+def test_error_of_a_refusing_proxy_shows_no_password(settings, call):
+    """The error does not show the URL of the proxy, which an HTTP library puts into its own message."""
     once = dataclasses.replace(
         settings, project_id="p", endpoint="https://host.example.com", retry=RetryPolicy(total=0)
     )
-    with speaking(with_headers(status=b"407 Who Are You")) as proxy:
+    with serving(with_headers(status=b"407 Who Are You")) as proxy:
         through = dataclasses.replace(once, proxies={"https": proxy.replace("://", "://user:open-sesame@")})
 
         with pytest.raises(ModelArtsTransportError) as raised:
@@ -107,16 +107,16 @@ def test_proxy_that_refuses_leaves_its_password_out_of_the_error(settings, call)
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "no-such-charset", "\x1b[31m"])
-def test_charset_that_a_header_claims_is_not_believed(hear, charset):
-    """JSON is UTF-8, whatever else is claimed."""
+def test_charset_of_a_header_is_ignored(fetch, charset):
+    """JSON is read as UTF-8, even if the header names another charset."""
     line = f"Content-Type: application/json; charset={charset}".encode()
 
-    assert hear(with_headers(line, body='{"a": "一"}'.encode())) == {"a": "一"}
+    assert fetch(with_headers(line, body='{"a": "一"}'.encode())) == {"a": "一"}
 
 
-def test_encoding_that_nobody_knows_is_told(hear):
-    """A body that stays compressed is not JSON, and nothing of it is shown raw."""
-    error = hear(with_headers(b"Content-Encoding: zip-of-mine", body=ESCAPE))
+def test_unknown_content_encoding_is_a_protocol_error(fetch):
+    """A body that stays compressed is not JSON, and the error is printable."""
+    error = fetch(with_headers(b"Content-Encoding: zip-of-mine", body=ESCAPE))
 
     assert type(error) is ModelArtsProtocolError
     assert str(error).isprintable()

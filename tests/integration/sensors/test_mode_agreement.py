@@ -1,4 +1,4 @@
-"""Agreement of the modes: poked, rescheduled or deferred, the same search ends the same task in the same way."""
+"""Agreement of the sensor's modes: poke, reschedule and deferrable end a task in the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unit.builders import quick
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
 from modelarts_emulator import Search, TrialScript, running
 
-LATEST = 4
+MAX_TICK = 4
 _numbers = count()
 
 #: Phases of a job, each for a tick or more. The first poll is at tick 1.
@@ -27,15 +27,15 @@ beginnings = st.sampled_from(
 endings = st.sampled_from(
     [*[("Completed",)] * 4, ("Failed",), ("Abnormal",), ("Terminated",), ("Terminating", "Terminated")]
 )
-ticks = st.integers(0, LATEST)
+ticks = st.integers(0, MAX_TICK)
 
 
-def phases_of(beginning, end, pauses):
-    """Return the script of a job's phases; those that begin at the same tick as the next are never polled."""
+def phases_of(beginning, end, durations):
+    """Return the script of a job's phases; a phase that begins at the same tick as the next is never polled."""
     at, phases = 0, []
-    for phase, pause in zip([*beginning, *end], pauses, strict=False):
+    for phase, duration in zip([*beginning, *end], durations, strict=False):
         phases.append((at, phase))
-        at += pause
+        at += duration
     return phases
 
 
@@ -48,7 +48,7 @@ def trial_of(number, listed, starts, ends, status):
 
 
 def trials(ends):
-    """Return a strategy of trials of one search."""
+    """Return a strategy of the trials of a search."""
     statuses = st.sampled_from(["TERMINATED", "TERMINATED", "TERMINATED", "ERROR", "STOPPED"])
     each = st.tuples(ticks, ticks, ends, statuses)
     return st.lists(each, max_size=4).map(lambda rows: [trial_of(number, *row) for number, row in enumerate(rows)])
@@ -85,13 +85,13 @@ class Fault:
 
 
 faults = st.builds(
-    lambda answer, after, times: Fault(*answer, after, times),  # type: ignore[call-arg]
+    lambda response, after, times: Fault(*response, after, times),  # type: ignore[call-arg]
     st.sampled_from([(400, "ModelArts.2775"), (401, "APIGW.0301"), (403, "ModelArts.0010"), (500, "X"), (429, "X")]),
     st.integers(1, 5),
     st.sampled_from([1, 1000]),
 )
 
-#: Tolerance of the task. The times are far from where a rounded time of the emulator could decide.
+#: Policy of the task. Settle times are too far from those of the emulator for its rounding to matter.
 settled = {"settle_seconds": st.just(-1)}
 settling = {"settle_seconds": st.just(60)}
 tolerance: dict[str, Any] = {
@@ -99,7 +99,7 @@ tolerance: dict[str, Any] = {
     "max_failed_trials": st.integers(0, 2),
     "accept_stopped": st.booleans(),
 }
-manners = st.sampled_from([{}, {}, {"soft_fail": True}, {"silent_fail": True}, {"never_fail": True}])
+failure_options = st.sampled_from([{}, {}, {"soft_fail": True}, {"silent_fail": True}, {"never_fail": True}])
 histories = st.tuples(searches(st.none() | ticks), st.fixed_dictionaries({**tolerance, **settled})) | st.tuples(
     searches(ticks), st.fixed_dictionaries({**tolerance, **settling})
 )
@@ -115,17 +115,17 @@ def _platform():
 
 
 def outcome(emulator, mode, search, fault, arguments):
-    """Return how a task ends in a mode, without the ids that differ from run to run."""
+    """Return the outcome of a task in a mode, without the ids that differ from run to run."""
     job_id = emulator.add_search(replace(search, job_id=f"job-{next(_numbers)}"))
     if fault is not None:
         fault.inject(emulator, job_id)
-    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
     run = run_task(
         lambda: ModelArtsHyperparameterSearchSensor(
-            task_id="wait", training_job_id=job_id, poke_interval=0.001, timeout=30, **how, **arguments
+            task_id="wait", training_job_id=job_id, poke_interval=0.001, timeout=30, **options, **arguments
         )
     )
-    # Airflow words some skips itself: compare their cause
+    # the messages of some skips are Airflow's own: compare their cause
     error = run.error.__cause__ if run.state == "skipped" else run.error
     ending = json.dumps([run.state, type(error).__name__, str(error), run.value])
     return re.sub(r" \(request id \w+\)", "", ending.replace(job_id, "the-job"))
@@ -147,11 +147,11 @@ STOPPED_LATE = late(trial_of(0, 0, 0, 1, "TERMINATED"), phases=((0, "Running"), 
 @example((BROKEN_LATE, LENIENT), Fault(500, "X", after=2, times=1), {"silent_fail": True})
 @example((BROKEN_LATE, LENIENT), Fault(401, "APIGW.0301", after=3, times=1000), {"soft_fail": True})
 @example((BROKEN_LATE, LENIENT), Fault(400, "ModelArts.2775", after=2, times=1000), {"never_fail": True})
-@given(history=histories, fault=st.none() | faults, manner=manners)
-def test_modes_agree_on_every_history(platform, history, fault, manner):
-    """State, summary, class and text of the error are the same in all modes."""
+@given(history=histories, fault=st.none() | faults, failure_option=failure_options)
+def test_modes_agree_on_every_history(platform, history, fault, failure_option):
+    """State, summary, and class and text of the error are the same in all modes."""
     search, policy = history
 
-    first, *others = [outcome(platform, mode, search, fault, {**policy, **manner}) for mode in MODES]
+    first, *others = [outcome(platform, mode, search, fault, {**policy, **failure_option}) for mode in MODES]
 
     assert others == [first, first]

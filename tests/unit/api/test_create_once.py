@@ -18,30 +18,30 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
 )
 
-ME = TaskIdentity(prefix="prod", dag_id="dag", task_id="train", run_id="r1", map_index=-1, generation=0)
+TASK = TaskIdentity(prefix="prod", dag_id="dag", task_id="train", run_id="r1", map_index=-1, generation=0)
 BODY = {"kind": "job", "metadata": {"description": "nightly"}, "algorithm": {}}
-LOST = ModelArtsTransportError("connection reset")
-BROKEN = ModelArtsServerError("oops", status=500, code="ModelArts.2950")
+RESET = ModelArtsTransportError("connection reset")
+SERVER_ERROR = ModelArtsServerError("oops", status=500, code="ModelArts.2950")
 
 
 class Platform:
-    """Keeps jobs; ``lose`` makes the next creation raise, after or before the job has come to be."""
+    """Small ModelArts; the next creation raises ``creation_error``, and creates the job if ``creation_arrives``."""
 
     def __init__(self, *jobs):
         self.jobs = {job["metadata"]["id"]: job for job in jobs}
         self.created = []
         self.slept = 0.0
-        self.lose = None
-        self.arrives = True
-        self.seen_after = 0  # looks that do not yet show the newest job
+        self.creation_error = None
+        self.creation_arrives = True
+        self.listing_lag = 0  # listings that do not show the newest job yet
 
     def run(self, flow):
-        """Answer the requests of a flow, and return its result."""
+        """Respond to the requests of a flow, and return its result."""
         try:
             step = next(flow)
             while True:
                 try:
-                    value = self.answer(step)
+                    value = self.respond(step)
                 except ModelArtsError as error:
                     step = flow.throw(error)
                 else:
@@ -49,8 +49,8 @@ class Platform:
         except StopIteration as end:
             return end.value
 
-    def answer(self, step):
-        """Answer one request."""
+    def respond(self, step):
+        """Respond to one request."""
         if isinstance(step, Sleep):
             self.slept += step.seconds
             return None
@@ -66,15 +66,15 @@ class Platform:
         return step.read(self.jobs[job_id])
 
     def listed(self):
-        """Return the jobs that a search shows, newest first."""
+        """Return the jobs that a search lists, newest first."""
         jobs = list(self.jobs.values())[::-1]
-        if self.created and self.seen_after > 0:
-            self.seen_after -= 1
+        if self.created and self.listing_lag > 0:
+            self.listing_lag -= 1
             return jobs[1:]
         return jobs
 
     def stop(self, job_id):
-        """Stop a job."""
+        """Stop a job, and return it."""
         self.jobs[job_id]["status"]["phase"] = "Terminating"
         return self.jobs[job_id]
 
@@ -83,28 +83,28 @@ class Platform:
         return {job["metadata"]["name"]: job["status"]["phase"] for job in self.jobs.values()}
 
     def create(self, body):
-        """Create a job, or lose it."""
+        """Create a job, raise ``creation_error``, or both."""
         name = body["metadata"]["name"]
         if any(job["metadata"]["name"] == name for job in self.jobs.values()):
             raise ModelArtsApiError("duplicate name", status=400, code="ModelArts.2751")
         created = job(name, "Creating", description=body["metadata"]["description"])
-        if self.lose is None or self.arrives:
+        if self.creation_error is None or self.creation_arrives:
             self.created.append(name)
             self.jobs[created["metadata"]["id"]] = created
-        if self.lose is not None:
-            lost, self.lose = self.lose, None
-            raise lost
+        if self.creation_error is not None:
+            error, self.creation_error = self.creation_error, None
+            raise error
         return created
 
 
-def acquire(platform, remembered_id=None, *, identity=ME, since=0.0):
-    """Acquire the job of a task."""
+def acquire(platform, remembered_id=None, *, identity=TASK, since=0.0):
+    """Return the job that a task acquires."""
     return platform.run(acquire_job(BODY, identity, since=since, remembered_id=remembered_id))
 
 
 def job(name, phase, description=None):
-    """Return a job as the platform answers it; by default with the mark of our task."""
-    description = f"nightly {ME.mark}" if description is None else description
+    """Return a job in the form of the platform; its description holds the mark of the task by default."""
+    description = f"nightly {TASK.mark}" if description is None else description
     return {
         "metadata": {"id": f"id-of-{name}", "name": name, "description": description},
         "status": {"phase": phase},
@@ -113,20 +113,20 @@ def job(name, phase, description=None):
 
 
 def test_first_try_creates_a_job_with_name_and_mark():
-    """The job carries the task's name, and its description the user's words and our mark."""
+    """The job has the task's name, and its description holds the user's text and the task's mark."""
     platform = Platform()
 
     acquired = acquire(platform)
 
     assert not acquired.adopted
-    assert platform.created == [ME.name]
-    assert acquired.job.description == f"nightly {ME.mark}"
+    assert platform.created == [TASK.name]
+    assert acquired.job.description == f"nightly {TASK.mark}"
 
 
 @pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed", "Somewhere"])
-def test_retry_adopts_a_job_at_work_or_completed(phase):
-    """What an earlier try created is paid for: it is not created again."""
-    platform = Platform(job(ME.name, phase))
+def test_retry_adopts_job_that_has_not_failed(phase):
+    """A retry adopts a job that has neither failed nor stopped, rather than pay for a second one."""
+    platform = Platform(job(TASK.name, phase))
 
     acquired = acquire(platform)
 
@@ -135,102 +135,102 @@ def test_retry_adopts_a_job_at_work_or_completed(phase):
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated", "Terminating"])
-def test_retry_creates_the_next_after_a_job_that_broke(phase):
-    """A node fault must not end the pipeline: a retry starts anew, under the next name."""
-    platform = Platform(job(ME.name, phase))
+def test_retry_after_failed_job_creates_another(phase):
+    """A retry after a failed or stopped job creates a job under the next name."""
+    platform = Platform(job(TASK.name, phase))
 
     acquire(platform)
 
-    assert platform.created == [f"{ME.name}-2"]
+    assert platform.created == [f"{TASK.name}-2"]
 
 
-def test_job_from_before_is_not_adopted():
-    """What bears the name is left from a DAG run that was deleted: its result would be a stale one."""
-    platform = Platform(job(ME.name, "Completed"))
+def test_job_older_than_dag_run_is_not_adopted():
+    """A job of a deleted DAG run is not adopted, because its result is stale."""
+    platform = Platform(job(TASK.name, "Completed"))
 
     assert not acquire(platform, since=1.0).adopted
-    assert platform.created == [f"{ME.name}-2"]
+    assert platform.created == [f"{TASK.name}-2"]
 
 
-def test_job_that_the_task_has_stored_is_adopted_whatever_the_clocks_say():
-    """What it stored is its own."""
-    platform = Platform(job(ME.name, "Completed"))
+def test_remembered_job_older_than_dag_run_is_adopted():
+    """A job whose id the task has stored is adopted, even if the clocks disagree."""
+    platform = Platform(job(TASK.name, "Completed"))
 
-    assert acquire(platform, f"id-of-{ME.name}", since=1.0).adopted
+    assert acquire(platform, f"id-of-{TASK.name}", since=1.0).adopted
 
 
-def test_cleared_task_stops_what_it_left_at_work():
-    """Clearing means anew, not twice at once: of one task instance, only the newest job is at work."""
+def test_cleared_task_stops_its_active_jobs():
+    """A cleared task creates a job and stops its older active ones, but no job of another task."""
     platform = Platform(
-        job(ME.name, "Running"),
-        job(f"{ME.name}-2", "Failed"),
-        job(f"{ME.name}-3", "Pending", description=replace(ME, generation=3).mark),
-        job("somebody-elses", "Running", description="mine"),
+        job(TASK.name, "Running"),
+        job(f"{TASK.name}-2", "Failed"),
+        job(f"{TASK.name}-3", "Pending", description=replace(TASK, generation=3).mark),
+        job("unrelated", "Running", description="mine"),
     )
 
-    acquired = acquire(platform, identity=replace(ME, generation=5))
+    acquired = acquire(platform, identity=replace(TASK, generation=5))
 
-    assert platform.created == [acquired.job.name] == [f"{ME.name}-4"]
+    assert platform.created == [acquired.job.name] == [f"{TASK.name}-4"]
     assert platform.phases() == {
-        ME.name: "Terminating",
-        f"{ME.name}-2": "Failed",
-        f"{ME.name}-3": "Terminating",
-        "somebody-elses": "Running",
-        f"{ME.name}-4": "Creating",
+        TASK.name: "Terminating",
+        f"{TASK.name}-2": "Failed",
+        f"{TASK.name}-3": "Terminating",
+        "unrelated": "Running",
+        f"{TASK.name}-4": "Creating",
     }
 
 
-@pytest.mark.parametrize("seen_after", [0, 2])
-def test_creation_that_was_broken_off_is_stopped(seen_after):
-    """The task was ended while it waited for the answer: what came of it is looked for, and stopped."""
+@pytest.mark.parametrize("listing_lag", [0, 2])
+def test_job_of_interrupted_creation_is_stopped(listing_lag):
+    """A job whose creation was interrupted before the response is found and stopped, even if listings lag."""
     platform = Platform()
     acquire(platform)
-    platform.seen_after = seen_after
+    platform.listing_lag = listing_lag
 
-    assert platform.run(stop_unanswered(ME))
-    assert platform.phases() == {ME.name: "Terminating"}
-
-
-def test_creation_that_never_arrived_leaves_nothing_to_stop():
-    """Nothing came of it."""
-    assert not Platform().run(stop_unanswered(ME))
+    assert platform.run(stop_unanswered(TASK))
+    assert platform.phases() == {TASK.name: "Terminating"}
 
 
-def test_retry_counts_on_from_the_newest():
-    """The third job follows the second."""
-    platform = Platform(job(ME.name, "Failed"), job(f"{ME.name}-2", "Failed"))
+def test_interrupted_creation_that_never_arrived_stops_nothing():
+    """Nothing is stopped if the platform lists no job of the task."""
+    assert not Platform().run(stop_unanswered(TASK))
+
+
+def test_retry_name_follows_that_of_the_newest_job():
+    """The name of the third job follows that of the second."""
+    platform = Platform(job(TASK.name, "Failed"), job(f"{TASK.name}-2", "Failed"))
 
     acquire(platform)
 
-    assert platform.created == [f"{ME.name}-3"]
+    assert platform.created == [f"{TASK.name}-3"]
 
 
 def test_retry_adopts_the_remembered_job_without_a_search():
-    """The stored id is enough, and is asked for first."""
-    platform = Platform(job(ME.name, "Running"))
-    platform.listed = lambda: pytest.fail("no search is needed")
+    """The stored id is enough to adopt a job: no search is sent."""
+    platform = Platform(job(TASK.name, "Running"))
+    platform.listed = lambda: pytest.fail("no search is required")
 
-    assert acquire(platform, f"id-of-{ME.name}").adopted
+    assert acquire(platform, f"id-of-{TASK.name}").adopted
 
 
-def test_remembered_job_that_is_gone_is_created_anew():
-    """Somebody deleted it."""
+def test_remembered_job_that_was_deleted_is_replaced():
+    """A task whose stored job no longer exists creates a new one."""
     platform = Platform()
 
     assert not acquire(platform, "id-of-old").adopted
-    assert platform.created == [ME.name]
+    assert platform.created == [TASK.name]
 
 
 def test_remembered_job_of_another_generation_is_not_adopted():
-    """Clearing a task begins anew, whatever the store still holds."""
-    platform = Platform(job(ME.name, "Completed", description=replace(ME, generation=1).mark))
+    """A cleared task does not adopt a job of an earlier generation, even if its id is still stored."""
+    platform = Platform(job(TASK.name, "Completed", description=replace(TASK, generation=1).mark))
 
-    assert not acquire(platform, f"id-of-{ME.name}").adopted
+    assert not acquire(platform, f"id-of-{TASK.name}").adopted
 
 
-def test_job_of_somebody_else_is_not_adopted():
-    """A name alone proves nothing: without our mark a job is not ours, and ours gets no name that is taken."""
-    platform = Platform(job(ME.name, "Running", description="mine, by hand"))
+def test_job_without_the_mark_is_not_adopted():
+    """A job with the task's name but without its mark is not adopted, and the creation fails as a duplicate."""
+    platform = Platform(job(TASK.name, "Running", description="mine, by hand"))
 
     with pytest.raises(ModelArtsApiError, match="duplicate name"):
         acquire(platform)
@@ -238,55 +238,56 @@ def test_job_of_somebody_else_is_not_adopted():
     assert platform.created == []
 
 
-@pytest.mark.parametrize("lost", [LOST, BROKEN], ids=["reset", "500"])
-def test_unanswered_creation_that_arrived_is_found_by_name(lost):
-    """The answer was lost, the job was not: it is taken, and no second one is paid for."""
+@pytest.mark.parametrize("error", [RESET, SERVER_ERROR], ids=["reset", "500"])
+def test_unanswered_creation_that_arrived_is_adopted(error):
+    """A job whose creation response was lost is found by its name and adopted."""
     platform = Platform()
-    platform.lose = lost
+    platform.creation_error = error
 
     acquired = acquire(platform)
 
     assert acquired.adopted
-    assert platform.created == [ME.name]
+    assert platform.created == [TASK.name]
 
 
-def test_unanswered_creation_that_shows_late_is_found():
-    """A listing may lag behind: it is looked at again, with pauses."""
+def test_unanswered_creation_that_is_listed_late_is_adopted():
+    """A lagging listing is polled until it shows the job."""
     platform = Platform()
-    platform.lose, platform.seen_after = LOST, 2
+    platform.creation_error, platform.listing_lag = RESET, 2
 
     assert acquire(platform).adopted
-    assert platform.created == [ME.name]
+    assert platform.created == [TASK.name]
     assert platform.slept > 0
 
 
 def test_unanswered_creation_that_never_arrived_is_raised():
-    """No second job is created while the first is in doubt: the next try of the task looks again."""
+    """The error names the job, and no second job is created while the first is in doubt."""
     platform = Platform()
-    platform.lose, platform.arrives = LOST, False
+    platform.creation_error, platform.creation_arrives = RESET, False
 
     with pytest.raises(ModelArtsTransportError) as raised:
         acquire(platform)
 
-    assert ME.name in raised.value.__notes__[0]
+    assert TASK.name in raised.value.__notes__[0]
     assert platform.created == []
 
 
 def test_retry_after_a_creation_that_never_arrived_creates_the_job():
-    """It looked for the name, and there is none."""
+    """The next try of the task finds no job of that name, and creates it."""
     platform = Platform()
-    platform.lose, platform.arrives = LOST, False
+    platform.creation_error, platform.creation_arrives = RESET, False
     with pytest.raises(ModelArtsTransportError):
         acquire(platform)
 
     assert not acquire(platform).adopted
-    assert platform.created == [ME.name]
+    assert platform.created == [TASK.name]
 
 
 def test_refused_creation_is_raised_at_once():
-    """A body that the platform refuses is no lost answer."""
+    """A creation that the platform refuses raises at once, without polling for the job."""
     platform = Platform()
-    platform.lose, platform.arrives = ModelArtsApiError("bad flavor", status=400, code="ModelArts.2763"), False
+    platform.creation_error = ModelArtsApiError("bad flavor", status=400, code="ModelArts.2763")
+    platform.creation_arrives = False
 
     with pytest.raises(ModelArtsApiError, match="bad flavor"):
         acquire(platform)

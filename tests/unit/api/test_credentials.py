@@ -29,7 +29,7 @@ KEY = AccessKey("AK", "hidden-secret", "hidden-token")
 
 
 def test_token_request_is_the_documented_one():
-    """KeystoneCreateUserTokenByPassword, with a project as its scope: a token of an account is refused by ModelArts."""
+    """The body is that of KeystoneCreateUserTokenByPassword for a project, because ModelArts refuses account tokens."""
     assert json.loads(token_body(LOGIN, project_id=None, region="cn-north-4")) == {
         "auth": {
             "identity": {
@@ -43,8 +43,8 @@ def test_token_request_is_the_documented_one():
     }
 
 
-def test_token_request_names_the_project_that_is_set():
-    """Sub-projects are not named after the region."""
+def test_token_request_names_the_configured_project():
+    """A configured project id takes precedence over the region's name, which no sub-project has."""
     scope = json.loads(token_body(LOGIN, project_id="p-1", region="cn-north-4"))["auth"]["scope"]
 
     assert scope == {"project": {"id": "p-1"}}
@@ -55,15 +55,15 @@ DOCUMENTED = {
 }
 
 
-def test_token_is_good_for_as_long_as_iam_says():
-    """A day, counted by our own clock, however wrong that is; due for renewal after three quarters of it."""
+def test_token_lifetime_is_that_of_iam():
+    """A token expires after IAM's lifetime by the local clock, and its renewal is due after three quarters of that."""
     issued = read_token("the-token", DOCUMENTED, now=1000.0)
 
     assert issued == Issued(Token("the-token"), renew_at=1000.0 + 64_800, expires_at=1000.0 + 86_400)
 
 
-def test_agency_key_is_good_until_the_metadata_service_says():
-    """Its response has the time of its end, not of its beginning."""
+def test_agency_key_expiry_is_that_of_the_metadata_service():
+    """The response holds only the expiry, and the renewal is due after three quarters of the time left."""
     names = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "1970-01-01T01:00:00.000000Z"}
 
     assert read_agency_key({"credential": names}, now=2600.0) == Issued(AccessKey("AK", "SK", "ST"), 3350.0, 3600.0)
@@ -80,15 +80,15 @@ def test_agency_key_is_good_until_the_metadata_service_says():
         ("token", {"token": {"expires_at": "2019-02-13T06:52:13.855000Z", "issued_at": ["today"]}}),
     ],
 )
-def test_answer_without_a_token_is_no_answer(value, body):
-    """Neither a token nor its end is guessed."""
+def test_token_response_without_token_or_times_is_an_error(value, body):
+    """A response without the token or its times is a protocol error."""
     with pytest.raises(ModelArtsProtocolError):
         read_token(value, body, now=0.0)
 
 
 @pytest.mark.parametrize("missing", ["access", "secret", "securitytoken", "expires_at"])
-def test_answer_without_a_whole_key_is_no_answer(missing):
-    """A temporary key has four parts."""
+def test_agency_response_with_incomplete_key_is_an_error(missing):
+    """A temporary key without one of its four parts is a protocol error."""
     names = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "2026-01-01T00:00:00.000000Z"}
 
     with pytest.raises(ModelArtsProtocolError):
@@ -96,22 +96,22 @@ def test_answer_without_a_whole_key_is_no_answer(missing):
 
 
 @pytest.mark.parametrize(
-    ("credentials", "words"),
+    ("credentials", "name"),
     [(KEY, "AK"), (LOGIN, "IAMUser of IAMDomain"), (MetadataLogin(), "the agency of this server")],
 )
-def test_description_tells_who_and_no_secret(credentials, words):
-    """It is for the connection test."""
-    assert caller_name(credentials) == words
+def test_caller_name_shows_no_secret(credentials, name):
+    """The name of a caller is its key id, user or agency, without a secret."""
+    assert caller_name(credentials) == name
 
 
-@pytest.mark.parametrize("proof", [KEY, Token("hidden-token"), LOGIN, Issued(Token("hidden-token"), 0, 0)])
-def test_repr_shows_no_secret(proof):
-    """A debugger or a traceback may show it."""
-    assert "hidden" not in repr(proof)
+@pytest.mark.parametrize("credentials", [KEY, Token("hidden-token"), LOGIN, Issued(Token("hidden-token"), 0, 0)])
+def test_repr_shows_no_secret(credentials):
+    """The repr of credentials shows no secret."""
+    assert "hidden" not in repr(credentials)
 
 
 @pytest.mark.parametrize(
-    ("proof", "secrets"),
+    ("credentials", "secrets"),
     [
         (KEY, ["hidden-secret", "hidden-token"]),
         (AccessKey("AK", "hidden-secret"), ["hidden-secret"]),
@@ -120,9 +120,9 @@ def test_repr_shows_no_secret(proof):
         (MetadataLogin(), []),
     ],
 )
-def test_secrets_are_all_that_must_not_be_shown(proof, secrets):
-    """Ids and names are no secrets."""
-    assert list(secrets_of(proof)) == secrets
+def test_secrets_of_credentials(credentials, secrets):
+    """Secret keys, tokens and passwords are secrets; ids and names are not."""
+    assert list(secrets_of(credentials)) == secrets
 
 
 VARIABLES = {
@@ -136,29 +136,29 @@ DEFAULT = "~/.huaweicloud/credentials"
 
 
 def find(variables=None, **files):
-    """Return what is found; ``files`` has the text of ``default`` and ``named`` ones."""
+    """Return the found credentials; ``files`` holds the texts of the ``default`` and ``named`` profile files."""
     paths = {DEFAULT: files.get("default"), "/my/file": files.get("named")}
     return find_credentials(Environment(variables or {}, paths.get))
 
 
-def test_variables_come_first():
-    """They win over a profile file, as in the vendor's SDK."""
+def test_variables_take_precedence_over_profile_file():
+    """The environment variables take precedence over a profile file, as in the vendor's SDK."""
     assert find(VARIABLES, default=PROFILE) == FoundCredentials(AccessKey("AK", "SK", "ST"), "p-1", None)
 
 
 def test_variables_are_those_of_the_vendors_sdk(monkeypatch):
-    """The SDK reads the same key and project from them."""
+    """The vendor's SDK reads the same key and project from the variables."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    theirs = EnvCredentialProvider.get_basic().get_credentials()
+    vendor = EnvCredentialProvider.get_basic().get_credentials()
     ours = find(VARIABLES)
 
-    assert ours.credentials == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
-    assert ours.project_id == theirs.project_id
+    assert ours.credentials == AccessKey(vendor.ak, vendor.sk, vendor.security_token)
+    assert ours.project_id == vendor.project_id
 
 
 def test_iam_endpoint_is_taken_from_its_variable():
-    """Whatever else is found, this is where IAM is."""
+    """The variable of the IAM endpoint applies to every provider of the chain."""
     variable = {"HUAWEICLOUD_SDK_IAM_ENDPOINT": "https://iam.other.com"}
 
     assert find(VARIABLES | variable).iam_endpoint == "https://iam.other.com"
@@ -166,8 +166,8 @@ def test_iam_endpoint_is_taken_from_its_variable():
     assert find(variable).iam_endpoint == "https://iam.other.com"
 
 
-def test_profile_file_comes_second():
-    """The default one, where no variable names another; a percent sign in it is no reference."""
+def test_profile_file_is_read_without_variables():
+    """Without a whole key in the variables, the profile file is read, and a percent sign in it is literal."""
     found = FoundCredentials(AccessKey("AK", "S%K", "ST"), "p-2", "https://iam.example.com")
 
     assert find(default=PROFILE) == found
@@ -176,26 +176,26 @@ def test_profile_file_comes_second():
 
 
 def test_profile_file_is_that_of_the_vendors_sdk(monkeypatch, tmp_path):
-    """The SDK reads the same key and project from it."""
+    """The vendor's SDK reads the same key and project from the profile file."""
     path = tmp_path / "credentials"
     profile = PROFILE.replace("%", "")
     path.write_text(profile)
     monkeypatch.setenv("HUAWEICLOUD_SDK_CREDENTIALS_FILE", str(path))
-    theirs = ProfileCredentialProvider.get_basic().get_credentials()
+    vendor = ProfileCredentialProvider.get_basic().get_credentials()
     ours = find(default=profile)
 
-    assert ours.credentials == AccessKey(theirs.ak, theirs.sk, theirs.security_token)
-    assert ours.project_id == theirs.project_id
+    assert ours.credentials == AccessKey(vendor.ak, vendor.sk, vendor.security_token)
+    assert ours.project_id == vendor.project_id
 
 
-def test_metadata_service_comes_last():
-    """Without any variable, the server may be bound to an agency."""
+def test_metadata_service_is_the_last_provider():
+    """Without a key in variables or profile file, the credentials are those of the server's agency."""
     assert find() == FoundCredentials(MetadataLogin())
     assert find({"HUAWEICLOUD_SDK_PROJECT_ID": "p-1"}).project_id == "p-1"
 
 
 @pytest.mark.parametrize(
-    ("profile", "words"),
+    ("profile", "message"),
     [
         ("", "has no ak and sk in its section"),
         ("[global]\nak = AK\nsk = SK\n", "has no ak and sk in its section"),
@@ -205,13 +205,13 @@ def test_metadata_service_comes_last():
         ("[basic\n", "is not an INI file"),
     ],
 )
-def test_profile_file_that_cannot_be_used_is_named(profile, words):
-    """It is not passed over in silence: the key that it should have held is missing."""
-    with pytest.raises(ModelArtsConfigurationError, match=f"the credentials file {DEFAULT} {words}"):
+def test_unusable_profile_file_is_an_error(profile, message):
+    """An unusable profile file is not skipped, but raises an error that names the file."""
+    with pytest.raises(ModelArtsConfigurationError, match=f"the credentials file {DEFAULT} {message}"):
         find(default=profile)
 
 
-def test_profile_file_that_is_named_must_be_there():
-    """A variable that leads nowhere is a mistake."""
+def test_profile_file_of_the_variable_must_exist():
+    """A variable that names a missing file is an error."""
     with pytest.raises(ModelArtsConfigurationError, match="HUAWEICLOUD_SDK_CREDENTIALS_FILE names /my/file"):
         find({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": "/my/file"}, default=PROFILE)

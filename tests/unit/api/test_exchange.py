@@ -1,4 +1,4 @@
-"""One call with its signature and its retries, driven by hand: no client, no network, no clock."""
+"""Exchange of one call: signature, retries and errors, driven by hand without network or clock."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLAIN = operations.any_request("GET", "/v2/health")
 
 
 class Clock:
-    """A clock that stands still until a pause moves it."""
+    """Clock that stands still until a pause advances it."""
 
     def __init__(self) -> None:
         self.time = START
@@ -60,26 +60,26 @@ class Clock:
 
 
 def settings(**fields):
-    """Return settings with a key that no other test has, so that no project id is remembered for it."""
+    """Return settings with a key that no other test has, so that tests share no session."""
     key = AccessKey(f"AK{uuid4().hex}", SECRET, TOKEN)
     return Settings(**{"credentials": key, "region": "cn-north-4", "project_id": "p1", **fields})
 
 
-def answer(status, body=None, **headers):
-    """Return an answer."""
+def response(status, body=None, **headers):
+    """Return a response."""
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
-def refusal(status, code, **headers):
-    """Return an answer that says no."""
-    return answer(status, {"error_code": code, "error_msg": "no"}, **headers)
+def failure(status, code, **headers):
+    """Return an error response."""
+    return response(status, {"error_code": code, "error_msg": "no"}, **headers)
 
 
 def drive(flow, replies, clock, steps):
-    """Drive an exchange as a client with an access key does; its clock runs through the pauses.
+    """Drive an exchange as a client with an access key does, with a clock that pauses advance.
 
-    A reply may be a function of what was sent.
+    A reply may be a function of the request.
     """
     remaining = iter(replies)
     try:
@@ -101,57 +101,57 @@ def drive(flow, replies, clock, steps):
 
 
 def call(request, *replies, steps=None, **fields):
-    """Return the value of a call; what it did is noted in ``steps``."""
+    """Return the value of a call; its steps are appended to ``steps``."""
     clock, ours = Clock(), settings(**fields)
     steps = [] if steps is None else steps
     return drive(exchange(request, Caller(ours), Runtime(clock, lambda: 0.5)), replies, clock, steps)
 
 
 def find_project(ours, *replies, steps=None):
-    """Return the project id of settings."""
+    """Return the project id for settings."""
     clock = Clock()
     flow = find_project_id(Caller(ours), Runtime(clock, lambda: 0.5))
     return drive(flow, replies, clock, [] if steps is None else steps)
 
 
 def sent(steps):
-    """Return what was sent."""
+    """Return the requests among steps."""
     return [step for step in steps if isinstance(step, Send)]
 
 
 def pauses(steps):
-    """Return the seconds of the pauses."""
+    """Return the seconds of the pauses among steps."""
     return [step.seconds for step in steps if isinstance(step, Pause)]
 
 
 def test_call_that_succeeds():
-    """A good answer is read, after one request."""
+    """A good response is read after one request."""
     steps = []
 
-    assert call(GET, answer(200, {"quotas": []}), steps=steps) == {"quotas": []}
+    assert call(GET, response(200, {"quotas": []}), steps=steps) == {"quotas": []}
     assert len(steps) == 1
 
 
-def test_call_is_read_by_its_request():
-    """The value of a call is what its request makes of the answer."""
-    assert call(operations.search_training_jobs(), answer(200, {"total": 7, "items": []})).total == 7
+def test_call_value_is_read_by_its_request():
+    """The request of a call reads the value from the response."""
+    assert call(operations.search_training_jobs(), response(200, {"total": 7, "items": []})).total == 7
 
 
 def test_call_url():
-    """The project id is filled in, and the query is encoded."""
+    """The URL holds the project id and the query."""
     steps = []
 
-    call(GET, answer(200), steps=steps)
+    call(GET, response(200), steps=steps)
 
     assert sent(steps)[0].method == "GET"
     assert sent(steps)[0].url == "https://modelarts.cn-north-4.myhuaweicloud.com/v2/p1/training-quotas?resource=job-num"
 
 
 def test_call_url_is_encoded():
-    """What needs encoding in path and query is encoded on the wire."""
+    """Special characters in path and query are encoded."""
     steps = []
 
-    call(operations.any_request("GET", "/v2/a b/一", {"x y": "&="}), answer(200), steps=steps)
+    call(operations.any_request("GET", "/v2/a b/一", {"x y": "&="}), response(200), steps=steps)
 
     assert urlsplit(sent(steps)[0].url)[2:4] == ("/v2/a%20b/%E4%B8%80", "x%20y=%26%3D")
 
@@ -163,20 +163,20 @@ def test_call_url_is_encoded():
         ("https://gw.example.com/modelarts/", "https://gw.example.com/modelarts/v2/health", "gw.example.com"),
     ],
 )
-def test_call_of_another_endpoint(endpoint, url, host):
-    """An endpoint may have a port and a path, and the Host header agrees with it."""
+def test_call_with_a_custom_endpoint(endpoint, url, host):
+    """An endpoint may have a port and a path, and the Host header matches it."""
     steps = []
 
-    call(PLAIN, answer(200), steps=steps, endpoint=endpoint)
+    call(PLAIN, response(200), steps=steps, endpoint=endpoint)
 
     assert (sent(steps)[0].url, sent(steps)[0].headers["Host"]) == (url, host)
 
 
 def test_call_headers():
-    """What is sent says who sends it, what it is, and for which project."""
+    """The request names its sender, content type and project."""
     steps = []
 
-    call(POST, answer(201, {}), steps=steps)
+    call(POST, response(201, {}), steps=steps)
 
     (send,) = sent(steps)
     assert send.headers.keys() == {
@@ -208,11 +208,11 @@ def test_call_headers():
     ],
     ids=["GET", "POST", "plain", "odd", "trials"],
 )
-def test_call_signature_fits_what_is_sent(request_, endpoint):
-    """The vendor's signer gives the same signature for the URL, the headers and the body that go over the wire."""
+def test_call_signature_matches_the_request(request_, endpoint):
+    """The vendor's signer computes the same signature for the URL, headers and body of the request."""
     steps = []
     with pytest.raises(ModelArtsAuthenticationError):
-        call(request_, refusal(401, "APIGW.0301"), steps=steps, endpoint=endpoint)
+        call(request_, failure(401, "APIGW.0301"), steps=steps, endpoint=endpoint)
 
     (send,) = sent(steps)
     url = urlsplit(send.url)
@@ -224,20 +224,20 @@ def test_call_signature_fits_what_is_sent(request_, endpoint):
 
 
 def test_call_without_project_in_its_path():
-    """An operation without a project needs none, and sends none."""
+    """An operation without a project requires no project id and sends none."""
     steps = []
 
-    call(PLAIN, answer(200), steps=steps, project_id=None)
+    call(PLAIN, response(200), steps=steps, project_id=None)
 
     assert len(steps) == 1
     assert "X-Project-Id" not in sent(steps)[0].headers
 
 
 def test_call_that_succeeds_at_the_third_attempt():
-    """A failing platform is asked again, after pauses that double."""
+    """Server errors are retried, after pauses that double."""
     steps = []
 
-    value = call(GET, refusal(503, "ModelArts.4302"), refusal(500, "ModelArts.2950"), answer(200, "ok"), steps=steps)
+    value = call(GET, failure(503, "ModelArts.4302"), failure(500, "ModelArts.2950"), response(200, "ok"), steps=steps)
 
     assert value == "ok"
     assert [type(step) for step in steps] == [Send, Pause, Send, Pause, Send]
@@ -245,10 +245,10 @@ def test_call_that_succeeds_at_the_third_attempt():
 
 
 def test_call_is_signed_anew_for_each_attempt():
-    """Each attempt has its own date and signature, since a signature is good for some minutes only."""
+    """Each attempt has its own date and signature, because a signature expires within minutes."""
     steps = []
 
-    call(GET, refusal(503, "X.1", retry_after="60"), answer(200), steps=steps)
+    call(GET, failure(503, "X.1", retry_after="60"), response(200), steps=steps)
 
     first, second = sent(steps)
     assert (first.headers["X-Sdk-Date"], second.headers["X-Sdk-Date"]) == ("20240102T030405Z", "20240102T030505Z")
@@ -256,41 +256,45 @@ def test_call_is_signed_anew_for_each_attempt():
     assert first.url == second.url
 
 
-def test_call_pause_tells_its_error():
-    """A pause says why there is one, so that a driver can log it."""
+def test_call_pause_holds_its_error():
+    """A pause holds its cause, so that a driver can log it."""
     steps = []
 
-    call(GET, refusal(429, "APIGW.0308", retry_after="7"), answer(200), steps=steps)
+    call(GET, failure(429, "APIGW.0308", retry_after="7"), response(200), steps=steps)
 
     assert pauses(steps) == [7.0]
     assert isinstance(steps[1].error, ModelArtsThrottledError)
 
 
-def test_call_over_a_bad_line():
-    """A connection that breaks is tried again."""
+def test_call_over_a_broken_connection():
+    """A call is retried after its connection breaks."""
     steps = []
 
-    assert call(GET, ModelArtsTransportError("reset"), answer(200, "ok"), steps=steps) == "ok"
+    assert call(GET, ModelArtsTransportError("reset"), response(200, "ok"), steps=steps) == "ok"
     assert len(sent(steps)) == 2
 
 
 @pytest.mark.parametrize(
     ("request_", "reply", "cls"),
     [
-        (GET, refusal(401, "APIGW.0301"), ModelArtsAuthenticationError),
-        (GET, refusal(403, "ModelArts.0206"), ModelArtsAuthenticationError),
-        (GET, refusal(400, "ModelArts.2775"), ModelArtsNotFoundError),
-        (GET, refusal(409, "ModelArts.2796"), ModelArtsApiError),
-        (GET, answer(302, b"", location="https://evil.example.com/"), ModelArtsApiError),
-        (GET, answer(200, b"<html>Please log in</html>"), ModelArtsProtocolError),
+        (GET, failure(401, "APIGW.0301"), ModelArtsAuthenticationError),
+        (GET, failure(403, "ModelArts.0206"), ModelArtsAuthenticationError),
+        (GET, failure(400, "ModelArts.2775"), ModelArtsNotFoundError),
+        (GET, failure(409, "ModelArts.2796"), ModelArtsApiError),
+        (GET, response(302, b"", location="https://evil.example.com/"), ModelArtsApiError),
+        (GET, response(200, b"<html>Please log in</html>"), ModelArtsProtocolError),
         (GET, ModelArtsTransportError("certificate", temporary=False), ModelArtsTransportError),
-        (POST, refusal(503, "ModelArts.4302"), ModelArtsServerError),
+        (POST, failure(503, "ModelArts.4302"), ModelArtsServerError),
         (POST, ModelArtsTransportError("reset"), ModelArtsTransportError),
-        (operations.list_trials_page("job-1", limit=50, offset=0), answer(200, {"items": []}), ModelArtsProtocolError),
+        (
+            operations.list_trials_page("job-1", limit=50, offset=0),
+            response(200, {"items": []}),
+            ModelArtsProtocolError,
+        ),
     ],
 )
-def test_call_that_is_not_repeated(request_, reply, cls):
-    """Where another attempt cannot help or may do harm, there is exactly one."""
+def test_call_that_is_not_retried(request_, reply, cls):
+    """A call is sent only once if a retry cannot help or may do harm."""
     steps = []
 
     with pytest.raises(cls):
@@ -299,20 +303,20 @@ def test_call_that_is_not_repeated(request_, reply, cls):
     assert [type(step) for step in steps] == [Send]
 
 
-def test_call_of_a_redirect_sends_nothing_elsewhere():
-    """A redirect is not followed: nothing, least of all a credential, goes to its target."""
+def test_call_does_not_follow_a_redirect():
+    """The target of a redirect receives no request, and so no credential."""
     steps = []
 
     with pytest.raises(ModelArtsApiError, match=r"redirect to 'https://evil\.example\.com/'"):
-        call(GET, answer(307, b"", location="https://evil.example.com/"), steps=steps)
+        call(GET, response(307, b"", location="https://evil.example.com/"), steps=steps)
 
     assert [urlsplit(send.url).netloc for send in sent(steps)] == ["modelarts.cn-north-4.myhuaweicloud.com"]
 
 
-def test_call_that_gives_up():
-    """When the time for attempts is used up, the last error is raised."""
+def test_call_out_of_retry_time():
+    """The last error is raised when the time for retries is used up."""
     steps = []
-    replies = [refusal(500, f"X.{number}") for number in range(20)]
+    replies = [failure(500, f"X.{number}") for number in range(20)]
 
     with pytest.raises(ModelArtsServerError) as caught:
         call(GET, *replies, steps=steps, retry=RetryPolicy(first_delay=4.0, max_delay=4.0, total=10.0))
@@ -321,18 +325,18 @@ def test_call_that_gives_up():
     assert caught.value.code == "X.3"
 
 
-def test_call_that_is_asked_to_wait_too_long():
-    """A wait beyond the total time gives up at once instead of sleeping in vain."""
+def test_call_with_a_retry_after_beyond_the_total_time():
+    """A Retry-After beyond the total time raises the error at once."""
     steps = []
 
     with pytest.raises(ModelArtsThrottledError):
-        call(GET, refusal(429, "APIGW.0308", retry_after="3600"), steps=steps)
+        call(GET, failure(429, "APIGW.0308", retry_after="3600"), steps=steps)
 
     assert [type(step) for step in steps] == [Send]
 
 
-def test_call_with_a_driver_that_gives_nothing():
-    """A driver that forgets its reply is a mistake in the program, not an error of the platform."""
+def test_call_with_a_driver_that_returns_nothing():
+    """A driver that returns no response is a programming error, not an error of the platform."""
     flow = exchange(GET, Caller(settings()), Runtime(Clock(), lambda: 0.5))
     next(flow)
 
@@ -344,10 +348,10 @@ PROJECTS = {"projects": [{"id": "p-found", "name": "cn-north-4"}]}
 
 
 def test_project_is_looked_up_first():
-    """Without a project id, IAM is asked for it before the call is made."""
+    """Without a project id, IAM is queried before the call is sent."""
     steps = []
 
-    call(GET, answer(200, PROJECTS), answer(200), steps=steps, project_id=None)
+    call(GET, response(200, PROJECTS), response(200), steps=steps, project_id=None)
 
     lookup, request = sent(steps)
     assert lookup.url == "https://iam.cn-north-4.myhuaweicloud.com/v3/projects?name=cn-north-4"
@@ -357,10 +361,10 @@ def test_project_is_looked_up_first():
 
 
 def test_project_is_looked_up_once():
-    """What IAM answered is remembered in this process for key and region."""
+    """A project id from IAM is remembered for its key and region."""
     ours, steps = settings(project_id=None), []
 
-    first = find_project(ours, answer(200, PROJECTS), steps=steps)
+    first = find_project(ours, response(200, PROJECTS), steps=steps)
     second = find_project(ours, steps=steps)
 
     assert (first, second) == ("p-found", "p-found")
@@ -371,61 +375,61 @@ def test_project_is_looked_up_once():
     "other", [{"region": "cn-east-3"}, {"iam_endpoint": "http://127.0.0.1:9000"}, {"credentials": None}]
 )
 def test_project_is_looked_up_for_each_key_region_and_endpoint(other):
-    """A project id that was found is not used for another key, another region or another IAM."""
+    """A project id is not shared with another key, region or IAM."""
     ours = settings(project_id=None)
-    find_project(ours, answer(200, PROJECTS))
+    find_project(ours, response(200, PROJECTS))
     fields = {"credentials": ours.credentials, "project_id": None, **other}
     theirs = settings(**{name: value for name, value in fields.items() if name != "credentials" or value})
     projects = {"projects": [{"id": "p-other", "name": theirs.region}]}
 
-    assert find_project(theirs, answer(200, projects)) == "p-other"
+    assert find_project(theirs, response(200, projects)) == "p-other"
 
 
 def test_project_is_looked_up_for_each_region_of_one_endpoint():
     """Regions that share an IAM have projects of their own."""
     ours = settings(project_id=None, iam_endpoint="http://127.0.0.1:9000")
     theirs = replace(ours, region="cn-east-3")
-    find_project(ours, answer(200, PROJECTS))
+    find_project(ours, response(200, PROJECTS))
     projects = {"projects": [{"id": "p-other", "name": "cn-east-3"}]}
 
-    assert find_project(theirs, answer(200, projects)) == "p-other"
+    assert find_project(theirs, response(200, projects)) == "p-other"
 
 
 def test_project_that_is_set_is_not_looked_up():
-    """A project id that is set needs no IAM."""
+    """A configured project id requires no request to IAM."""
     assert find_project(settings(project_id="p9")) == "p9"
 
 
 def test_project_lookup_that_fails_is_not_remembered():
-    """After IAM said no, it is asked again at the next call."""
+    """After a failed lookup, the next call queries IAM again."""
     ours = settings(project_id=None)
     with pytest.raises(ModelArtsConfigurationError, match="set project_id"):
-        find_project(ours, answer(200, {"projects": []}))
+        find_project(ours, response(200, {"projects": []}))
 
-    assert find_project(ours, answer(200, PROJECTS)) == "p-found"
+    assert find_project(ours, response(200, PROJECTS)) == "p-found"
 
 
-def test_project_lookup_is_repeated_like_any_call():
-    """IAM may fail for a moment, too."""
+def test_project_lookup_is_retried_like_any_call():
+    """A lookup is retried after a server error of IAM."""
     steps = []
 
-    call(GET, refusal(503, "X.1"), answer(200, PROJECTS), answer(200), steps=steps, project_id=None)
+    call(GET, failure(503, "X.1"), response(200, PROJECTS), response(200), steps=steps, project_id=None)
 
     assert [type(step) for step in steps] == [Send, Pause, Send, Send]
 
 
 def test_project_lookup_with_a_refused_key():
-    """A key that IAM refuses is refused once, and nothing is sent to ModelArts."""
+    """A key that IAM refuses is sent once, and nothing is sent to ModelArts."""
     steps = []
 
     with pytest.raises(ModelArtsAuthenticationError, match="GET /v3/projects: HTTP 401"):
-        call(GET, refusal(401, "IAM.0062"), steps=steps, project_id=None)
+        call(GET, failure(401, "IAM.0062"), steps=steps, project_id=None)
 
     assert len(steps) == 1
 
 
 def leaks(error, steps):
-    """Return what of the secrets can be seen in an error."""
+    """Return the secrets that an error shows."""
     signatures = [send.headers["Authorization"].rpartition("Signature=")[2] for send in sent(steps)]
     assert all(len(signature) == 64 for signature in signatures)
     seen = f"{error} {error!r} {error.args} {json.dumps(error_to_dict(error))}"
@@ -435,19 +439,19 @@ def leaks(error, steps):
 @pytest.mark.parametrize(
     ("request_", "reply"),
     [
-        (GET, refusal(401, "APIGW.0301")),
-        (GET, refusal(403, "ModelArts.0108", x_request_id="r-1")),
-        (GET, refusal(400, "ModelArts.2775")),
-        (POST, refusal(500, "ModelArts.2950")),
-        (GET, answer(302, b"", location="https://evil.example.com/")),
-        (GET, answer(200, b"<html>Please log in</html>")),
-        (POST, answer(502, b"<html>Bad Gateway</html>")),
+        (GET, failure(401, "APIGW.0301")),
+        (GET, failure(403, "ModelArts.0108", x_request_id="r-1")),
+        (GET, failure(400, "ModelArts.2775")),
+        (POST, failure(500, "ModelArts.2950")),
+        (GET, response(302, b"", location="https://evil.example.com/")),
+        (GET, response(200, b"<html>Please log in</html>")),
+        (POST, response(502, b"<html>Bad Gateway</html>")),
         (POST, ModelArtsTransportError("reset")),
-        (operations.list_trials_page("job-1", limit=50, offset=0), answer(200, [])),
+        (operations.list_trials_page("job-1", limit=50, offset=0), response(200, [])),
     ],
 )
 def test_error_shows_no_secret(request_, reply):
-    """Neither the secret key, nor the token, nor a signature is in what an error says."""
+    """No error shows the secret key, the token or a signature."""
     steps = []
 
     with pytest.raises(ModelArtsError) as caught:
@@ -457,12 +461,12 @@ def test_error_shows_no_secret(request_, reply):
 
 
 @pytest.mark.parametrize("status", [200, 401, 502])
-def test_error_of_a_server_that_echoes_shows_no_secret(status):
-    """A proxy's debug page that repeats the headers it got does not carry them into an error."""
+def test_error_with_echoed_headers_shows_no_secret(status):
+    """An error does not show the headers that the debug page of a proxy echoes."""
     steps = []
 
     def echo(send):
-        return answer(status, f"Debug: {TOKEN} {send.headers['Authorization'].rpartition('Signature=')[2]}".encode())
+        return response(status, f"Debug: {TOKEN} {send.headers['Authorization'].rpartition('Signature=')[2]}".encode())
 
     with pytest.raises(ModelArtsError) as caught:
         call(GET, echo, steps=steps, retry=RetryPolicy(total=0))
@@ -470,29 +474,29 @@ def test_error_of_a_server_that_echoes_shows_no_secret(status):
     assert leaks(caught.value, steps) == []
 
 
-def test_error_of_a_server_that_echoes_in_escapes_shows_no_secret():
-    """The slashes of a token may be escaped in JSON; the token is taken out of the message all the same."""
+def test_error_with_an_escaped_token_shows_no_secret():
+    """An error does not show an echoed token whose slashes are escaped in JSON."""
     key = AccessKey("AK", SECRET, "hidden/security/token==")
     echo = rb'{"error_code": "X.1", "error_msg": "refused: hidden\/security\/token=="}'
 
     with pytest.raises(ModelArtsApiError) as caught:
-        call(POST, answer(401, echo), credentials=key)
+        call(POST, response(401, echo), credentials=key)
 
     assert "hidden/security/token" not in str(caught.value)
 
 
-def test_value_with_a_text_that_is_also_a_secret():
-    """What a good answer says is left as it is, even where a short secret of a test server stands in it."""
+def test_value_that_contains_a_secret_is_unchanged():
+    """The value of a good response is not masked, even if a short secret of a test server occurs in it."""
     value = {"learning_rate": 0.1, "optimizer": "adam"}
 
-    assert call(GET, answer(200, value), credentials=AccessKey("AK", "adam", "rate")) == value
+    assert call(GET, response(200, value), credentials=AccessKey("AK", "adam", "rate")) == value
 
 
 def test_send_repr_shows_no_secret():
-    """What is to be sent can be looked at, in a debugger or a traceback, without its credentials."""
+    """The repr of a request shows its path, but no credential."""
     steps = []
 
-    call(GET, answer(200), steps=steps)
+    call(GET, response(200), steps=steps)
 
     signature = sent(steps)[0].headers["Authorization"].rpartition("Signature=")[2]
     assert "training-quotas" in repr(steps[0])

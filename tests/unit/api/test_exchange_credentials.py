@@ -34,7 +34,7 @@ WRONG_PASSWORD = ModelArtsAuthenticationError("wrong password", status=401, code
 
 
 def settings(**fields):
-    """Return settings of an IAM user that no other test has."""
+    """Return settings of an IAM user that no other test has, so that tests share no session."""
     user = PasswordLogin(f"user-{uuid4().hex}", "password", "account")
     return Settings(
         **{"credentials": user, "region": "cn-north-4", "project_id": "p", "retry": RetryPolicy(total=0), **fields}
@@ -42,7 +42,7 @@ def settings(**fields):
 
 
 def run(caller, *replies, request=GET):
-    """Run an exchange; return its value and the steps. An exception among the replies is thrown in."""
+    """Run an exchange, and return its value and steps. An exception among the replies is thrown in."""
     steps, remaining = [], list(replies)
     flow = exchange(request, caller, RUNTIME)
     step = next(flow)
@@ -58,7 +58,7 @@ def run(caller, *replies, request=GET):
 
 
 def kinds(steps):
-    """Return the kinds of steps."""
+    """Return the types of steps."""
     return [type(step) for step in steps]
 
 
@@ -74,41 +74,41 @@ def holding(token, ours, lifetime=3600.0, age=0.0):
 
 
 def test_first_call_logs_in():
-    """The token of the login goes with the request."""
+    """The request carries the token of the login."""
     value, steps = run(Caller(settings()), NEW, GOOD)
 
     assert (value, kinds(steps), list(tokens(steps))) == ("ok", [Login, Send], ["new-token"])
 
 
 def test_call_with_a_fresh_token_does_not_log_in():
-    """All callers alike share the token of the session."""
+    """Calls with the same settings share the token of the session."""
     _, steps = run(Caller(holding(OLD, settings())), GOOD)
 
     assert (kinds(steps), list(tokens(steps))) == ([Send], ["old-token"])
 
 
 def test_token_that_is_due_for_renewal_is_renewed():
-    """Three quarters of its lifetime have passed."""
+    """A token is renewed once three quarters of its lifetime have passed."""
     _, steps = run(Caller(holding(OLD, settings(), lifetime=100, age=80)), NEW, GOOD)
 
     assert (kinds(steps), list(tokens(steps))) == ([Login, Send], ["new-token"])
 
 
 def test_renewal_during_an_outage_keeps_the_valid_token():
-    """IAM may be down for a while."""
+    """A failed renewal keeps the old token while that is valid."""
     _, steps = run(Caller(holding(OLD, settings(), lifetime=100, age=80)), OUTAGE, GOOD)
 
     assert list(tokens(steps)) == ["old-token"]
 
 
 def test_renewal_during_an_outage_fails_with_an_expired_token():
-    """The error is that of the login."""
+    """A failed renewal of an expired token raises the error of the login."""
     with pytest.raises(ModelArtsServerError, match="busy"):
         run(Caller(holding(OLD, settings(), lifetime=100, age=100)), OUTAGE)
 
 
 def test_refused_token_is_replaced_once():
-    """After a change of permissions the old token is revoked."""
+    """The request is sent again with the token of a new login after a refusal."""
     ours = holding(OLD, settings())
     caller = Caller(ours)
     flow = exchange(GET, caller, RUNTIME)
@@ -116,21 +116,21 @@ def test_refused_token_is_replaced_once():
 
     renewal = flow.send(REFUSED)
     session_of(ours).keep(Issued.of(NEW, 3600, NOW))  # as the driver's login does
-    again = flow.send(NEW)
+    resent = flow.send(NEW)
 
     assert isinstance(renewal, Login)
     assert renewal.refused == OLD
-    assert again.headers["X-Auth-Token"] == "new-token"
+    assert resent.headers["X-Auth-Token"] == "new-token"
 
 
 def test_login_that_returns_the_refused_token_fails_with_the_refusal():
-    """The settings were read again, and hold nothing else."""
+    """A login that returns the refused token again raises the refusal."""
     with pytest.raises(ModelArtsAuthenticationError, match="Incorrect IAM"):
         run(Caller(holding(OLD, settings())), REFUSED, OLD, None)
 
 
 def test_wrong_password_is_replaced_by_that_of_an_edited_connection():
-    """The login succeeds with the new settings."""
+    """A failed login reloads the settings and succeeds with the edited ones."""
     ours = settings()
     edited = replace(ours, credentials=replace(ours.credentials, password="new"))
     caller = Caller(ours)
@@ -142,7 +142,7 @@ def test_wrong_password_is_replaced_by_that_of_an_edited_connection():
 
 
 def test_wrong_password_fails_when_the_connection_is_unchanged():
-    """It is sent once, and the error has no other error in its context."""
+    """A wrong password is sent once, and its error has no context."""
     with pytest.raises(ModelArtsAuthenticationError, match="wrong password") as raised:
         run(Caller(settings()), WRONG_PASSWORD, None)
 
@@ -150,7 +150,7 @@ def test_wrong_password_fails_when_the_connection_is_unchanged():
 
 
 def test_refused_key_is_sent_once_when_the_project_is_looked_up_too():
-    """The lookup reads the edited connection; the call that follows does not send the old key again."""
+    """The call after a refused project lookup uses the reloaded key."""
     old = settings(credentials=AccessKey(f"AK-{uuid4().hex}", "old"), project_id=None)
     edited = replace(old, credentials=AccessKey("AK-edited", "new"))
     projects = Response(200, body=b'{"projects": [{"id": "found", "name": "cn-north-4"}]}')
@@ -165,8 +165,8 @@ def test_refused_key_is_sent_once_when_the_project_is_looked_up_too():
     ]
 
 
-def test_login_masks_the_token_before_others_can_use_it():
-    """A log line of another task may show the token as soon as the session holds it."""
+def test_login_masks_the_token_before_the_session_holds_it():
+    """The token is masked first, because another task may log it as soon as the session holds it."""
     ours = settings()
     issued = Response(
         201,
@@ -186,7 +186,7 @@ def test_login_masks_the_token_before_others_can_use_it():
 
 
 def test_login_that_another_thread_has_done_sends_nothing():
-    """The lock of the driver let it wait meanwhile."""
+    """A login after that of another thread returns the token of the session without a request."""
     with pytest.raises(StopIteration) as end:
         next(login(holding(NEW, settings()), OLD, RUNTIME))
 

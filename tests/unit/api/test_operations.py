@@ -1,4 +1,4 @@
-"""Operations of the API: requests, and how their responses are read."""
+"""Operations of the API: requests, and the values of their responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOB = "5b60a667-1438-4eb5-9705-85b860e623dc"
 
 
 def test_list_trials_request():
-    """The trials of a job are asked for page by page."""
+    """The trials of a job are requested page by page."""
     request = operations.list_trials_page(JOB, limit=50, offset=3)
 
     assert (request.method, request.path) == ("GET", f"/v2/{{project_id}}/training-jobs/{JOB}/autosearch-trials")
@@ -30,30 +30,30 @@ def test_list_trials_request():
     assert request.idempotent
 
 
-def test_list_trials_answer():
-    """The documented answer is read as a page of trials."""
+def test_list_trials_response():
+    """The documented response is read as a page of trials."""
     page = operations.list_trials_page(JOB, limit=50, offset=0).read(documented("list_trials"))
 
     assert (page.total, len(page.trials), page.trials[3].trial_id) == (8, 8, "ae5503c0")
 
 
 @pytest.mark.parametrize("limit", [0, 51, -1])
-def test_list_trials_with_a_limit_that_is_refused(limit):
-    """A page size that the platform would refuse is not sent."""
+def test_list_trials_with_an_invalid_limit(limit):
+    """A page size beyond the platform's limits is not sent."""
     with pytest.raises(ModelArtsConfigurationError, match="page_size"):
         operations.list_trials_page(JOB, limit=limit, offset=0)
 
 
 def test_show_training_job_request():
-    """A job is asked for by its id."""
+    """A job is requested by its id."""
     request = operations.show_training_job(JOB)
 
     assert (request.method, request.path) == ("GET", f"/v2/{{project_id}}/training-jobs/{JOB}")
     assert (list(request.query), request.body) == ([], b"")
 
 
-def test_show_training_job_answer():
-    """The documented answer is read as a job."""
+def test_show_training_job_response():
+    """The documented response is read as a job."""
     assert operations.show_training_job(JOB).read(documented("create_training_job_response")).phase is JobPhase.CREATING
 
 
@@ -90,12 +90,12 @@ def test_operation_with_an_id_that_changes_the_path(operation, name):
         operations.search_training_jobs(),
     ],
 )
-def test_job_of_a_response_with_an_id_that_changes_the_path(request_):
-    """The id of a job is checked where it is read: it enters the path of the next request."""
-    answer = {"metadata": {"id": "../x"}, "status": {"phase": "Running"}}
+def test_response_with_a_job_id_that_changes_the_path(request_):
+    """The id of a job is checked when it is read, because it enters the path of the next request."""
+    response = {"metadata": {"id": "../x"}, "status": {"phase": "Running"}}
 
     with pytest.raises(ModelArtsProtocolError, match=r"no usable metadata\.id: '\.\./x'"):
-        request_.read({"items": [answer]} if "searches" in request_.path else answer)
+        request_.read({"items": [response]} if "searches" in request_.path else response)
 
 
 OBJECTS = {
@@ -110,24 +110,24 @@ OBJECTS = {
 
 
 @pytest.mark.parametrize("request_", OBJECTS.values(), ids=OBJECTS)
-@pytest.mark.parametrize("answer", [None, [], "text", 7, True, math.nan, -math.inf])
-def test_response_without_the_required_object(request_, answer):
-    """JSON that is not an object is a protocol error that describes it, whatever the operation."""
+@pytest.mark.parametrize("response", [None, [], "text", 7, True, math.nan, -math.inf])
+def test_response_without_the_required_object(request_, response):
+    """JSON that is not an object is a protocol error of every operation."""
     with pytest.raises(ModelArtsProtocolError, match="should be a JSON object, but is "):
-        request_.read(answer)
+        request_.read(response)
 
 
 def test_show_algorithm_request():
-    """An algorithm is asked for by its id."""
+    """An algorithm is requested by its id."""
     request = operations.show_algorithm("3f5d6706-7b67-408d-8ba0-ec08048c45ed")
 
     assert request.method == "GET"
     assert request.path == "/v2/{project_id}/algorithms/3f5d6706-7b67-408d-8ba0-ec08048c45ed"
 
 
-def test_show_algorithm_answer():
-    """The settings of a search are read from the documented place in an algorithm."""
-    answer = {
+def test_show_algorithm_response():
+    """Search settings are read from the documented fields of an algorithm."""
+    response = {
         "metadata": {"id": "a-1", "name": "tuned"},
         "advanced_config": {
             "auto_search": {
@@ -146,20 +146,20 @@ def test_show_algorithm_answer():
         },
     }
 
-    algorithm = operations.show_algorithm("a-1").read(answer)
+    algorithm = operations.show_algorithm("a-1").read(response)
 
     assert (algorithm.id, algorithm.name) == ("a-1", "tuned")
     assert algorithm.search == SearchSettings((Objective("max_search", Mode.MAX, "10.0"),), 20)
 
 
-@pytest.mark.parametrize("answer", [{}, {"advanced_config": None}, {"advanced_config": {"auto_search": None}}])
-def test_show_algorithm_without_a_search(answer):
-    """An algorithm without a search has no settings of one."""
-    assert operations.show_algorithm("a-1").read(answer).search is None
+@pytest.mark.parametrize("response", [{}, {"advanced_config": None}, {"advanced_config": {"auto_search": None}}])
+def test_show_algorithm_without_a_search(response):
+    """An algorithm without a search has no search settings."""
+    assert operations.show_algorithm("a-1").read(response).search is None
 
 
 def test_search_training_jobs_request():
-    """Jobs are listed by a POST that changes nothing and may be repeated."""
+    """Jobs are listed by a POST, which is idempotent."""
     request = operations.search_training_jobs(limit=10, offset=2)
 
     assert (request.method, request.path) == ("POST", "/v2/{project_id}/training-job-searches")
@@ -167,8 +167,8 @@ def test_search_training_jobs_request():
     assert request.idempotent
 
 
-def test_search_training_jobs_answer():
-    """A page of jobs has the jobs and the number of all of them."""
+def test_search_training_jobs_response():
+    """A page of jobs holds jobs and the total."""
     item = documented("create_training_job_response")
 
     page = operations.search_training_jobs().read({"total": 137, "count": 1, "items": [item]})
@@ -176,23 +176,23 @@ def test_search_training_jobs_answer():
     assert ([job.name for job in page.jobs], page.total) == (["test-pytorch-cpu01"], 137)
 
 
-@pytest.mark.parametrize("answer", [{"total": 0, "items": []}, {"total": 0, "items": None}, {}])
-def test_search_training_jobs_without_any(answer):
-    """No jobs are no error."""
-    page = operations.search_training_jobs().read(answer)
+@pytest.mark.parametrize("response", [{"total": 0, "items": []}, {"total": 0, "items": None}, {}])
+def test_search_training_jobs_without_jobs(response):
+    """A response without jobs is an empty page."""
+    page = operations.search_training_jobs().read(response)
 
     assert (list(page.jobs), page.total) == ([], 0)
 
 
-@pytest.mark.parametrize("answer", [None, [], "text", {"items": {"a": 1}}, {"items": "text"}, {"items": [1]}])
-def test_search_training_jobs_of_another_shape(answer):
-    """An answer of another shape is a protocol error."""
+@pytest.mark.parametrize("response", [None, [], "text", {"items": {"a": 1}}, {"items": "text"}, {"items": [1]}])
+def test_search_training_jobs_with_an_invalid_response(response):
+    """A response of another shape is a protocol error."""
     with pytest.raises(ModelArtsProtocolError):
-        operations.search_training_jobs().read(answer)
+        operations.search_training_jobs().read(response)
 
 
 def test_search_training_jobs_with_filters():
-    """Conditions on the listing are sent as the documents write them."""
+    """Filters are sent in the documented form."""
     request = operations.search_training_jobs(filters=[("name", "in", ["a", "b"]), ("phase", "not", ("Failed",))])
 
     assert json.loads(request.body)["filters"] == [
@@ -214,13 +214,13 @@ def test_search_training_jobs_with_filters():
     ],
 )
 def test_operation_on_a_job(request_, method, path, idempotent):
-    """Each operation on a job has the documented method and path, and may be repeated."""
+    """Each operation on a job has the documented method and path, and is idempotent."""
     assert (request_.method, request_.path) == (method, f"/v2/{{project_id}}/training-jobs/{JOB}{path}")
     assert request_.idempotent is idempotent
 
 
 def test_create_training_job():
-    """A job is created by a POST of its body, which costs money and is never repeated by itself."""
+    """A job is created by a POST of its body, which is not idempotent because each job costs money."""
     request = operations.create_training_job({"kind": "job", "metadata": {"name": "n"}})
 
     assert (request.method, request.path) == ("POST", "/v2/{project_id}/training-jobs")
@@ -230,7 +230,7 @@ def test_create_training_job():
 
 
 def test_stop_training_job():
-    """Stopping has one documented action, and answers the job."""
+    """Stopping sends the documented action, and returns the job."""
     request = operations.stop_training_job(JOB)
 
     job = request.read({"metadata": {"id": JOB}, "status": {"phase": "Terminating"}})
@@ -239,33 +239,33 @@ def test_stop_training_job():
     assert job.phase is JobPhase.TERMINATING
 
 
-@pytest.mark.parametrize("answer", ["", None, {}])
-def test_delete_training_job_answer(answer):
+@pytest.mark.parametrize("response", ["", None, {}])
+def test_delete_training_job_response(response):
     """The response to a deletion is ignored."""
-    assert operations.delete_training_job(JOB).read(answer) is None
+    assert operations.delete_training_job(JOB).read(response) is None
 
 
-def test_show_trial_answer():
-    """The documented answer is read as the reports of one trial."""
+def test_show_trial_response():
+    """The documented response is read as the reports of one trial."""
     reports = operations.show_trial(JOB, "ae544174").read(documented("show_trial"))
 
     assert [(trial.trial_id, trial.done) for trial in reports] == [("ae544174", False), ("ae544174", True)]
 
 
-@pytest.mark.parametrize("answer", [{"earlystop_trial": "ae544174"}, {}, None, ""])
-def test_stop_trial_answer(answer):
-    """The answer names the trial; where it does not, it is the one that was asked for."""
-    assert operations.stop_trial(JOB, "ae544174").read(answer) == "ae544174"
+@pytest.mark.parametrize("response", [{"earlystop_trial": "ae544174"}, {}, None, ""])
+def test_stop_trial_response(response):
+    """The value is the trial that the response names, or else the requested one."""
+    assert operations.stop_trial(JOB, "ae544174").read(response) == "ae544174"
 
 
-def test_show_parameter_importance_answer():
-    """Mean and deviation share a cell in the documented answer, divided by a slash."""
-    answer = {
+def test_show_parameter_importance_response():
+    """Mean and deviation are read from one cell, divided by a slash."""
+    response = {
         "header": ["parameters", "the mean/std of importance"],
         "data": [["batch_size", "0.2443/0.3867"], ["learning_rate", "0.6992/0.4040"], ["x", "0.5"], ["y", ""], ["z"]],
     }
 
-    importances = operations.show_parameter_importance(JOB).read(answer)
+    importances = operations.show_parameter_importance(JOB).read(response)
 
     assert [(each.name, each.mean, each.std) for each in importances] == [
         ("batch_size", 0.2443, 0.3867),
@@ -284,13 +284,13 @@ def test_show_parameter_importance_answer():
     ],
 )
 def test_list_events_request(arguments, query):
-    """Events are asked for newest first, of one level or all."""
+    """Events are requested newest first, of one level or all."""
     assert dict(operations.list_events(JOB, **arguments).query) == query
 
 
-def test_list_events_answer():
-    """An event has its time, level, message and source; what is missing is empty."""
-    answer = {
+def test_list_events_response():
+    """An event has a time, level, message and source; missing values are empty."""
+    response = {
         "total": 2,
         "events": [
             {"time": "2024-01-02T11:04:05+08:00", "level": "Error", "message": "out of memory", "source": "Task"},
@@ -298,14 +298,14 @@ def test_list_events_answer():
         ],
     }
 
-    first, second = operations.list_events(JOB).read(answer)
+    first, second = operations.list_events(JOB).read(response)
 
     assert first == JobEvent("2024-01-02T11:04:05+08:00", "Error", "out of memory", "Task")
     assert second == JobEvent("", "", "created", "")
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("response", "text"),
     [
         ({"content": "line\n", "current_size": 5, "full_size": 5242880}, "line\n"),
         ({"context": "old\n"}, "old\n"),
@@ -314,13 +314,13 @@ def test_list_events_answer():
         (None, ""),
     ],
 )
-def test_show_log_preview_answer(answer, text):
-    """The text of a log is in one of two fields; an empty answer means that there is none yet."""
-    assert operations.show_log_preview(JOB, "worker-0").read(answer) == text
+def test_show_log_preview_response(response, text):
+    """The text of a log is in one of two fields; a response without it is an empty log."""
+    assert operations.show_log_preview(JOB, "worker-0").read(response) == text
 
 
 def test_find_project_request():
-    """IAM is asked for the project that has the region's name."""
+    """IAM is queried for the project that has the region's name."""
     request = operations.find_project("cn-north-4")
 
     assert (request.method, request.path, dict(request.query)) == ("GET", "/v3/projects", {"name": "cn-north-4"})
@@ -335,38 +335,38 @@ def test_find_project_request():
         [{"id": "p1", "name": "cn-north-4", "domain_id": "d", "enabled": True}, "broken", None],
     ],
 )
-def test_find_project_answer(projects):
-    """The project of exactly that name is taken; sub-projects have longer names."""
+def test_find_project_response(projects):
+    """The project with exactly the region's name is returned, not a sub-project with a longer name."""
     assert operations.find_project("cn-north-4").read({"projects": projects}) == "p1"
 
 
 @pytest.mark.parametrize("projects", [[], [{"id": "p0", "name": "cn-north-4_team"}], [{"id": "p0"}]])
-def test_find_project_without_one(projects):
-    """No such project is an error that names what to set."""
+def test_find_project_without_a_match(projects):
+    """A missing project is an error that names the fields to set."""
     with pytest.raises(
         ModelArtsConfigurationError, match=r"no project named 'cn-north-4' .* check the region, or set project_id"
     ):
         operations.find_project("cn-north-4").read({"projects": projects})
 
 
-def test_find_project_with_several():
-    """Several such projects are an error that lists them."""
+def test_find_project_with_several_matches():
+    """Several projects of the same name are an error that lists them."""
     projects = [{"id": name, "name": "cn-north-4"} for name in ("p1", "p2")]
 
     with pytest.raises(ModelArtsConfigurationError, match=r"\(p1, p2\): set project_id"):
         operations.find_project("cn-north-4").read({"projects": projects})
 
 
-@pytest.mark.parametrize("answer", [None, {}, [], {"projects": None}, {"projects": {}}, "text"])
-def test_find_project_of_another_shape(answer):
-    """An answer without a list of projects is a protocol error."""
+@pytest.mark.parametrize("response", [None, {}, [], {"projects": None}, {"projects": {}}, "text"])
+def test_find_project_with_an_invalid_response(response):
+    """A response without a list of projects is a protocol error."""
     with pytest.raises(ModelArtsProtocolError, match="list of projects"):
-        operations.find_project("cn-north-4").read(answer)
+        operations.find_project("cn-north-4").read(response)
 
 
 @pytest.mark.parametrize("project_id", ["../x", "", None, {}])
 def test_find_project_with_an_id_that_changes_the_path(project_id):
-    """What IAM answers enters a path, so it is checked as well."""
+    """A project id from IAM is checked when it is read, because it enters paths."""
     with pytest.raises(ModelArtsProtocolError, match="without a usable id"):
         operations.find_project("cn-north-4").read({"projects": [{"id": project_id, "name": "cn-north-4"}]})
 
@@ -376,14 +376,14 @@ def test_find_project_with_an_id_that_changes_the_path(project_id):
     [("GET", True), ("get", True), ("POST", False), ("PUT", False), ("DELETE", False), ("PATCH", False)],
 )
 def test_any_request_method(method, idempotent):
-    """Of operations that we do not know, only GET is repeated."""
+    """Among undocumented operations, only GET is idempotent."""
     request = operations.any_request(method, "/v2/{project_id}/training-quotas")
 
     assert (request.method, request.idempotent) == (method.upper(), idempotent)
 
 
 def test_any_request():
-    """Query and body are sent, and the answer is handed on as it is."""
+    """Query and body are sent, and the response is returned unchanged."""
     request = operations.any_request("POST", "/v2/x", {"limit": 5, "name": "a b"}, {"lr": 0.1})
 
     assert (list(request.query), json.loads(request.body)) == ([("limit", "5"), ("name", "a b")], {"lr": 0.1})
@@ -392,22 +392,22 @@ def test_any_request():
 
 @pytest.mark.parametrize(("body", "sent"), [(None, b""), ({}, b"{}"), ([], b"[]"), ("", b'""'), (0, b"0")])
 def test_any_request_body(body, sent):
-    """None sends no body; anything else is JSON."""
+    """None sends no body; any other value is sent as JSON."""
     assert operations.any_request("POST", "/v2/x", body=body).body == sent
 
 
 @pytest.mark.parametrize(
     "path", ["", "v2/x", "//evil.example.com/x", "https://evil.example.com", "/v2/../x", "/..", "/v2/x?limit=5"]
 )
-def test_any_request_with_a_path_that_leads_elsewhere(path):
-    """A path that leaves its place, or hides a query, is refused."""
+def test_any_request_with_an_invalid_path(path):
+    """A path that names another host, steps upwards or holds a query is refused."""
     with pytest.raises(ModelArtsConfigurationError, match="path must begin with one '/'"):
         operations.any_request("GET", path)
 
 
 @pytest.mark.parametrize("path", ["/v2/%2e%2e/x", "/v2/%2E./x", "/v2/.%2e%2fx"])
-def test_any_request_with_an_encoded_path_that_leads_elsewhere(path):
-    """A path that steps upwards is refused in any spelling, since it is decoded before it is sent."""
+def test_any_request_with_an_encoded_invalid_path(path):
+    """A path that steps upwards is refused in any encoding, because it is decoded before it is sent."""
     with pytest.raises(ModelArtsConfigurationError, match="path must begin with one '/'"):
         operations.any_request("GET", path)
 
@@ -417,7 +417,7 @@ def test_any_request_with_a_flag_in_its_query():
     assert list(operations.any_request("GET", "/v2/x", {"enable": True}).query) == [("enable", "true")]
 
 
-def test_any_request_with_a_body_that_is_no_json():
-    """A body that is not JSON is refused before anything is sent."""
+def test_any_request_with_a_body_that_is_not_json():
+    """A body that is not JSON is refused before any request."""
     with pytest.raises(ModelArtsConfigurationError):
         operations.any_request("POST", "/v2/x", body={"lr": float("nan")})

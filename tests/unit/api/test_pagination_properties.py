@@ -1,9 +1,9 @@
-"""Pagination of a table that changes between any two requests, against a model of the platform.
+"""Pagination of a table that changes between requests, against a model of the platform.
 
-The bound. Pages of ``f`` rows, as many as the first one has, cover ``T`` trials in ``T // f + 1`` requests; one more
-may be spent on learning what ``offset`` counts, and one more on an empty page. The table is read three times at most
-(once while its job is at work). So no walk sends more than ``3 * (T // f + 3)`` requests, ``T`` being the largest
-total that it was promised.
+Bound of requests. Pages of ``f`` rows, as many as the first page has, list ``T`` trials in ``T // f + 1`` requests. One
+more may find out what ``offset`` counts, and one more may return an empty page. The table is read three times at most
+(once while its job is active). So a walk sends at most ``3 * (T // f + 3)`` requests, where ``T`` is the largest
+promised total.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PASSES = 3
 
 @dataclass
 class Platform:
-    """A table of trials, and what happens to it before each request.
+    """Table of trials that changes before each request.
 
-    :param rows: ids of trials; one may have several rows.
-    :param counts_pages: what ``offset`` counts.
-    :param largest_page: it gives no more rows than that, whatever it is asked for.
+    :param rows: ids of trials; a trial may have several rows.
+    :param counts_pages: whether ``offset`` counts pages, not rows.
+    :param largest_page: maximum rows on a page.
     :param total_counts_rows: whether a trial with two rows counts twice in ``total``.
-    :param wraps: it begins anew behind its last row, instead of answering nothing.
-    :param changes: the change before each request; none after the last.
+    :param wraps: whether the table starts over after its last row, instead of ending.
+    :param changes: change before each request; none after the last.
     """
 
     rows: list[str]
@@ -41,8 +41,8 @@ class Platform:
     totals: list[int] = field(default_factory=list)
     first_page: int = 0
 
-    def answer(self, limit: int, offset: int):
-        """Let the next change happen, and answer with a page of the table as it is then."""
+    def respond(self, limit: int, offset: int):
+        """Apply the next change, and return a page of the table."""
         if len(self.totals) < len(self.changes):
             self._change(*self.changes[len(self.totals)])
         size = min(limit, self.largest_page)
@@ -56,7 +56,7 @@ class Platform:
 
     @property
     def bound(self) -> int:
-        """How many requests a walk may send; see the top of this file."""
+        """Maximum requests of a walk, as derived at the top of this file."""
         return PASSES * (max(self.totals) // max(self.first_page, 1) + 3)
 
     def _change(self, kind: str, number: int) -> None:
@@ -65,34 +65,34 @@ class Platform:
             self.rows += new
         elif kind == "shift":
             self.rows[:0] = new
-        elif kind == "turn":
+        elif kind == "rotate":
             self.rows = self.rows[number:] + self.rows[:number]
         elif kind == "twice" and self.rows:
             self.rows.insert(number % len(self.rows), self.rows[-number % len(self.rows)])
 
 
 def changes(*kinds, most=8):
-    """Return a strategy of what happens before each request; nothing, more often than not."""
+    """Return a strategy of the changes before each request, some of which change nothing."""
     change = st.tuples(st.sampled_from(["nothing", "nothing", *kinds]), st.integers(1, 7))
     return st.lists(change, max_size=most).map(tuple)
 
 
-def platforms(happening, **fields):
-    """Return a strategy of platforms to which something happens."""
+def platforms(table_changes, **fields):
+    """Return a strategy of platforms with these changes."""
     rows = st.integers(0, 40).map(lambda count: [f"t{number}" for number in range(count)])
     return st.builds(
-        Platform, rows, st.booleans(), largest_page=st.sampled_from([1, 2, 3, 7, 50]), changes=happening, **fields
+        Platform, rows, st.booleans(), largest_page=st.sampled_from([1, 2, 3, 7, 50]), changes=table_changes, **fields
     )
 
 
 def walk(platform, page_size, *, partial=False):
-    """Return what is listed of a platform's table; None when that is refused."""
+    """Return the listing of a platform's table; None if the walk raises a protocol error."""
     flow = read_listing("job-1", page_size=page_size, partial=partial)
     try:
         request = next(flow)
         while True:
             query = dict(request.query)
-            request = flow.send(platform.answer(int(query["limit"]), int(query["offset"])))
+            request = flow.send(platform.respond(int(query["limit"]), int(query["offset"])))
     except StopIteration as end:
         return end.value
     except ModelArtsProtocolError:
@@ -100,13 +100,13 @@ def walk(platform, page_size, *, partial=False):
 
 
 page_sizes = st.integers(1, 12)
-everything = changes("grow", "shift", "turn", "twice")
+every_change = changes("grow", "shift", "rotate", "twice")
 
 
 @quick
-@given(platforms(everything, total_counts_rows=st.booleans()), page_sizes)
-def test_walk_is_complete_or_refused_whatever_happens_meanwhile(platform, page_size):
-    """A table that grows, shifts, turns and repeats rows is listed whole and once each, or refused; never a part."""
+@given(platforms(every_change, total_counts_rows=st.booleans()), page_sizes)
+def test_walk_of_a_changing_table_is_complete_or_an_error(platform, page_size):
+    """A table that grows, shifts, rotates and repeats rows is listed with each trial once, or an error is raised."""
     listing = walk(platform, page_size)
 
     if listing is not None:
@@ -115,19 +115,19 @@ def test_walk_is_complete_or_refused_whatever_happens_meanwhile(platform, page_s
 
 
 @quick
-@given(platforms(everything, total_counts_rows=st.booleans(), wraps=st.booleans()), page_sizes, st.booleans())
+@given(platforms(every_change, total_counts_rows=st.booleans(), wraps=st.booleans()), page_sizes, st.booleans())
 @example(Platform(["a", "b", "a", "c"], counts_pages=False, total_counts_rows=True, wraps=True), 1, False)
-def test_walk_ends_within_its_bound_whatever_happens_meanwhile(platform, page_size, partial):
-    """The number of requests is bounded by what the pages promise; see the top of this file for the bound."""
+def test_walk_of_a_changing_table_ends_within_its_bound(platform, page_size, partial):
+    """The promised totals bound the number of requests, as derived at the top of this file."""
     walk(platform, page_size, partial=partial)
 
     assert len(platform.totals) <= platform.bound
 
 
 @quick
-@given(platforms(changes("grow", "shift", "turn", most=2)), page_sizes)
+@given(platforms(changes("grow", "shift", "rotate", most=2)), page_sizes)
 def test_walk_of_a_table_that_changes_at_first_is_complete(platform, page_size):
-    """What changes before the first two requests is no reason to refuse: a later pass finds all of it."""
+    """A table that changes only before the first two requests is listed completely."""
     listing = walk(platform, page_size)
 
     assert listing is not None
@@ -136,8 +136,8 @@ def test_walk_of_a_table_that_changes_at_first_is_complete(platform, page_size):
 
 @quick
 @given(platforms(changes("twice", most=1)), st.integers(3, 12))
-def test_walk_of_a_still_table_with_a_row_twice_is_complete(platform, page_size):
-    """A row that is listed twice neither hides another trial nor comes out twice."""
+def test_walk_of_a_table_with_a_duplicate_row_is_complete(platform, page_size):
+    """A duplicate row neither hides another trial nor is listed twice."""
     platform.largest_page = 50
     listing = walk(platform, page_size)
 
@@ -146,9 +146,9 @@ def test_walk_of_a_still_table_with_a_row_twice_is_complete(platform, page_size)
 
 
 @quick
-@given(platforms(everything, total_counts_rows=st.booleans()), page_sizes)
-def test_walk_of_a_job_at_work_never_passes_a_part_for_the_whole(platform, page_size):
-    """While a job runs, a part may be listed; the total then exceeds the number of listed trials."""
+@given(platforms(every_change, total_counts_rows=st.booleans()), page_sizes)
+def test_walk_of_an_active_job_reveals_missing_trials(platform, page_size):
+    """A partial listing of an active job has a total above its number of trials."""
     listing = walk(platform, page_size, partial=True)
 
     if listing is not None:

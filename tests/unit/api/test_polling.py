@@ -21,60 +21,60 @@ OUT_OF_TIME = (
 FROM_ALGORITHM = {"search": None, "algorithm_id": "alg-1"}
 
 
-def glance(watch, *answers, now=STARTED, asked=None):
-    """Return what a watch says to these answers, and note the requests in ``asked``."""
-    return converse(watch.poll(lambda: now), answers, [] if asked is None else asked)
+def poll_once(poller, *responses, now=STARTED, requests=None):
+    """Return the result of one poll with these responses; its requests are appended to ``requests``."""
+    return converse(poller.poll(lambda: now), responses, [] if requests is None else requests)
 
 
 def table(*trials):
-    """Return the only page of a listing."""
+    """Return a listing of one page."""
     return TrialPage(trials, len(trials))
 
 
-def search_watch(**fields):
-    """Return a watch on the search of job-1 with the default policy."""
+def search_poller(**fields):
+    """Return a poller of the search of job-1 with the default policy."""
     return SearchPoller("job-1", WaitPolicy(), **fields)
 
 
-def test_search_watch_while_a_search_runs():
-    """A poll of a running search returns that it waits, with a summary and a line for the log."""
-    seen = glance(search_watch(), job("Running", 2), table(trial("a"), trial("b", "RUNNING")))
+def test_search_poller_of_a_running_search():
+    """A running search is waiting, with a summary and a log line."""
+    result = poll_once(search_poller(), job("Running", 2), table(trial("a"), trial("b", "RUNNING")))
 
-    assert (seen.state, seen.message) == (State.WAITING, "training job job-1 is Running")
-    assert seen.summary["trial_counts"] == {"RUNNING": 1, "TERMINATED": 1}
-    assert seen.log_line == "Training job job-1 is Running: 1/2 trials ended (1 RUNNING, 1 TERMINATED)"
-
-
-def test_search_watch_at_the_end():
-    """When all expected trials have ended, the search is done."""
-    seen = glance(search_watch(), job("Running", 2), table(trial("a"), trial("b")))
-
-    assert (seen.state, seen.message) == (State.DONE, "all 2 trials of training job job-1 have ended")
+    assert (result.state, result.message) == (State.WAITING, "training job job-1 is Running")
+    assert result.summary["trial_counts"] == {"RUNNING": 1, "TERMINATED": 1}
+    assert result.log_line == "Training job job-1 is Running: 1/2 trials ended (1 RUNNING, 1 TERMINATED)"
 
 
-def test_search_watch_judges_by_its_policy():
-    """What the task tolerates decides: one trial in ERROR fails the search, unless it is allowed."""
-    answers = job("Completed", 2), table(trial("a"), trial("b", "ERROR"))
+def test_search_poller_of_an_ended_search():
+    """A search is done when all expected trials have ended."""
+    result = poll_once(search_poller(), job("Running", 2), table(trial("a"), trial("b")))
+
+    assert (result.state, result.message) == (State.DONE, "all 2 trials of training job job-1 have ended")
+
+
+def test_search_poller_applies_its_policy():
+    """A trial in ERROR fails the search unless the policy tolerates it."""
+    responses = job("Completed", 2), table(trial("a"), trial("b", "ERROR"))
 
     states = [
-        glance(SearchPoller("job-1", WaitPolicy(max_failed_trials=allowed)), *answers).state for allowed in (0, 1)
+        poll_once(SearchPoller("job-1", WaitPolicy(max_failed_trials=allowed)), *responses).state for allowed in (0, 1)
     ]
 
     assert states == [State.FAILED, State.DONE]
 
 
 @pytest.mark.parametrize(("now", "state"), [(STARTED + 119, State.WAITING), (STARTED + 120, State.FAILED)])
-def test_search_watch_takes_the_time_from_the_clock(now, state):
-    """A table that lags behind the end of its job is waited for, for two minutes by the clock."""
-    seen = glance(search_watch(), job("Completed", 1, ended_at=STARTED), table(trial("a", "RUNNING")), now=now)
+def test_search_poller_waits_for_a_lagging_listing(now, state):
+    """A listing that lags behind the end of its job is waited for, for two minutes by the clock."""
+    result = poll_once(search_poller(), job("Completed", 1, ended_at=STARTED), table(trial("a", "RUNNING")), now=now)
 
-    assert seen.state is state
+    assert result.state is state
 
 
-def test_search_watch_asks_the_clock_after_the_reading():
-    """Reading may take a while with retries: the time that counts is that of the judgement."""
+def test_search_poller_reads_the_clock_after_the_responses():
+    """The clock is read after the last response, because retries may take a while."""
     times = []
-    flow = search_watch().poll(lambda: times.append("asked") or STARTED)
+    flow = search_poller().poll(lambda: times.append("read") or STARTED)
 
     next(flow)
     flow.send(job("Running", 1))
@@ -82,68 +82,70 @@ def test_search_watch_asks_the_clock_after_the_reading():
     with pytest.raises(StopIteration):
         flow.send(table(trial()))
 
-    assert (before, times) == ([], ["asked"])
+    assert (before, times) == ([], ["read"])
 
 
-def test_search_watch_asks_for_an_algorithm_once():
-    """The settings of a search that a managed algorithm holds are looked up at the first look only."""
-    watch, asked = search_watch(), []
+def test_search_poller_requests_an_algorithm_once():
+    """Only the first poll requests the algorithm that holds the settings of the search."""
+    poller, requests = search_poller(), []
 
-    for look in range(3):
-        algorithm = [Algorithm("alg-1", "tuned", search(2, acc="max"), {})] if look == 0 else []
-        seen = glance(watch, job("Running", **FROM_ALGORITHM), *algorithm, table(trial(best=0.5)), asked=asked)
+    for number in range(3):
+        algorithm = [Algorithm("alg-1", "tuned", search(2, acc="max"), {})] if number == 0 else []
+        result = poll_once(
+            poller, job("Running", **FROM_ALGORITHM), *algorithm, table(trial(best=0.5)), requests=requests
+        )
 
-    assert [request.path for request in asked] == [JOB, ALGORITHM, TRIALS, JOB, TRIALS, JOB, TRIALS]
-    assert seen.summary["expected_trials"] == 2
+    assert [request.path for request in requests] == [JOB, ALGORITHM, TRIALS, JOB, TRIALS, JOB, TRIALS]
+    assert result.summary["expected_trials"] == 2
 
 
-def test_search_watch_asks_for_an_algorithm_that_is_gone_once():
-    """Unknown settings are remembered too."""
-    watch, asked = search_watch(), []
+def test_search_poller_requests_a_missing_algorithm_once():
+    """A missing algorithm is not requested again."""
+    poller, requests = search_poller(), []
     gone = ModelArtsNotFoundError("gone", status=400, code="c")
 
-    glance(watch, job("Running", **FROM_ALGORITHM), gone, table(trial()))
-    glance(watch, job("Running", **FROM_ALGORITHM), table(trial()), asked=asked)
+    poll_once(poller, job("Running", **FROM_ALGORITHM), gone, table(trial()))
+    poll_once(poller, job("Running", **FROM_ALGORITHM), table(trial()), requests=requests)
 
-    assert [request.path for request in asked] == [JOB, TRIALS]
+    assert [request.path for request in requests] == [JOB, TRIALS]
 
 
-def test_search_watch_asks_for_an_algorithm_when_the_job_has_begun():
-    """A job that only starts needs no settings: they are looked up when there can be trials."""
-    watch, starting, running = search_watch(), [], []
+def test_search_poller_requests_no_algorithm_of_a_starting_job():
+    """The algorithm is requested once the job has begun, and so may have trials."""
+    poller, starting, running = search_poller(), [], []
 
-    glance(watch, job("Pending", **FROM_ALGORITHM), asked=starting)
+    poll_once(poller, job("Pending", **FROM_ALGORITHM), requests=starting)
     algorithm = Algorithm("alg-1", "tuned", search(2), {})
-    glance(watch, job("Running", **FROM_ALGORITHM), algorithm, table(trial()), asked=running)
+    poll_once(poller, job("Running", **FROM_ALGORITHM), algorithm, table(trial()), requests=running)
 
     assert [request.path for request in starting] == [JOB]
     assert [request.path for request in running] == [JOB, ALGORITHM, TRIALS]
 
 
-def test_search_watch_forgets_nothing_of_the_outcome():
-    """A watch that has looked often and a new one come to the same outcome: no decision needs memory."""
-    old, answers = search_watch(), (job("Running", 2), table(trial("a"), trial("b", "RUNNING")))
+def test_search_poller_outcome_does_not_depend_on_memory():
+    """An old and a fresh poller return the same outcome for the same responses."""
+    old, responses = search_poller(), (job("Running", 2), table(trial("a"), trial("b", "RUNNING")))
     for _ in range(3):
-        seen = glance(old, *answers)
+        result = poll_once(old, *responses)
 
-    fresh = glance(search_watch(), *answers)
+    fresh = poll_once(search_poller(), *responses)
 
-    assert (seen.state, seen.message, seen.summary) == (fresh.state, fresh.message, fresh.summary)
+    assert (result.state, result.message, result.summary) == (fresh.state, fresh.message, fresh.summary)
 
 
-def test_search_watch_after_a_look_that_failed():
-    """An error of a call comes through, and the next look works."""
-    watch = search_watch()
+def test_search_poller_after_an_error():
+    """The error of a request is raised, and the next poll succeeds."""
+    poller = search_poller()
     with pytest.raises(ModelArtsServerError):
-        glance(watch, ModelArtsServerError("oops", status=500, code="c"))
+        poll_once(poller, ModelArtsServerError("oops", status=500, code="c"))
 
-    assert glance(watch, job("Running", 1), table(trial())).state is State.DONE
+    assert poll_once(poller, job("Running", 1), table(trial())).state is State.DONE
 
 
-def test_search_watch_says_a_change_once():
-    """Each change is logged once; an unchanged state is repeated after ten minutes."""
-    watch, running = search_watch(), "Training job job-1 is Running: 0/2 trials ended (1 RUNNING)"
-    looks = [
+def test_search_poller_logs_a_change_once():
+    """Each change is logged once; an unchanged state is logged again after ten minutes."""
+    poller, running = search_poller(), "Training job job-1 is Running: 0/2 trials ended (1 RUNNING)"
+    polls = [
         (0, job("Pending", 2), []),
         (30, job("Pending", 2), []),
         (60, job("Running", 2), [table(trial("a", "RUNNING"))]),
@@ -151,37 +153,37 @@ def test_search_watch_says_a_change_once():
         (660, job("Running", 2), [table(trial("a", "RUNNING"))]),
     ]
 
-    news = [glance(watch, some_job, *rest, now=STARTED + later).log_line for later, some_job, rest in looks]
+    log_lines = [poll_once(poller, some_job, *rest, now=STARTED + later).log_line for later, some_job, rest in polls]
 
-    assert news == ["Training job job-1 is Pending", None, running, None, f"Still waiting: {running}"]
+    assert log_lines == ["Training job job-1 is Pending", None, running, None, f"Still waiting: {running}"]
 
 
-def test_search_watch_when_time_is_up():
-    """The message of a timeout holds the state that was seen last."""
-    watch = search_watch()
-    glance(watch, job("Pending"))
+def test_search_poller_timeout_message():
+    """The message of a timeout holds the last state."""
+    poller = search_poller()
+    poll_once(poller, job("Pending"))
 
-    assert watch.timeout_message() == (
+    assert poller.timeout_message() == (
         f"The search of training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Pending"
     )
 
 
-def test_search_watch_when_time_is_up_before_the_first_look():
-    """The message of a timeout states that nothing was seen."""
-    assert search_watch().timeout_message() == (
+def test_search_poller_timeout_message_before_the_first_poll():
+    """The message of a timeout without a poll states that the status was never read."""
+    assert search_poller().timeout_message() == (
         f"The search of training job job-1 {OUT_OF_TIME} The status was never read."
     )
 
 
-def test_search_watch_is_not_shared():
-    """Two watches do not share what they remember."""
-    glance(search_watch(), job("Pending"))
+def test_search_poller_shares_no_memory():
+    """A poller does not share the memory of its log lines with another."""
+    poll_once(search_poller(), job("Pending"))
 
-    assert glance(search_watch(), job("Pending")).log_line == "Training job job-1 is Pending"
+    assert poll_once(search_poller(), job("Pending")).log_line == "Training job job-1 is Pending"
 
 
 @pytest.mark.parametrize(
-    ("objective", "best", "bar", "state"),
+    ("objective", "best", "threshold", "state"),
     [
         ("max", 0.9, 0.8, State.DONE),
         ("max", 0.9, 0.9, State.DONE),
@@ -193,36 +195,38 @@ def test_search_watch_is_not_shared():
         ("max", None, 0.5, State.WAITING),
     ],
 )
-def test_search_watch_that_may_stop_early(objective, best, bar, state):
-    """A search that has reached the value asked for is done, though trials still run."""
+def test_search_poller_with_stop_when(objective, best, threshold, state):
+    """A search is done once a trial has reached ``stop_when``, even if other trials still run."""
     running = job(search=search(8, acc=objective))
 
-    seen = glance(search_watch(stop_when=bar), running, table(trial("a", best=best), trial("b", "RUNNING", best=0.5)))
+    result = poll_once(
+        search_poller(stop_when=threshold), running, table(trial("a", best=best), trial("b", "RUNNING", best=0.5))
+    )
 
-    assert seen.state is state
+    assert result.state is state
 
 
-def test_search_watch_that_may_not_stop_early():
-    """Without such a value a search is over at its end, however good it is."""
+def test_search_poller_without_stop_when():
+    """A search without ``stop_when`` is done only at its end."""
     running = job(search=search(8, acc="max"))
 
-    assert glance(search_watch(), running, table(trial("a", best=1.0))).state is State.WAITING
+    assert poll_once(search_poller(), running, table(trial("a", best=1.0))).state is State.WAITING
 
 
-def test_search_watch_that_cannot_tell_what_is_better():
-    """Without an objective of the search, no value ends it early."""
+def test_search_poller_with_stop_when_but_without_objective():
+    """No value ends a search early if its objective is unknown."""
     running = job(search=search(8))
 
-    assert glance(search_watch(stop_when=0.5), running, table(trial("a", best=0.9))).state is State.WAITING
+    assert poll_once(search_poller(stop_when=0.5), running, table(trial("a", best=0.9))).state is State.WAITING
 
 
-def test_search_watch_that_may_stop_early_still_fails():
-    """A failed trial fails the search as ever, whatever another one has reached."""
+def test_search_poller_with_stop_when_and_a_failed_trial():
+    """A failed trial fails the search, even if another trial has reached ``stop_when``."""
     running = job(search=search(8, acc="max"))
 
-    seen = glance(search_watch(stop_when=0.5), running, table(trial("a", best=0.9), trial("b", "ERROR")))
+    result = poll_once(search_poller(stop_when=0.5), running, table(trial("a", best=0.9), trial("b", "ERROR")))
 
-    assert seen.state is State.FAILED
+    assert result.state is State.FAILED
 
 
 @pytest.mark.parametrize(
@@ -242,29 +246,29 @@ def test_search_watch_that_may_stop_early_still_fails():
         ("Terminating", True, State.WAITING),
     ],
 )
-def test_job_watch(phase, accept_stopped, state):
-    """One request is enough to know whether a training job waits, is done or failed."""
-    asked = []
+def test_job_poller(phase, accept_stopped, state):
+    """One request determines whether a training job is waiting, done or failed."""
+    requests = []
 
-    seen = glance(JobPoller("job-1", accept_stopped), job(phase), asked=asked)
+    result = poll_once(JobPoller("job-1", accept_stopped), job(phase), requests=requests)
 
-    assert (seen.state, [request.path for request in asked]) == (state, [JOB])
+    assert (result.state, [request.path for request in requests]) == (state, [JOB])
 
 
-def test_job_watch_says_why_a_job_failed():
+def test_job_poller_of_a_failed_job():
     """The message holds the platform's reason."""
-    seen = glance(JobPoller("job-1"), job("Failed", message="worker-0: out of memory (exit code 137)"))
+    result = poll_once(JobPoller("job-1"), job("Failed", message="worker-0: out of memory (exit code 137)"))
 
-    assert seen.message == "training job job-1 is Failed: worker-0: out of memory (exit code 137)"
+    assert result.message == "training job job-1 is Failed: worker-0: out of memory (exit code 137)"
 
 
-def test_job_watch_says_a_change_once():
-    """Each phase is logged once, and repeated after ten minutes."""
-    watch, looks = JobPoller("job-1"), [(0, "Running"), (30, "Running"), (600, "Running"), (630, "Completed")]
+def test_job_poller_logs_a_change_once():
+    """Each phase is logged once, and an unchanged phase again after ten minutes."""
+    poller, polls = JobPoller("job-1"), [(0, "Running"), (30, "Running"), (600, "Running"), (630, "Completed")]
 
-    news = [glance(watch, job(phase), now=STARTED + later).log_line for later, phase in looks]
+    log_lines = [poll_once(poller, job(phase), now=STARTED + later).log_line for later, phase in polls]
 
-    assert news == [
+    assert log_lines == [
         "Training job job-1 is Running",
         None,
         "Still waiting: Training job job-1 is Running",
@@ -272,11 +276,11 @@ def test_job_watch_says_a_change_once():
     ]
 
 
-def test_job_watch_when_time_is_up():
-    """The message of a timeout holds the state that was seen last."""
-    watch = JobPoller("job-1")
-    unseen = watch.timeout_message()
-    glance(watch, job("Running"))
+def test_job_poller_timeout_message():
+    """The message of a timeout holds the last state, or that there was none."""
+    poller = JobPoller("job-1")
+    before_the_first_poll = poller.timeout_message()
+    poll_once(poller, job("Running"))
 
-    assert unseen == f"Training job job-1 {OUT_OF_TIME} The status was never read."
-    assert watch.timeout_message() == f"Training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Running"
+    assert before_the_first_poll == f"Training job job-1 {OUT_OF_TIME} The status was never read."
+    assert poller.timeout_message() == f"Training job job-1 {OUT_OF_TIME} Last seen: Training job job-1 is Running"

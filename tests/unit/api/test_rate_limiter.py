@@ -1,4 +1,4 @@
-"""Rate limit of all calls that share a connection."""
+"""Rate limit of all calls that share a connection, and spread of polls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_modelarts.api.polling import first_delay, next_delay
 
 
 def busy(gap):
-    """Return a pace at which a hundred requests were sent at even times, and the time of the last one."""
+    """Return a limiter after a hundred requests at even intervals, and the time of the last one."""
     limiter = RateLimiter()
     for number in range(100):
         limiter.sent(number * gap)
@@ -17,15 +17,15 @@ def busy(gap):
 
 
 def rate_of(limiter, now):
-    """Return how many requests a second the pace allows after a moment."""
+    """Return the requests per second that a limiter allows after a moment."""
     now += limiter.delay(now)
     limiter.sent(now)
     rest = limiter.delay(now)
     return 1 / rest if rest else float("inf")
 
 
-def test_pace_is_unlimited_before_a_refusal():
-    """The platform's limit is unknown until it throttles."""
+def test_rate_is_unlimited_before_throttling():
+    """The limiter delays nothing until the platform throttles, because the platform's limit is unknown."""
     limiter = RateLimiter()
 
     for _ in range(1000):
@@ -33,8 +33,8 @@ def test_pace_is_unlimited_before_a_refusal():
         limiter.sent(5.0)
 
 
-def test_refusal_makes_all_wait_for_its_pause():
-    """It is one request that was refused, but the next of anybody would be too."""
+def test_throttling_delays_all_requests():
+    """One throttled request delays all requests until its pause has passed."""
     limiter, now = busy(0.01)
 
     limiter.throttled(now, 3.0)
@@ -43,8 +43,8 @@ def test_refusal_makes_all_wait_for_its_pause():
     assert limiter.delay(now + 2.0) == pytest.approx(1.0)
 
 
-def test_refusal_lowers_the_rate():
-    """A hundred requests a second were too many: seventy follow."""
+def test_throttling_lowers_the_rate():
+    """Throttling lowers a hundred requests per second to seventy."""
     limiter, now = busy(0.01)
 
     limiter.throttled(now, 1.0)
@@ -52,8 +52,8 @@ def test_refusal_lowers_the_rate():
     assert rate_of(limiter, now) == pytest.approx(70, rel=0.01)
 
 
-def test_refusals_of_requests_under_way_together_lower_the_rate_once():
-    """Sixty requests may be under way when the first is refused; they are one excess, not sixty."""
+def test_throttling_of_concurrent_requests_lowers_the_rate_once():
+    """Sixty concurrent requests that are throttled lower the rate once, not sixty times."""
     limiter, now = busy(0.01)
 
     for number in range(60):
@@ -62,8 +62,8 @@ def test_refusals_of_requests_under_way_together_lower_the_rate_once():
     assert rate_of(limiter, now + 0.06) == pytest.approx(70, rel=0.01)
 
 
-def test_refusal_after_the_pause_lowers_the_rate_again():
-    """Seventy were still too many: forty-nine follow."""
+def test_throttling_after_the_pause_lowers_the_rate_again():
+    """Throttling after the pause lowers seventy requests per second to forty-nine."""
     limiter, now = busy(0.01)
     limiter.throttled(now, 1.0)
 
@@ -73,7 +73,7 @@ def test_refusal_after_the_pause_lowers_the_rate_again():
 
 
 def test_shorter_pause_does_not_cut_a_longer_one():
-    """A pause of 30 seconds is not shortened by a later one of half a second."""
+    """A later pause of half a second does not shorten one of 30 seconds."""
     limiter = RateLimiter()
     limiter.throttled(10.0, 30.0)
 
@@ -82,8 +82,8 @@ def test_shorter_pause_does_not_cut_a_longer_one():
     assert limiter.delay(11.0) == pytest.approx(29.0)
 
 
-def test_good_answers_bring_the_rate_back():
-    """From 70 a second it takes six seconds of good answers to 100 a second, at five a second each second."""
+def test_good_responses_restore_the_rate():
+    """Good responses raise the rate by five per second each second: from 70 to 100 in six seconds."""
     limiter, now = busy(0.01)
     limiter.throttled(now, 1.0)
     began = now = now + limiter.delay(now)
@@ -96,8 +96,8 @@ def test_good_answers_bring_the_rate_back():
     assert rate_of(limiter, now) == pytest.approx(100, rel=0.05)
 
 
-def test_rate_is_unlimited_again_in_the_end():
-    """A limit that is gone is forgotten: beyond a thousand calls a second nothing is delayed."""
+def test_rate_becomes_unlimited_again():
+    """The limiter delays nothing once its rate exceeds a thousand requests per second."""
     limiter, now = busy(0.01)
     limiter.throttled(now, 1.0)
 
@@ -107,8 +107,8 @@ def test_rate_is_unlimited_again_in_the_end():
     assert rate_of(limiter, now + 1) == float("inf")
 
 
-def test_rate_never_falls_below_one_a_second():
-    """However often the platform refuses, the waits go on."""
+def test_rate_never_falls_below_one_per_second():
+    """The rate stays at one request per second, however often the platform throttles."""
     limiter = RateLimiter()
     now = 0.0
     for _ in range(50):
@@ -118,8 +118,8 @@ def test_rate_never_falls_below_one_a_second():
     assert rate_of(limiter, now) == pytest.approx(1.0)
 
 
-def test_lone_request_after_a_long_silence_keeps_its_pace():
-    """An idle minute before a refusal is no rate to halve: the pace is one a second at worst."""
+def test_throttling_after_an_idle_hour_keeps_the_minimum_rate():
+    """Throttling after an idle hour leaves a rate of at least one request per second."""
     limiter = RateLimiter()
     limiter.sent(0.0)
     limiter.sent(3600.0)
@@ -130,12 +130,12 @@ def test_lone_request_after_a_long_silence_keeps_its_pace():
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.25, 1.0])
-def test_first_look_is_anywhere_within_an_interval(spread):
-    """5,000 waits that start together are spread over all of it."""
+def test_first_poll_is_spread_over_an_interval(spread):
+    """The first polls of waits that start together are spread over a whole interval."""
     assert first_delay(30.0, spread) == 30.0 * spread
 
 
-@pytest.mark.parametrize(("spread", "rest"), [(0.0, 27.0), (0.5, 30.0), (1.0, 33.0)])
-def test_later_looks_keep_the_interval_give_or_take_a_tenth(spread, rest):
-    """On average it is what the user asked for."""
-    assert next_delay(30.0, spread) == pytest.approx(rest)
+@pytest.mark.parametrize(("spread", "delay"), [(0.0, 27.0), (0.5, 30.0), (1.0, 33.0)])
+def test_later_polls_vary_the_interval_by_a_tenth(spread, delay):
+    """The jitter of a tenth keeps the interval of the user on average."""
+    assert next_delay(30.0, spread) == pytest.approx(delay)

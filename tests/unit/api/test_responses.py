@@ -1,4 +1,4 @@
-"""Reading of HTTP responses: values and errors."""
+"""Values and errors of HTTP responses."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from airflow_provider_modelarts.exceptions import (
 REQUEST = "GET /v2/p1/training-jobs/job-1"
 
 
-def refused(status, body=b"", **headers):
-    """Return the error that an answer means; headers as ``x_request_id="1"``."""
+def error_of(status, body=b"", **headers):
+    """Return the error of a response; headers as ``x_request_id="1"``."""
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(ModelArtsApiError) as caught:
         read_json(Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), REQUEST)
@@ -48,8 +48,8 @@ def refused(status, body=b"", **headers):
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_response_that_is_good(status, body, value):
-    """A good response is its JSON, in any Unicode; an empty one is None. The last of two values of a key counts."""
+def test_good_response(status, body, value):
+    """The value is the JSON in any Unicode encoding, or None if empty; the last value of a duplicate key counts."""
     assert read_json(Response(status, {}, body), REQUEST) == value
 
 
@@ -59,14 +59,14 @@ NOT_JSON = {
     "two values": b'{"a": 1} {"b": 2}',
     "comment": b"{} // and more",
     "blank": b" ",
-    "no text": b"\xff\xfe\xfd",
+    "binary": b"\xff\xfe\xfd",
     "zeros": b"\x00\x01\x02",
     "deep list": b"[" * 100_000 + b"]" * 100_000,
     "deep object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-    "deep list without an end": b"[" * 100_000,
+    "endless deep list": b"[" * 100_000,
     "10,000 digits": b'{"a": ' + b"9" * 10_000 + b"}",
     "invalid UTF-8": b'{"a": "\xff\xfe"}',
-    "cut character": '{"a": "一"}'.encode()[:-4] + b'"}',
+    "truncated character": '{"a": "一"}'.encode()[:-4] + b'"}',
     "half of UTF-16": '{"a": 1}'.encode("utf-16")[:-1],
     "escapes of a terminal": b"\x1b]0;title\x07\x1b[2J",
 }
@@ -74,7 +74,7 @@ NOT_JSON = {
 
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
 def test_response_that_is_not_json(body):
-    """A body that cannot be read is a protocol error that quotes its beginning in one printable line."""
+    """A body that is not JSON is a protocol error that quotes it in one printable line."""
     with pytest.raises(ModelArtsProtocolError) as caught:
         read_json(Response(200, {"content-type": "text/html"}, body), REQUEST)
 
@@ -85,8 +85,8 @@ def test_response_that_is_not_json(body):
 
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
 def test_error_with_a_body_that_is_not_json(body):
-    """A refusal whose body cannot be read is classified by its status, and quotes the body in one printable line."""
-    error = refused(409, body)
+    """An error response that is not JSON is classified by its status, and quoted in one printable line."""
+    error = error_of(409, body)
 
     assert type(error) is ModelArtsApiError
     assert str(error).startswith(f"{REQUEST}: HTTP 409 409: ")
@@ -95,8 +95,8 @@ def test_error_with_a_body_that_is_not_json(body):
 
 
 @pytest.mark.parametrize("body", [b"{", b' {"a": 1,', b'{"a": [1', b'[{"a": "long'])
-def test_answer_that_breaks_off_shows_its_end(body):
-    """JSON that has begun and not ended is no whole answer: it may be whole next time."""
+def test_truncated_response_shows_its_end(body):
+    """Truncated JSON is a temporary transport error that quotes the end of the response."""
     with pytest.raises(ModelArtsTransportError) as caught:
         read_json(Response(200, {}, body), REQUEST)
 
@@ -107,7 +107,7 @@ def test_answer_that_breaks_off_shows_its_end(body):
     assert caught.value.temporary
 
 
-def test_answer_that_is_html_shows_its_beginning():
+def test_html_response_shows_its_beginning():
     """The page of a proxy or portal is quoted in one line."""
     with pytest.raises(ModelArtsProtocolError, match=r"'<html> Please log in </html>'\. Check the endpoint"):
         read_json(Response(200, {}, b"<html>\n  Please log in\n</html>"), REQUEST)
@@ -141,8 +141,8 @@ def test_answer_that_is_html_shows_its_beginning():
     ],
 )
 def test_error_by_the_shape_of_its_body(body, code, message):
-    """All shapes of error bodies give code and message; any other body stands for its own message."""
-    error = refused(400, body)
+    """Code and message are read from every shape of error body; any other body is the message itself."""
+    error = error_of(400, body)
 
     assert (type(error), error.code, error.message) == (ModelArtsApiError, code, message)
 
@@ -186,8 +186,8 @@ def test_error_by_the_shape_of_its_body(body, code, message):
     ],
 )
 def test_error_by_status_and_code(status, code, cls):
-    """Status and code decide the class."""
-    error = refused(status, {"error_code": code, "error_msg": "no"})
+    """Status and code determine the class."""
+    error = error_of(status, {"error_code": code, "error_msg": "no"})
 
     assert type(error) is cls
     assert (error.status, error.code) == (status, code)
@@ -207,21 +207,21 @@ def test_error_by_status_and_code(status, code, cls):
 )
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}"])
 def test_error_by_status_alone(status, cls, body):
-    """Without code and message in the body, the status decides the class and is the code."""
-    error = refused(status, body)
+    """The status determines class and code if the body holds neither code nor message."""
+    error = error_of(status, body)
 
     assert (type(error), error.code) == (cls, str(status))
 
 
-def test_error_with_all_that_the_platform_says():
-    """Everything that helps is kept, and all of it is in the message."""
+def test_error_with_all_details():
+    """Solution, request id and request are kept, and the message shows all of them."""
     body = {
         "error_msg": "Training job not found.",
         "error_code": "ModelArts.2775",
         "error_solution": "Check the id.",
     }
 
-    error = refused(400, body, x_request_id="r-1")
+    error = error_of(400, body, x_request_id="r-1")
 
     assert (error.solution, error.request_id, error.request) == ("Check the id.", "r-1", REQUEST)
     assert str(error) == (f"{REQUEST}: HTTP 400 ModelArts.2775: Training job not found. Check the id. (request id r-1)")
@@ -237,64 +237,64 @@ def test_error_with_all_that_the_platform_says():
     ],
 )
 def test_error_request_id(headers, request_id):
-    """The id that the platform's support asks for comes from the headers of ModelArts or of IAM."""
-    assert refused(500, **headers).request_id == request_id
+    """The request id is read from the header of ModelArts or IAM, in this order."""
+    assert error_of(500, **headers).request_id == request_id
 
 
 def test_error_without_solution():
-    """A blank solution is none."""
-    assert refused(400, {"error_code": "X.1", "error_msg": "no", "error_solution": ""}).solution is None
+    """A blank solution is None."""
+    assert error_of(400, {"error_code": "X.1", "error_msg": "no", "error_solution": ""}).solution is None
 
 
 @pytest.mark.parametrize("code", ["APIGW.0101", "APIG.0103"])
-def test_error_of_an_operation_that_is_gone(code):
+def test_error_of_an_unavailable_operation(code):
     """An operation that a region does not offer is not reported as a missing job."""
-    error = refused(404, {"error_code": code, "error_msg": "API not found"})
+    error = error_of(404, {"error_code": code, "error_msg": "API not found"})
 
     assert error.message.startswith("API not found. ModelArts in this region does not offer the operation")
 
 
 def test_error_of_a_redirect():
     """A redirect is an error that names its target."""
-    error = refused(302, b"<html>moved</html>", location="https://elsewhere.example.com/")
+    error = error_of(302, b"<html>moved</html>", location="https://elsewhere.example.com/")
 
     assert error.message == ("redirect to 'https://elsewhere.example.com/', which is not followed with credentials")
 
 
-def test_error_of_a_redirect_to_nowhere():
+def test_error_of_a_redirect_without_a_target():
     """A redirect without a target is an error as well."""
-    assert "'nowhere'" in refused(307).message
+    assert "'nowhere'" in error_of(307).message
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\n\x1b[31m" * 200_000], ids=["long", "with escapes"])
 @pytest.mark.parametrize("key", ["error_code", "error_msg", "error_solution"])
-def test_error_of_a_megabyte_is_cut(key, text):
-    """Each text of an error is cut and printable, and so is the whole message."""
-    error = refused(500, {"error_code": "X.1", "error_msg": "no", key: text})
+def test_error_of_a_megabyte_is_truncated(key, text):
+    """Each text of an error, and its whole message, is truncated and printable."""
+    error = error_of(500, {"error_code": "X.1", "error_msg": "no", key: text})
 
     assert len(str(error)) < 2_500
     assert str(error).isprintable()
     assert all(len(str(fact)) <= 1000 for fact in error.facts().values())
 
 
-def test_error_with_characters_that_cannot_be_shown():
-    """Halves of characters, NUL and changes of the writing direction are replaced: a log could not hold them."""
+def test_error_with_unprintable_characters():
+    """Surrogates, NUL and changes of the writing direction are replaced, because a log cannot hold them."""
     body = {"error_code": "X.1", "error_msg": "a\ud800b\0c\u202ed", "error_solution": "\udfff"}
 
-    error = refused(400, body)
+    error = error_of(400, body)
 
     assert (error.message, error.solution) == ("a?b?c?d", "?")
     assert json.dumps(error.facts(), ensure_ascii=False).encode()
 
 
 def test_error_with_100_000_keys():
-    """The search for code and message ends in a body that has neither."""
-    assert type(refused(409, {str(number): {} for number in range(100_000)})) is ModelArtsApiError
+    """A body with many keys, but without code and message, is classified by its status."""
+    assert type(error_of(409, {str(number): {} for number in range(100_000)})) is ModelArtsApiError
 
 
 def test_error_with_a_deep_body():
-    """An error body that is nested too deeply to search is still an error of the platform."""
-    assert type(refused(500, b'{"a":' * 600 + b"1" + b"}" * 600)) is ModelArtsServerError
+    """An error body that is nested too deeply to search is classified by its status."""
+    assert type(error_of(500, b'{"a":' * 600 + b"1" + b"}" * 600)) is ModelArtsServerError
 
 
 @quick
@@ -307,8 +307,8 @@ def test_error_with_a_deep_body():
         max_leaves=8,
     ).map(lambda value: json.dumps(value).encode()),
 )
-def test_answer_of_any_kind(status, body):
-    """Whatever is answered, it is a value or one of our errors."""
+def test_response_of_any_kind(status, body):
+    """Any response is a value or an error of this package."""
     try:
         value = read_json(Response(status, {}, body), REQUEST)
     except ModelArtsError as error:
@@ -339,19 +339,19 @@ def test_answer_of_any_kind(status, body):
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
     ],
 )
-def test_retry_after_of_an_answer(value, seconds):
-    """A number of seconds is understood; what else a server may write is as good as nothing."""
+def test_retry_after_of_a_response(value, seconds):
+    """A number of seconds is read; any other text is ignored."""
     assert retry_after(Response(503, {"retry-after": value})) == seconds
 
 
-@pytest.mark.parametrize("answer", [None, Response(503)])
-def test_retry_after_of_nothing(answer):
-    """Without an answer, or without the header, nothing was asked for."""
-    assert retry_after(answer) is None
+@pytest.mark.parametrize("response", [None, Response(503)])
+def test_retry_after_without_a_header(response):
+    """Retry-After is None without a response or without the header."""
+    assert retry_after(response) is None
 
 
-def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
-    """Wherever it is cut, also behind a closed bracket: it can be whole next time, and is asked for again."""
+def test_response_truncated_anywhere_is_a_transport_error():
+    """JSON that is truncated at any character is a transport error, because a retry may return all of it."""
     whole = json.dumps({"a": [{}, {"b": [1.5, -2e-7, True, None, "x\u00e9\\"]}], "c": {"d": []}, "e": ""}).encode()
 
     for end in range(1, len(whole)):
@@ -362,7 +362,7 @@ def test_answer_that_breaks_off_anywhere_is_one_that_broke_off():
 @pytest.mark.parametrize(
     "body", [b'{"a": 1 "b": 2, "c": [1, 2, 3]}', b"{'a': 1, 'b': [1, 2, 3, 4, 5]}", b'{"a": 1}{"b": 2}']
 )
-def test_answer_that_is_wrong_before_its_end_did_not_break_off(body):
-    """It will be as wrong next time."""
+def test_malformed_response_is_a_protocol_error(body):
+    """JSON that is malformed before its end is not truncated, and a retry cannot help."""
     with pytest.raises(ModelArtsProtocolError, match="is not JSON"):
         read_json(Response(200, {}, body), REQUEST)

@@ -1,4 +1,4 @@
-"""Knowledge of one caller in this process: project, credential, refusals."""
+"""Session of one caller: project id, credential and refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSAL = Response(401, body=b"no")
     ],
 )
 def test_key_is_proven_once_its_signature_was_checked(reply, is_proven):
-    """A throttled request, or one that met a broken gateway, may not have been checked."""
+    """A response that may precede the check of the signature does not prove the key."""
     session = Session(stays_good=True)
 
     session.learn(reply, now=0)
@@ -39,7 +39,7 @@ def test_key_is_proven_once_its_signature_was_checked(reply, is_proven):
 
 
 def test_refusal_is_remembered_for_a_minute():
-    """It is marked as the response to another request."""
+    """A refusal is returned for a minute, marked as repeated."""
     session = Session(stays_good=True)
     session.learn(REFUSAL, now=100)
     remembered = dataclasses.replace(REFUSAL, is_repeated=True)
@@ -48,7 +48,7 @@ def test_refusal_is_remembered_for_a_minute():
 
 
 def test_repeated_refusal_does_not_prolong_the_minute():
-    """After the minute, one request is sent again."""
+    """A repeated refusal does not extend the minute of the first one."""
     session = Session(stays_good=True)
     session.learn(REFUSAL, now=100)
     session.learn(session.refusal(150), now=150)
@@ -58,7 +58,7 @@ def test_repeated_refusal_does_not_prolong_the_minute():
 
 @pytest.mark.parametrize(("stays_good", "is_remembered"), [(True, False), (False, True)])
 def test_refusal_of_a_proven_credential(stays_good, is_remembered):
-    """A password may have been changed. A proven key is not locked by one refusal, and the next call may succeed."""
+    """A refused password is remembered, because it may have been changed; a refused proven key is not."""
     session = Session(stays_good=stays_good)
     session.learn(Response(200), now=0)
     session.learn(REFUSAL, now=1)
@@ -70,7 +70,7 @@ def test_refusal_of_a_proven_credential(stays_good, is_remembered):
     ("now", "is_fresh", "is_valid"), [(0, True, True), (74, True, True), (75, False, True), (100, False, False)]
 )
 def test_credential_is_fresh_until_renewal_and_valid_until_expiry(now, is_fresh, is_valid):
-    """Renewal is due after three quarters of the lifetime."""
+    """A credential is fresh for three quarters of its lifetime, and valid for all of it."""
     token, session = Token("t"), Session(stays_good=False)
     session.keep(Issued.of(token, lifetime=100, now=0))
 
@@ -79,7 +79,7 @@ def test_credential_is_fresh_until_renewal_and_valid_until_expiry(now, is_fresh,
 
 
 def test_refused_credential_is_not_returned():
-    """Another task may have replaced it: the new one is returned."""
+    """The session returns no refused credential, but the one that replaced it."""
     old, new, session = Token("old"), Token("new"), Session(stays_good=False)
     session.keep(Issued.of(old, 100, 0))
     refused = session.fresh(old, 1), session.valid(old, 1)
@@ -102,17 +102,17 @@ def test_refused_credential_is_not_returned():
     ],
 )
 def test_other_caller_has_a_session_of_its_own(other):
-    """Neither a token nor the refusal of a mistyped secret reaches it."""
+    """Callers that differ in credentials, endpoint, project or region share neither tokens nor refusals."""
     assert session_of(dataclasses.replace(KEY, **other)) is not session_of(KEY)
 
 
 def test_timeouts_do_not_make_another_caller():
-    """The platform does not see them."""
+    """Timeouts do not identify a caller, because the platform does not see them."""
     assert session_of(dataclasses.replace(KEY, read_timeout=1.0)) is session_of(KEY)
 
 
 def test_project_id_of_the_settings_takes_precedence():
-    """The session holds only what IAM returned."""
+    """A configured project id takes precedence over the one of the session."""
     settings = dataclasses.replace(KEY, credentials=AccessKey("AK-project", "SK"), project_id=None)
     session_of(settings).project_id = "found"
 

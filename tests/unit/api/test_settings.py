@@ -1,4 +1,4 @@
-"""Settings, as connections and programs give them."""
+"""Settings of connections and tasks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PROXY = "http://user:hidden-password@proxy.example.com:3128"
 
 
 def connection(extra=None, *, login="AK", password=SECRET, host=None, port=None, **arguments):
-    """Return the settings of a connection in cn-north-4, with a token, unless its extra says otherwise."""
+    """Return the settings of a connection, which has a region and a token by default."""
     extra = {"region": "cn-north-4", "security_token": TOKEN, **(extra or {})}
     return read_connection(login=login, password=password, host=host, port=port, extra=extra, **arguments)
 
 
-def test_connection_with_the_least():
-    """Key and region are enough: everything else follows or has a default."""
+def test_connection_with_required_fields_only():
+    """Key and region are required; every other setting follows from them or has a default."""
     settings = read_connection(login="AK", password=SECRET, host=None, port=None, extra={"region": "cn-north-4"})
 
     assert settings == Settings(credentials=AccessKey("AK", SECRET), region="cn-north-4")
@@ -34,8 +34,8 @@ def test_connection_with_the_least():
     assert (settings.connect_timeout, settings.read_timeout) == (10.0, 60.0)
 
 
-def test_connection_of_the_other_provider():
-    """A connection of the huaweicloud provider works unchanged; what only it knows is left alone."""
+def test_connection_of_the_huaweicloud_provider():
+    """A connection of the huaweicloud provider works unchanged; fields of that provider only are ignored."""
     settings = read_connection(
         login="AK",
         password=SECRET,
@@ -54,7 +54,7 @@ def test_connection_with_an_access_key(auth):
 
 
 def test_connection_with_a_password():
-    """Login and password are those of an IAM user of an account."""
+    """Login, password and domain_name are those of an IAM user."""
     settings = connection({"auth": "password", "domain_name": " my-account "}, login="me", password="mine")
 
     assert settings.credentials == PasswordLogin("me", "mine", "my-account")
@@ -62,12 +62,12 @@ def test_connection_with_a_password():
 
 @pytest.mark.parametrize("login", ["AK", None])
 def test_connection_with_an_agency(login):
-    """Its keys come from the metadata service; those of the connection are neither required nor used."""
+    """The metadata service issues the key; a key in the connection is ignored."""
     assert connection({"auth": "ecs_metadata"}, login=login, password=None).credentials == MetadataLogin()
 
 
 def test_connection_with_the_environment():
-    """The vendor's variables set key, project and IAM; the connection takes precedence over them."""
+    """The environment sets key, project and IAM endpoint; the last two of the connection take precedence."""
     variables = {
         "HUAWEICLOUD_SDK_AK": "theirs",
         "HUAWEICLOUD_SDK_SK": "secret",
@@ -85,8 +85,8 @@ def test_connection_with_the_environment():
 
 
 @pytest.mark.parametrize("missing", ["login", "password", "domain_name"])
-def test_connection_with_half_a_password_login(missing):
-    """The error names the required field."""
+def test_connection_with_an_incomplete_password_login(missing):
+    """The error names the required fields."""
     fields = {"login": "me", "password": "mine", "domain_name": "account", missing: ""}
 
     with pytest.raises(ModelArtsConfigurationError, match=r"requires an IAM user .* domain_name"):
@@ -97,14 +97,14 @@ def test_connection_with_half_a_password_login(missing):
         )
 
 
-def test_connection_with_an_unknown_sign_in():
-    """The message lists the methods."""
+def test_connection_with_an_unknown_auth_method():
+    """The error lists the known methods."""
     with pytest.raises(ModelArtsConfigurationError, match="auth must be 'aksk' or 'password' or 'ecs_metadata' or"):
         connection({"auth": "kerberos"})
 
 
-def test_connection_with_everything():
-    """Every field lands where it belongs."""
+def test_connection_with_all_fields():
+    """Every field of the connection is read into its setting."""
     settings = connection(
         {
             "project_id": "p1",
@@ -126,7 +126,7 @@ def test_connection_with_everything():
 
 
 def test_connection_from_text_only():
-    """A connection given as URI holds nothing but text, with blanks for what is not set."""
+    """Fields that hold only text, as those of a URI, are converted; blank ones are ignored."""
     settings = connection(
         {
             "project_id": " p1 ",
@@ -151,7 +151,7 @@ def test_connection_from_text_only():
 @pytest.mark.parametrize("blank", [None, "", " "])
 @pytest.mark.parametrize("name", ["security_token", "project_id", "endpoint", "iam_endpoint"])
 def test_connection_with_a_blank_text(name, blank):
-    """A blank text is as good as none."""
+    """A blank text is ignored."""
     with_blank = connection({"security_token": None, name: blank})
 
     assert with_blank == connection({"security_token": None})
@@ -160,7 +160,7 @@ def test_connection_with_a_blank_text(name, blank):
 @pytest.mark.parametrize("blank", [None, ""])
 @pytest.mark.parametrize("name", ["verify", "timeout", "proxies"])
 def test_connection_with_a_blank_value(name, blank):
-    """A blank value leaves the default."""
+    """A blank value keeps the default."""
     assert connection({name: blank}) == connection()
 
 
@@ -181,7 +181,7 @@ def test_connection_with_a_blank_value(name, blank):
     ],
 )
 def test_timeout(timeout, connect, read):
-    """A timeout is one number for both, or one each, also as text."""
+    """A timeout is one number, or one for connecting and one for reading, also as text."""
     settings = connection({"timeout": timeout})
 
     assert (settings.connect_timeout, settings.read_timeout) == (connect, read)
@@ -192,7 +192,7 @@ def test_timeout(timeout, connect, read):
     [(True, True), (False, False), ("true", True), ("False", False), (0, False), ("/a/b.pem", "/a/b.pem")],
 )
 def test_verify(verify, expected):
-    """TLS is verified unless a flag forbids it, or against the authorities in a file."""
+    """TLS is verified unless a flag disables it, or against the certificates in a file."""
     assert connection({"verify": verify}).verify == expected
 
 
@@ -211,14 +211,14 @@ def test_verify(verify, expected):
     ],
 )
 def test_endpoint_of_host_and_port(host, port, url):
-    """The connection's host and port are the endpoint of ModelArts; they do not change that of IAM."""
+    """Host and port of the connection are the endpoint of ModelArts, but not of IAM."""
     settings = connection(host=host, port=port)
 
     assert settings.base_url("modelarts") == url
     assert settings.base_url("iam") == "https://iam.cn-north-4.myhuaweicloud.com"
 
 
-def test_endpoint_in_extra_goes_before_host():
+def test_endpoint_in_extra_takes_precedence():
     """The field endpoint takes precedence over the host."""
     settings = connection({"endpoint": "https://a.example.com"}, host="b.example.com")
 
@@ -241,7 +241,7 @@ def test_endpoint_in_extra_goes_before_host():
     ],
 )
 def test_region_and_project_of_a_task(extra, arguments, region, project_id):
-    """A task's region goes before the connection's, whose project id belongs to its own region only."""
+    """A task's region takes precedence over the connection's; the connection's project id is ignored elsewhere."""
     settings = connection(extra, **arguments)
 
     assert (settings.region, settings.project_id) == (region, project_id)
@@ -259,29 +259,29 @@ def test_region_and_project_of_a_task(extra, arguments, region, project_id):
     ],
 )
 def test_endpoint_for_the_region_of_a_task(extra, service, url):
-    """The endpoint of another region is left; a proxy or a local ModelArts serves whatever region is asked for."""
+    """A regional endpoint of another region is ignored; a global one, a proxy or an emulator serves every region."""
     settings = connection(extra, region="cn-east-3")
 
     assert settings.base_url(service) == (url or f"https://{service}.cn-east-3.myhuaweicloud.com")
 
 
 def test_host_for_the_region_of_a_task():
-    """A host is an endpoint in other words."""
+    """A host of another region is ignored, like an endpoint."""
     settings = connection(host="modelarts.cn-north-4.myhuaweicloud.com", port=443, region="cn-east-3")
 
     assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
 
 
 @pytest.mark.parametrize("region", [None, "cn-north-4"])
-def test_endpoint_that_contradicts_the_connection_itself(region):
-    """Region and project of a connection belong together, also for a task that names the same region."""
+def test_endpoint_that_contradicts_the_region_of_its_connection(region):
+    """An endpoint of another region is used if the task names no region other than the connection's."""
     settings = connection({"endpoint": "https://modelarts.cn-east-3.myhuaweicloud.com"}, region=region)
 
     assert settings.base_url("modelarts") == "https://modelarts.cn-east-3.myhuaweicloud.com"
 
 
 def test_endpoint_without_region():
-    """Endpoint and project id make a region unnecessary, until IAM is to be asked."""
+    """A connection with endpoint and project id requires no region, except for a request to IAM."""
     settings = connection({"region": None, "endpoint": "http://127.0.0.1:9000", "project_id": "p1"})
 
     assert settings.base_url("modelarts") == "http://127.0.0.1:9000"
@@ -342,14 +342,14 @@ BAD_CONNECTIONS = [
 
 @pytest.mark.parametrize(("extra", "fields", "name"), BAD_CONNECTIONS)
 def test_connection_with_a_bad_field(extra, fields, name):
-    """A field that is missing or wrong is an error that names it, before any request."""
+    """A missing or wrong field is an error that names it."""
     with pytest.raises(ModelArtsConfigurationError, match=name):
         connection(extra, **fields)
 
 
 @pytest.mark.parametrize(("extra", "fields", "name"), BAD_CONNECTIONS)
 def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
-    """No message holds the secret key, the token or a password, whichever field it was written in."""
+    """No message shows the secret key, the token or a password, even one in the wrong field."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection(extra, **fields)
 
@@ -358,7 +358,7 @@ def test_message_of_a_bad_field_shows_no_secret(extra, fields, name):
 
 @pytest.mark.parametrize("proxies", [PROXY, f'{{"https": "{PROXY}"'])
 def test_message_of_a_bad_proxy_shows_no_password(proxies):
-    """The password of a proxy is in no message, also for plain text or broken JSON."""
+    """No message shows the password of a proxy, even one in plain text or broken JSON."""
     with pytest.raises(ModelArtsConfigurationError) as caught:
         connection({"proxies": proxies})
 
@@ -366,14 +366,14 @@ def test_message_of_a_bad_proxy_shows_no_password(proxies):
 
 
 @pytest.mark.parametrize("name", ["endpoint", "iam_endpoint"])
-def test_endpoint_with_a_password_and_no_user(name):
-    """An endpoint with a password in it would put it into every message and the Host header: it is refused."""
+def test_endpoint_with_a_password_but_no_user(name):
+    """An endpoint with a password is refused, because messages and the Host header would show it."""
     with pytest.raises(ModelArtsConfigurationError, match=name):
         connection({name: "https://:hidden-password@example.com"})
 
 
 def test_settings_repr_shows_no_secret():
-    """The repr has neither secret key, nor token, nor a proxy's password."""
+    """The repr of settings shows neither secret key, nor token, nor password of a proxy."""
     settings = connection({"proxies": {"https": PROXY}})
 
     assert (settings.credentials.secret_key, settings.credentials.security_token, settings.proxies["https"]) == (
@@ -392,23 +392,23 @@ REGIONS_OF_IAM_ONLY = (
 
 
 def test_regions_of_the_vendor():
-    """The vendor's table is there to compare with."""
+    """The vendor's table of regions is not empty, so the tests below compare something."""
     assert len(REGIONS) >= 20
     assert "cn-north-4" in REGIONS
 
 
 @pytest.mark.parametrize("region", [region for region in REGIONS if region != "ap-southeast-1"])
 def test_modelarts_endpoint_of_a_region(region):
-    """The endpoint of each region is the vendor's."""
+    """The endpoint of each region equals the vendor's."""
     assert settings.modelarts_endpoint(region) in ModelArtsRegion.value_of(region).endpoints
 
 
 def test_modelarts_endpoint_of_hong_kong():
-    """The SDK gives one region the ending .cn, against the documents; ours follows the documents."""
+    """The endpoint of ap-southeast-1 is the documented one, not that of the SDK, which ends in .cn."""
     assert settings.modelarts_endpoint("ap-southeast-1") == "https://modelarts.ap-southeast-1.myhuaweicloud.com"
 
 
 @pytest.mark.parametrize("region", [*REGIONS, *REGIONS_OF_IAM_ONLY, "xx-new-1"])
 def test_iam_endpoint_of_a_region(region):
-    """IAM's endpoint of each region is the vendor's: its own, or the global one where it has none."""
+    """IAM's endpoint of each region equals the vendor's, or is the global one if the vendor has none."""
     assert settings.iam_endpoint(region) == (get_iam_endpoint_by_id(region) or "https://iam.myhuaweicloud.com")

@@ -19,7 +19,7 @@ PROJECT = "0123456789abcdef0123456789abcdef"
 JOB_PATH = f"/v2/{PROJECT}/training-jobs/5b60a667-1438-4eb5-9705-85b860e623dc"
 EMPTY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-# V1: published in the documents of the API's signatures
+# V1: published in the documentation of the API's signatures
 V1_CANONICAL = "\n".join(
     [
         "GET",
@@ -38,7 +38,7 @@ V1_SECRET = "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc"
 
 
 def seconds(date):
-    """Return seconds since the epoch of a date as the signature writes it."""
+    """Return the seconds since the epoch of a date in the format of signatures."""
     return datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
@@ -48,7 +48,7 @@ def signature_of(headers):
 
 
 def test_step_1_of_the_published_vector():
-    """The canonical request is what the vendor publishes, to the byte."""
+    """The canonical request equals the published one, byte by byte."""
     canonical = signing.canonical_request(
         "GET",
         "/v1/77b6a44cba5143ab91d13ab9a8ff44fd/vpcs",
@@ -65,12 +65,12 @@ def test_step_1_of_the_published_vector():
 
 
 def test_step_2_of_the_published_vector():
-    """The string to sign is algorithm, date and the hash of step 1."""
+    """The string to sign holds the algorithm, the date and the hash of step 1."""
     assert signing.string_to_sign(V1_CANONICAL, "20191115T033655Z") == V1_TO_SIGN
 
 
 def test_step_3_of_the_published_vector():
-    """The signature of the published string is the published one."""
+    """The signature of the published string equals the published one."""
     expected = "7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe"
 
     assert signing.signature(V1_TO_SIGN, V1_SECRET) == expected
@@ -84,7 +84,7 @@ def test_step_3_of_the_published_vector():
     ],
 )
 def test_signature_of_the_sdk_vector(method, body, expected):
-    """The vectors of the SDK's own unit tests: a header with an underscore is sent, but not signed."""
+    """Signatures equal those of the SDK's unit tests; a header with an underscore is sent, but not signed."""
     headers = signing.sign(
         AccessKey("AccessKey", "SecretKey"),
         method=method,
@@ -102,7 +102,7 @@ def test_signature_of_the_sdk_vector(method, body, expected):
 
 
 def test_query_of_the_sdk_vector():
-    """The query of the SDK's own unit tests is sorted, repeated and encoded as there."""
+    """The query is sorted and encoded as in the SDK's unit tests."""
     query = [
         ("limit", "1"),
         ("path", "/tmp/123"),  # noqa: S108 - a value of the vendor's test
@@ -165,7 +165,7 @@ MODELARTS_HEADERS = {
 
 @pytest.mark.parametrize(("method", "path", "query", "body", "token", "canonical_hash", "expected"), MODELARTS_VECTORS)
 def test_canonical_request_of_the_modelarts_vectors(method, path, query, body, token, canonical_hash, expected):
-    """Step 1 of the requests to ModelArts has the hash that was computed elsewhere."""
+    """The canonical request has the independently computed hash."""
     headers = {**MODELARTS_HEADERS, "X-Sdk-Date": "20240102T030405Z"}
     if token:
         headers["X-Security-Token"] = token
@@ -177,7 +177,7 @@ def test_canonical_request_of_the_modelarts_vectors(method, path, query, body, t
 
 @pytest.mark.parametrize(("method", "path", "query", "body", "token", "canonical_hash", "expected"), MODELARTS_VECTORS)
 def test_signature_of_the_modelarts_vectors(method, path, query, body, token, canonical_hash, expected):
-    """All three steps together give the signatures that were computed elsewhere."""
+    """All three steps together give the independently computed signature."""
     headers = signing.sign(
         AccessKey("EXAMPLEAK0000000000A", "exampleSecretKey" + 24 * "0", token),
         method=method,
@@ -192,54 +192,54 @@ def test_signature_of_the_modelarts_vectors(method, path, query, body, token, ca
     assert signature_of(headers) == expected
 
 
-def generated_request(dice):
-    """Return a random request, with everything in it that needs encoding."""
-    odd = "abcXYZ019 -._~+%&=?#[]@!$'()*,;:\"<>|^`{}\\éß一二€🚀"
+def random_request(rng):
+    """Return a random request with characters that require encoding."""
+    characters = "abcXYZ019 -._~+%&=?#[]@!$'()*,;:\"<>|^`{}\\éß一二€🚀"
 
-    def words(longest, alphabet=odd):
-        return "".join(dice.choices(alphabet, k=dice.randint(0, longest)))
+    def words(max_length, alphabet=characters):
+        return "".join(rng.choices(alphabet, k=rng.randint(0, max_length)))
 
-    headers = {"Host": dice.choice(["modelarts.cn-north-4.myhuaweicloud.com", "127.0.0.1:8443"])}
-    if dice.random() < 0.7:
-        headers["Content-Type"] = dice.choice(["application/json", "application/json;charset=utf8"])
-    if dice.random() < 0.5:
+    headers = {"Host": rng.choice(["modelarts.cn-north-4.myhuaweicloud.com", "127.0.0.1:8443"])}
+    if rng.random() < 0.7:
+        headers["Content-Type"] = rng.choice(["application/json", "application/json;charset=utf8"])
+    if rng.random() < 0.5:
         headers["X-Project-Id"] = words(20, "0123456789abcdef")
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         headers["x-Custom_Header"] = words(8)
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         headers["X-Custom"] = f" {words(8)}\t"
     names = [words(6) for _ in range(3)]
     return {
-        "method": dice.choice(["GET", "POST", "PUT", "DELETE", "get"]),
-        "path": "".join(f"/{dice.choice([words(10), 'learning%20rate', '%E4%B8%80'])}" for _ in range(4)),
-        "query": [(dice.choice(names), words(8)) for _ in range(dice.randint(0, 5))],
+        "method": rng.choice(["GET", "POST", "PUT", "DELETE", "get"]),
+        "path": "".join(f"/{rng.choice([words(10), 'learning%20rate', '%E4%B8%80'])}" for _ in range(4)),
+        "query": [(rng.choice(names), words(8)) for _ in range(rng.randint(0, 5))],
         "headers": headers,
-        "body": dice.choice([b"", dice.randbytes(20), b'{"action_type": "terminate"}', "一".encode()]),
+        "body": rng.choice([b"", rng.randbytes(20), b'{"action_type": "terminate"}', "一".encode()]),
     }
 
 
 def test_signature_of_a_thousand_requests():
-    """A thousand random requests are signed as the vendor's own signer signs them, to the byte."""
-    dice = random.Random(20240102)
-    differing = []
+    """The signatures of a thousand random requests equal those of the vendor's signer, byte by byte."""
+    rng = random.Random(20240102)
+    mismatches = []
     for number in range(1000):
-        request = generated_request(dice)
-        key = AccessKey(f"AK{number}", dice.randbytes(15).hex(), dice.choice([None, dice.randbytes(20).hex()]))
+        request = random_request(rng)
+        key = AccessKey(f"AK{number}", rng.randbytes(15).hex(), rng.choice([None, rng.randbytes(20).hex()]))
 
-        ours = signing.sign(key, **request, now=dice.uniform(0, 4e9))
+        ours = signing.sign(key, **request, now=rng.uniform(0, 4e9))
 
         request["headers"] = {name: value for name, value in ours.items() if name != "Authorization"}
         vendor = vendor_signed(key.access_key, key.secret_key, **request)
         if ours["Authorization"] != vendor.header_params["Authorization"]:
-            differing.append(request)
+            mismatches.append(request)
 
-    assert differing == []
+    assert mismatches == []
 
 
-def test_query_on_the_wire_of_a_thousand_requests():
-    """What goes over the wire as query is what the vendor sends, so that it is also what was signed."""
-    dice = random.Random(20240103)
-    requests = [generated_request(dice) for _ in range(1000)]
+def test_query_of_a_thousand_requests():
+    """The encoded queries of a thousand random requests equal those of the vendor's signer."""
+    rng = random.Random(20240103)
+    requests = [random_request(rng) for _ in range(1000)]
 
     vendor = [vendor_signed("AK", "SK", **{**request, "path": "/path"}).uri for request in requests]
 
@@ -247,8 +247,8 @@ def test_query_on_the_wire_of_a_thousand_requests():
     assert [f"/path?{query}" if query else "/path" for query in ours] == vendor
 
 
-def test_sign_leaves_what_it_is_given():
-    """The caller's headers and query are not changed."""
+def test_sign_does_not_change_its_arguments():
+    """The caller's headers and query are unchanged."""
     headers, query = {"Host": "example.com"}, [("b", "2"), ("a", "1")]
 
     signing.sign(AccessKey("AK", "SK"), method="GET", path="/", query=query, headers=headers, body=b"", now=0)
@@ -270,13 +270,13 @@ def test_sign_leaves_what_it_is_given():
         ("", ""),
     ],
 )
-def test_path_on_the_wire(path, encoded):
-    """A path is encoded once, whether or not it was encoded before, and gets no slash that it had not."""
+def test_encoded_path(path, encoded):
+    """A path is encoded once, even if it is encoded already, and gets no trailing slash."""
     assert signing.encode_path(path) == encoded
 
 
 def test_security_token_is_sent_and_signed():
-    """A temporary key's token goes along in a header of its own, which is signed."""
+    """The token of a temporary key is sent in a header of its own, and that is signed."""
     headers = signing.sign(
         AccessKey("AK", "SK", "token=="),
         method="GET",
@@ -292,21 +292,21 @@ def test_security_token_is_sent_and_signed():
 
 
 def test_key_repr_shows_no_secret():
-    """The repr of a key has its id, neither secret nor token."""
+    """The repr of a key shows the key id, but neither secret nor token."""
     assert repr(AccessKey("AK", "hidden-secret", "hidden-token")) == "AccessKey(access_key='AK')"
 
 
 HOST = "modelarts.cn-north-4.myhuaweicloud.com"
 
 texts = st.text(max_size=8) | st.text("ab/+%20&=?#~.;\n\0é\u0308一🚀", max_size=8)
-# names that repeat, in any order, with values that are blank or hold what separates
+# repeated names, in any order, with values that are blank or hold separators
 queries = st.lists(st.tuples(st.sampled_from(["", "a", "A", "a+b", "ä", "%41"]) | texts, texts), max_size=6)
 paths = st.lists(texts | st.sampled_from(["a%20b", "%E4%B8%80", "%zz", "%2F"]), max_size=4).map(
     lambda parts: "/" + "/".join(parts)
 )
 header_values = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=8)
 header_values |= header_values.map(" {}\t".format)
-# not of another content type, for which the vendor's signer adds a header of its own
+# no content type: the vendor's signer adds a header for some of them
 more_headers = st.dictionaries(st.sampled_from(["X-Project-Id", "Accept", "x-lower", "X_Under_Score"]), header_values)
 
 
@@ -321,8 +321,8 @@ more_headers = st.dictionaries(st.sampled_from(["X-Project-Id", "Accept", "x-low
     st.integers(0, 4_000_000_000),
 )
 @example("GET", "/", [("a", ""), ("a", "+"), ("a", " "), ("A", "%2B"), ("", "")], {}, b"", "secret", 0)
-def test_signature_of_any_text_is_the_vendors(method, path, query, more, body, secret, now):
-    """Paths, queries with repeated and blank names, headers, bodies and secrets of any text are signed alike."""
+def test_signature_of_any_text(method, path, query, more, body, secret, now):
+    """Any path, query, header, body and secret has the signature of the vendor's signer."""
     ours = signing.sign(
         AccessKey("AK", secret),
         method=method,
@@ -340,8 +340,8 @@ def test_signature_of_any_text_is_the_vendors(method, path, query, more, body, s
 
 @quick
 @given(queries)
-def test_query_of_any_text_arrives_as_it_was(query):
-    """A decoder of the query reads each pair, repeated and blank ones too, in a fixed order."""
+def test_query_of_any_text_is_decodable(query):
+    """A decoder returns every pair of a query, even repeated and blank ones, in sorted order."""
     decoded = parse_qsl(signing.encode_query(query), keep_blank_values=True, max_num_fields=100)
 
     assert decoded == sorted(query)
@@ -350,7 +350,7 @@ def test_query_of_any_text_arrives_as_it_was(query):
 @quick
 @given(paths)
 def test_path_of_any_text_stays_one_path(path):
-    """Nothing in a path can become a query, a fragment or another host, and encoding again changes nothing."""
+    """No text in a path becomes a query, a fragment or a host, and encoding twice changes nothing."""
     encoded = signing.encode_path(path)
 
     parts = urlsplit(f"https://{HOST}{encoded}")

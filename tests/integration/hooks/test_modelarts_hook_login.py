@@ -19,7 +19,7 @@ TOKENS = "/v3/auth/tokens"
 
 @pytest.fixture(name="define")
 def _define(modelarts_emulator, monkeypatch):
-    """Returns a function that defines the connection ``modelarts_default``."""
+    """Return a function that defines the connection ``modelarts_default``."""
 
     def define(*, login=None, password=None, **extra):
         connection = modelarts_emulator.connection()
@@ -55,8 +55,8 @@ PLACES = pytest.mark.parametrize("read", [on_a_worker, in_the_triggerer])
 
 
 @PLACES
-def test_connection_may_hold_a_password(modelarts_emulator, define, read):
-    """An IAM user signs in for a token."""
+def test_connection_with_a_password(modelarts_emulator, define, read):
+    """An IAM user logs in for a token."""
     define(**PASSWORD, auth="password", domain_name=DEMO_USER.domain_name)
     job_id = modelarts_emulator.job_id("documented")
 
@@ -65,8 +65,8 @@ def test_connection_may_hold_a_password(modelarts_emulator, define, read):
 
 
 @PLACES
-def test_connection_may_leave_it_to_the_variables(modelarts_emulator, define, monkeypatch, right_key, read):
-    """Those of the vendor's SDK."""
+def test_connection_with_environment_variables(modelarts_emulator, define, monkeypatch, right_key, read):
+    """The key is read from the variables of the vendor's SDK."""
     define(auth="environment")
     monkeypatch.setenv("HUAWEICLOUD_SDK_AK", right_key["login"])
     monkeypatch.setenv("HUAWEICLOUD_SDK_SK", right_key["password"])
@@ -76,10 +76,8 @@ def test_connection_may_leave_it_to_the_variables(modelarts_emulator, define, mo
 
 
 @PLACES
-def test_connection_may_leave_it_to_the_profile_file(
-    modelarts_emulator, define, monkeypatch, tmp_path, right_key, read
-):
-    """The home folder is that of Airflow's user."""
+def test_connection_with_a_profile_file(modelarts_emulator, define, monkeypatch, tmp_path, right_key, read):
+    """The key is read from the profile file in the home folder of Airflow's user."""
     define(auth="environment")
     for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE"):
         monkeypatch.delenv(name, raising=False)
@@ -92,40 +90,40 @@ def test_connection_may_leave_it_to_the_profile_file(
     assert read(job_id) == job_id
 
 
-def test_connection_test_tells_who_and_where(modelarts_emulator, define):
-    """In one line, without secrets."""
+def test_connection_test_names_user_project_and_region(modelarts_emulator, define):
+    """The message names user, project and region in one line without secrets."""
     define(**PASSWORD, auth="password", domain_name=DEMO_USER.domain_name)
 
-    works, words = ModelArtsHook().test_connection()
+    works, message = ModelArtsHook().test_connection()
 
     assert works
-    assert words == (
+    assert message == (
         f"Signed in to {modelarts_emulator.endpoint} as emulator-user of emulator-account: "
         f"project {modelarts_emulator.project_id}, region cn-north-4, {len(modelarts_emulator.job_ids)} training jobs"
     )
 
 
-def test_connection_test_tells_the_reason(define):
-    """In IAM's words."""
+def test_connection_test_with_a_wrong_password(define):
+    """The message begins with the error of IAM."""
     define(login=DEMO_USER.name, password="wrong", auth="password", domain_name=DEMO_USER.domain_name)
 
-    works, words = ModelArtsHook().test_connection()
+    works, message = ModelArtsHook().test_connection()
 
     assert not works
-    assert words.startswith("POST /v3/auth/tokens: HTTP 401 IAM.0062: Incorrect username or password.")
+    assert message.startswith("POST /v3/auth/tokens: HTTP 401 IAM.0062: Incorrect username or password.")
 
 
-@pytest.mark.parametrize("changes", [True, False], ids=["changed", "the same"])
-def test_key_that_is_refused_in_mid_wait_is_read_again(modelarts_emulator, define, right_key, changes):
-    """A wait of days: the connection has another key by then, and the wait goes on; if not, it ends at once."""
+@pytest.mark.parametrize("is_changed", [True, False], ids=["changed", "unchanged"])
+def test_refused_key_is_read_again_from_the_connection(modelarts_emulator, define, right_key, is_changed):
+    """A call succeeds with a changed key, and fails at once with an unchanged one."""
     define(login="OLD", password="old")
     hook = ModelArtsHook()
     hook.get_conn()
-    if changes:
+    if is_changed:
         define(**right_key)
     job_id = modelarts_emulator.job_id("documented")
 
-    if changes:
+    if is_changed:
         assert hook.get_training_job(job_id).id == job_id
     else:
         with pytest.raises(ModelArtsAuthenticationError):
@@ -134,9 +132,9 @@ def test_key_that_is_refused_in_mid_wait_is_read_again(modelarts_emulator, defin
 
 
 def test_wait_outlives_several_tokens(modelarts_emulator, define):
-    """Each is renewed before it ends; one is revoked in mid-wait; the search is waited for to its end.
+    """A wait renews each token before its expiry, replaces a revoked one, and ends with the search.
 
-    IAM's clock stands: none is refused for its age, however slow this machine is.
+    IAM's clock stands still: no token is refused for its age on a slow machine.
     """
     define(**PASSWORD, auth="password", domain_name=DEMO_USER.domain_name)
     modelarts_emulator.iam.lifetime, modelarts_emulator.iam.clock = 0.3, lambda: 1_800_000_000.0

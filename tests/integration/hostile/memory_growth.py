@@ -1,4 +1,4 @@
-"""Program that reads responses with a client, and prints the outcome of each and how much its memory has grown."""
+"""Program that reads responses with a client, and prints the memory growth in MiB and the outcome of each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from airflow_provider_modelarts.exceptions import ModelArtsError
 
 
 def settings(endpoint):
-    """Return settings that lead to a server."""
+    """Return the settings for a server."""
     return Settings(
         credentials=AccessKey("AK", "SK"), region="cn-north-4", endpoint=endpoint, retry=RetryPolicy(0.002, 0.02, 2.0)
     )
 
 
 def read_sync(endpoint):
-    """Read an answer with the synchronous client."""
+    """Read a response with the synchronous client."""
     with ModelArtsClient(settings(endpoint)) as client:
         client.request("GET", "/v2/x")
 
 
 def read_async(endpoint):
-    """Read an answer with the asynchronous client."""
+    """Read a response with the asynchronous client."""
 
     async def read():
         async with AsyncModelArtsClient(settings(endpoint)) as client:
@@ -38,13 +38,13 @@ def read_async(endpoint):
 
 
 def peak():
-    """Return the most memory that this process has had, in MiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1024 if sys.platform == "linux" else 1024**2)
+    """Return the peak memory of this process in MiB."""
+    peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_memory / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def outcome(read, endpoint):
-    """Return how reading ended."""
+    """Return the outcome of reading a response."""
     try:
         read(endpoint)
     except ModelArtsError as error:
@@ -54,7 +54,7 @@ def outcome(read, endpoint):
 
 if __name__ == "__main__":
     read = {"sync": read_sync, "async": read_async}[sys.argv[1]]
-    outcome(read, sys.argv[2])  # loads all that there is to load
+    outcome(read, sys.argv[2])  # load everything before the measurement
     before = peak()
     for endpoint in sys.argv[3:]:
         text = outcome(read, endpoint)
