@@ -37,7 +37,7 @@ PROGRAM = Path(__file__).with_name("memory_growth.py")
 def compressed_redirect():
     """Return a redirect with a compressed body, which an HTTP library may read before it follows the redirect."""
     compressed = compressed_text(LONG)
-    head = b"HTTP/1.1 302 FoundCredentials\r\nLocation: /y\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    head = b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     return [head % len(compressed), compressed]
 
 
@@ -47,7 +47,7 @@ RAW_RESPONSES = {
     "chunked": (chunked(LONG), TOO_LONG),
     "compressed": (bomb(LONG), TOO_LONG),
     "compressed and chunked": (chunked_bomb(LONG), TOO_LONG),
-    "redirect": (declared(LONG, b"Location: /y", status=b"302 FoundCredentials"), REDIRECT),
+    "redirect": (declared(LONG, b"Location: /y", status=b"302 Found"), REDIRECT),
     "compressed redirect": (compressed_redirect, REDIRECT),
     "refusal": (declared(LONG, status=b"400 No"), "ModelArtsApiError: GET /v2/x: HTTP 400 400: no message"),
 }

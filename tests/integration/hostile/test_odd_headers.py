@@ -58,7 +58,7 @@ def test_hostile_request_id_is_sanitized(fetch, line, end):
 HEADERS = {
     "content type": (with_headers(b"Content-Type: a" + ESCAPE + b"b" * 5000, body=b"<html>"), "is not JSON (a?[31mbbb"),
     "target of a redirect": (
-        with_headers(b"Location: http://" + ESCAPE + b"b" * 5000, status=b"302 FoundCredentials"),
+        with_headers(b"Location: http://" + ESCAPE + b"b" * 5000, status=b"302 Found"),
         r"redirect to 'http://\x1b[31mbbb",
     ),
 }
