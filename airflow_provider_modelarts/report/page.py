@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
 import hashlib
 import html
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,21 +13,18 @@ from functools import cache
 from importlib import import_module, resources
 from string import Template
 
-from airflow_provider_modelarts.core import cells
 from airflow_provider_modelarts.core.jobs import ParameterImportance
-from airflow_provider_modelarts.core.json_values import JSON, as_list, as_object, describe, text
+from airflow_provider_modelarts.core.json_values import JSON, as_list, describe, text
 from airflow_provider_modelarts.core.leaderboard import NO_LIMITS, PAGE_LIMITS, leaderboard
 from airflow_provider_modelarts.core.progress import SearchSnapshot
 from airflow_provider_modelarts.core.selection import UNNAMED_METRIC, Criterion, Ranking, caveat, select_best
 from airflow_provider_modelarts.exceptions import ModelArtsNoBestTrialError, sanitize
 from airflow_provider_modelarts.export import import_optional
 from airflow_provider_modelarts.report.plots import MIN_TRIALS_TO_ANALYSE, Section, plots
+from airflow_provider_modelarts.report.trials_csv import csv_text
 
 PAGE_FILE, CSV_FILE, JSON_FILE = "report.html", "trials.csv", "trials.json"
 
-_CSV_FIELDS = ("rank", "tied", "trial_id", "number", "status", "value", "reason", "duration", "reports")
-_CSV_LISTS = {"params": "parameters", "metrics": "metrics"}  # prefix of the columns -> key in the leaderboard
-_FORMULA = {*"=+-@\uff1d\uff0b\uff0d\uff20"}  # also in the full width of East Asian scripts
 _IN_SCRIPT = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 # A page with more is not readable.
 _MAX_TEXT_CHARS = 2000
@@ -64,30 +59,6 @@ def report_files(
         JSON_FILE: json.dumps(everything, ensure_ascii=False, allow_nan=False) + "\n",
         PAGE_FILE: page_text(snapshot, ranking, shown, url=url, importance=importance),
     }
-
-
-def csv_text(board: dict[str, JSON]) -> str:
-    """Return the trials of a leaderboard, best first, as CSV (RFC 4180).
-
-    Columns are named as in a data frame: ``params_<name>``, ``metrics_<name>``. A text that a spreadsheet would read as
-    a formula, because it begins with ``=``, ``+``, ``-`` or ``@`` and is not a number, is prefixed with ``'``.
-    """
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    names = [f"{prefix}_{name}" for prefix, key in _CSV_LISTS.items() for name in as_list(board[key], "the names")]
-    writer.writerow([*_CSV_FIELDS, *map(_cell, names)])
-    for entry in as_list(board["trials"], "the trials"):
-        trial = as_object(entry, "a trial")
-        values = [value for key in _CSV_LISTS.values() for value in as_list(trial[key], "values")]
-        writer.writerow(map(_cell, [*(trial[field] for field in _CSV_FIELDS), *values]))
-    return table.getvalue()
-
-
-def _cell(value: JSON) -> JSON:
-    if not isinstance(value, str) or cells.number(value) is not None:
-        return value
-    first = next((char for char in value if char.isprintable() and not char.isspace()), "")
-    return f"'{value}" if first in _FORMULA else value
 
 
 def page_text(

@@ -9,7 +9,7 @@ from unit.builders import snapshot, trial
 
 from airflow_provider_modelarts.core.leaderboard import NO_LIMITS, leaderboard
 from airflow_provider_modelarts.core.selection import criterion_for, rank
-from airflow_provider_modelarts.report.page import csv_text
+from airflow_provider_modelarts.report.trials_csv import csv_text
 
 
 def text_of(trials):
