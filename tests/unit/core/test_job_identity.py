@@ -45,11 +45,6 @@ def test_name_across_releases():
     assert (ME.name, ME.fingerprint, ME.mark) == (NAME, "b3fa10c66d66", MARK)
 
 
-def test_name_for_a_retry():
-    """A task instance has the same name in every try."""
-    assert replace(ME).name == ME.name
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from unit.builders import job, search, trial, trials
+from unit.builders import job, trial, trials
 
 from airflow_provider_modelarts.core.progress import Listing, State, WaitPolicy, assess, count_by_status
 
@@ -288,15 +288,6 @@ def test_progress_counts():
 def test_progress_expected(num_samples, expected_trials, expected):
     """The expected number of trials is the caller's, else the search's own, else unknown."""
     assert progress_of("Running", [], num_samples, expected_trials=expected_trials).expected == expected
-
-
-def test_assess_is_stateless():
-    """The same responses at the same time always give the same assessment."""
-    listing = Listing(trials("TERMINATED", "RUNNING"), 2)
-    same = [assess(job("Completed", search=search(2), ended_at=NOW), listing, WaitPolicy(), NOW + 60) for _ in range(3)]
-
-    assert same[0] == same[1] == same[2]
-    assert same[0].state is WAITING
 
 
 def test_count_by_status_of_no_trials():
