@@ -1,4 +1,4 @@
-"""The provider's metadata: a mistake in it breaks every Airflow process."""
+"""Metadata of the provider, where a mistake breaks every Airflow process."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_one_login_serves_many_calls(modelarts_emulator, client_for, job_id, log
 
 @LOGINS
 def test_credential_is_renewed_before_it_expires(modelarts_emulator, client_for, job_id, login, path):
-    """The first call after three quarters of the lifetime renews it. Both bounds hold on a slow machine too."""
+    """The first call after three quarters of the lifetime renews the credential. Both bounds hold on a slow machine."""
     modelarts_emulator.iam.lifetime = 0.8
     client = client_for(login(modelarts_emulator))
     before = time.time()
@@ -179,7 +179,7 @@ def test_permanent_failure_of_the_login_is_raised(modelarts_emulator, client_for
 
 @LOGINS
 def test_obtained_secrets_are_passed_to_on_secret(modelarts_emulator, client_for, job_id, login, path):
-    """Airflow masks them in logs: the token, or secret key and security token."""
+    """Token, or secret key and security token, can then be masked in logs."""
     secrets = []
     client_for(login(modelarts_emulator), on_secret=secrets.append).get(job_id)
 

@@ -161,7 +161,7 @@ def test_five_bad_signatures_lock_the_key_for_five_minutes(modelarts_emulator_fa
 
 
 def test_good_signature_starts_the_count_anew(modelarts_emulator):
-    """Only five in a row lock the key."""
+    """Only five bad signatures in a row lock the key."""
     secrets = ["wrong"] * 4 + [None] + ["wrong"] * 4 + [None]
 
     statuses = [send(modelarts_emulator, "GET", PROJECTS, secret=secret).status for secret in secrets]

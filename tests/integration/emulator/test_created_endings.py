@@ -125,7 +125,7 @@ def test_script_that_ignores_sigterm_is_killed(bench):
 
 
 def test_script_has_time_to_end_by_itself(bench):
-    """The log holds its output after SIGTERM."""
+    """The log holds the output after SIGTERM."""
     farewell = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved')))\n"
     bench.write(farewell + WAITING_SCRIPT)
     job_id = bench.create(bench.body())

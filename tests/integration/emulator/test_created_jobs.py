@@ -52,7 +52,7 @@ def test_job_completes_without_a_call(bench):
 
 
 def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypatch):
-    """The script receives them as text, and only few variables of the emulator's environment."""
+    """The script receives all values as text, and only a few variables of the emulator's environment."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
     bench.write(ECHO_SCRIPT)
     data = tmp_path / "data-bucket" / "points"

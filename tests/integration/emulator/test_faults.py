@@ -165,7 +165,7 @@ def test_gzip_holds_the_right_body(modelarts_emulator):
 
 @pytest.mark.parametrize(("fault", "error"), UNPACKED.items())
 def test_broken_gzip_cannot_be_unpacked(modelarts_emulator, fault, error):
-    """The body has the length of its Content-Length nevertheless."""
+    """The body is as long as its Content-Length."""
     modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
     response = send(modelarts_emulator, "GET", PROJECTS)

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "modelarts_emulator"]
 
 
 def test_emulators_share_nothing():
-    """Each has its own state and its own requests."""
+    """Each emulator has its own state and its own requests."""
     with running() as first, running() as second:
         send(first, "GET", f"/v2/{{p}}/training-jobs/{first.job_id('growing')}")
 

@@ -132,7 +132,7 @@ def test_policy_allows_only_the_scripts_of_the_page():
 
 
 def test_plotly_is_embedded_compressed_if_there_is_a_plot():
-    """Compression reduces its five megabytes to two."""
+    """Compression reduces Plotly's five megabytes to two."""
     packed = dict(page_of(some()).scripts)["plotly"]
 
     assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
