@@ -1,4 +1,4 @@
-"""Settings for the whole suite: an Airflow without a database, in a folder of its own."""
+"""Fixtures of the integration tests, and settings of an Airflow without a database in a temporary folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = "sqlite:////nonexistent-fold
 
 @pytest.fixture(name="connect")
 def _connect(monkeypatch):
-    """Lead the Airflow connection ``modelarts_default`` to a local ModelArts."""
+    """Return a function that points the Airflow connection ``modelarts_default`` to an emulator."""
 
     def connect(emulator, **extra):
         connection = emulator.connection()
@@ -33,19 +33,19 @@ def _connect(monkeypatch):
 
 @pytest.fixture(name="connected")
 def _connected(modelarts_emulator, connect):
-    """A local ModelArts, and an Airflow connection ``modelarts_default`` that leads to it."""
+    """Emulator, with an Airflow connection ``modelarts_default`` to it."""
     return connect(modelarts_emulator)
 
 
 @pytest.fixture(name="connected_once")
 def _connected_once(modelarts_emulator, connect):
-    """The same, but each call is tried only once."""
+    """Emulator, with an Airflow connection ``modelarts_default`` that does not retry calls."""
     return connect(modelarts_emulator, retry_seconds=0)
 
 
 @pytest.fixture(params=["sync", "async"], name="call")
 def _call(request):
-    """Calls a method of one of the clients: settings, name of the method, arguments."""
+    """Function that calls a method of one of the clients: settings, name of the method, arguments."""
     from integration.clients.both_clients import with_async, with_sync
 
     return with_sync if request.param == "sync" else with_async
@@ -53,7 +53,7 @@ def _call(request):
 
 @pytest.fixture(name="bench")
 def _bench(modelarts_emulator_factory, tmp_path):
-    """A local ModelArts that holds nothing but a bucket with a training script."""
+    """Emulator without scenarios, with a training script in a bucket."""
     from integration.emulator.bench import SCRIPT, Bench
 
     with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
@@ -64,7 +64,7 @@ def _bench(modelarts_emulator_factory, tmp_path):
 
 @pytest.fixture(name="task_log")
 def _task_log(caplog, capsys):
-    """Return a function that returns what tasks have logged: Airflow 3 prints it, 2.11 uses Python's logging."""
+    """Return a function that returns the logs of tasks: Airflow 3 prints them, 2.11 uses Python's logging."""
     caplog.set_level("INFO")
     caplog.set_level("ERROR", logger="asyncio")  # its debug mode warns of slow steps on a busy machine
     return lambda: caplog.text or capsys.readouterr().out
@@ -72,7 +72,7 @@ def _task_log(caplog, capsys):
 
 @pytest.fixture(autouse=True)
 def _no_start_date_from_database(monkeypatch):
-    """Airflow 2.11 asks its database since when a rescheduled sensor runs; this suite has none."""
+    """Replace the database query of Airflow 2.11 for the first start of a rescheduled sensor."""
     from integration import task_runs
 
     with contextlib.suppress(ImportError, AttributeError):
@@ -83,7 +83,7 @@ def _no_start_date_from_database(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _no_secret_of_another_test():
-    """Airflow compiles all secrets of a process into one expression, anew for each: every test begins without any."""
+    """Clear Airflow's secrets before each test: with each new secret, Airflow compiles all of them anew."""
     try:
         from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
     except ImportError:

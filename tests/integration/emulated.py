@@ -1,4 +1,4 @@
-"""Settings and credentials with which a client of the provider calls an emulator."""
+"""Settings and credentials of clients that call an emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelarts_emulator import DEMO_USER, Emulator
 #: Credentials of the emulator's IAM user.
 DEMO_LOGIN = PasswordLogin(DEMO_USER.name, DEMO_USER.password, DEMO_USER.domain_name)
 
-#: Soon, and not for long.
+#: Retries with short delays, for two seconds in all.
 QUICK_RETRY = RetryPolicy(first_delay=0.002, max_delay=0.02, total=2.0)
 
 

@@ -1,4 +1,4 @@
-"""Runs a task as Airflow does, without a database: on a worker, rescheduled, or deferred to a triggerer."""
+"""Runs of a task as in Airflow, without a database: on a worker, rescheduled, or deferred to a triggerer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODES = ("poke", "reschedule", "deferrable")
 
 @dataclass
 class TaskInstance:
-    """Stands in for Airflow's task instance: it keeps what is pushed."""
+    """Substitute for Airflow's task instance that keeps pushed XComs."""
 
     xcom: dict[str, Any] = field(default_factory=dict)
     try_number: int = 1
@@ -36,25 +36,25 @@ class TaskInstance:
     run_started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def next_try(self) -> TaskInstance:
-        """Return the same task instance at its next try; Airflow has cleared what it pushed."""
+        """Return the task instance of the next try, without the XComs of this one."""
         return replace(self, try_number=self.try_number + 1, xcom={})
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Keep a value as the metadata database would: as JSON."""
+        """Keep a value as JSON, like the metadata database."""
         self.xcom[key] = json.loads(json.dumps(value, allow_nan=False))
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Return what was pushed."""
+        """Return a pushed value."""
         return self.xcom.get(key)
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        """Tell since when a rescheduled sensor waits; Airflow 3 asks for it."""
+        """Return the time of the first reschedule, which Airflow 3 reads."""
         return self.rescheduled_first
 
 
 @dataclass
 class Run:
-    """How a task ended: ``success``, ``skipped`` or ``failed``, with what it returned or raised."""
+    """Result of a task: ``success``, ``skipped`` or ``failed``, with the returned value or the error."""
 
     state: str
     value: Any = None
@@ -64,15 +64,15 @@ class Run:
 
     @property
     def message(self) -> str:
-        """The text of the error."""
+        """Text of the error."""
         return str(self.error)
 
 
 def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
-    """Run a task to its end, with a new operator for each process that Airflow would take.
+    """Run a task to its end, with a new operator for each process that Airflow would start.
 
-    :param make: makes the operator; called anew after each reschedule and each deferral.
-    :param ti: its task instance; a new one when None. Another try of the same task takes the same.
+    :param make: returns the operator; called again after each reschedule and each deferral.
+    :param ti: the task instance; a new one when None.
     """
     ti = ti or TaskInstance()
     running.set(ti)
@@ -102,14 +102,14 @@ def context_of(ti: TaskInstance) -> dict[str, Any]:
 
 
 def prepared(operator: Any, context: Any) -> Any:
-    """Return an operator for which Airflow has done what it does before it executes or resumes it."""
+    """Prepare an operator for its execution or resumption, as Airflow does, and return it."""
     context["ti"].task = operator
     operator.pre_execute(context)
     return operator
 
 
 def fire(trigger: Any) -> Any:
-    """Run a trigger as the triggerer does, from its stored arguments, and return its event as stored."""
+    """Run a trigger from its stored arguments, as the triggerer does, and return its event as stored."""
     path, arguments = json.loads(json.dumps(trigger.serialize(), allow_nan=False))
     module, _, name = path.rpartition(".")
     restored = getattr(importlib.import_module(module), name)(**arguments)

@@ -1,4 +1,4 @@
-"""The trials of a search in pandas and in Optuna."""
+"""Export of the trials of a search to pandas and Optuna."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOpe
 from modelarts_emulator import SCENARIOS
 
 
-def look_at(emulator, job_id):
-    """Return a job, with the settings of its search, and its trials."""
+def job_and_trials(emulator, job_id):
+    """Return a job with the settings of its search, and its trials."""
     with ModelArtsClient(settings_of(emulator)) as client:
-        look = client.run(snapshot_for_ranking(job_id))
-    return look.job, look.listing.trials
+        snapshot = client.run(snapshot_for_ranking(job_id))
+    return snapshot.job, snapshot.listing.trials
 
 
-def chosen_by_the_operator(job_id, **arguments):
-    """Return the record of the trial that the operator chooses."""
+def selected_by_the_operator(job_id, **arguments):
+    """Return the record of the trial that the operator selects."""
     run = run_task(lambda: ModelArtsBestTrialOperator(task_id="best_trial", training_job_id=job_id, **arguments))
     assert run.state == "success", run.error
     return run.ti.xcom["best_trial"]
 
 
 def best_of(study):
-    """Return id and value of a study's best trial."""
+    """Return id and value of the best trial of a study."""
     return study.best_trial.user_attrs["trial_id"], study.best_value
 
 
 def missing_as_none(values):
-    """Return the cells of a column, missing ones as None."""
+    """Return the cells of a column, with None for missing values."""
     return [None if pd.isna(value) else value for value in values]
 
 
 def study_of(emulator, job_id, *, metric=None, mode=None, scope="best"):
-    """Return the study of a search by what the operator's arguments mean."""
-    found, trials = look_at(emulator, job_id)
+    """Return the study of a search, given arguments of the operator."""
+    found, trials = job_and_trials(emulator, job_id)
     criterion = criterion_for(found.search, metric=metric, mode=mode and Mode(mode), scope=Scope(scope))
     return trials_to_study(trials, criterion, search_space=read_search_space(found))
 
@@ -66,17 +66,17 @@ BESTS += [(name, {"metric": metric, "mode": mode}, best) for name, metric, mode,
 
 
 @pytest.mark.parametrize(("scenario", "arguments", "best"), BESTS)
-def test_best_trial_of_a_scenario_is_the_operators(connected, scenario, arguments, best):
-    """Optuna's own comparison finds the trial that the operator chose and that the truth names."""
+def test_best_trial_of_a_scenario_is_that_of_the_operator(connected, scenario, arguments, best):
+    """Optuna's own comparison and the operator both find the documented best trial."""
     job_id = connected.job_id(scenario)
     for _ in range(TRUTH[scenario].looks):
         get_job(connected, job_id)
 
-    chosen = chosen_by_the_operator(job_id, **arguments)
+    selected = selected_by_the_operator(job_id, **arguments)
     study = study_of(connected, job_id, **arguments)
 
-    assert best_of(study) == (chosen["trial_id"], chosen["value"]) == (best.trial_id, best.value)
-    assert study.best_params == chosen["config"] == best.config
+    assert best_of(study) == (selected["trial_id"], selected["value"]) == (best.trial_id, best.value)
+    assert study.best_params == selected["config"] == best.config
 
 
 HEADER = ["trial_id", "config", "status", "reward_attr", "best_reward", "loss"]
@@ -104,7 +104,7 @@ TABLES = {
         [["b", {}, DONE, "", "0.9", ""], ["a", {}, DONE, "", "0.9", ""]],
         "b",
     ),
-    "tie of the least": (
+    "tie of minimal values": (
         ("loss", "min"),
         {},
         [
@@ -126,7 +126,7 @@ TABLES = {
         [["t0", {"trial_index": 0}, DONE, "", "0.9", "0.5"], ["t1", {"trial_index": 1}, DONE, "", "0.1", "0.4"]],
         "t1",
     ),
-    "better ones that do not compete": (
+    "better trials that do not compete": (
         ("acc", "max"),
         {},
         [
@@ -141,22 +141,22 @@ TABLES = {
 
 
 @pytest.mark.parametrize(("objective", "arguments", "rows", "best"), TABLES.values(), ids=TABLES)
-def test_best_trial_of_a_table_is_the_operators(connected, objective, arguments, rows, best):
-    """Ties, directions, scopes and other metrics mean the same in the study and in the task."""
+def test_best_trial_of_a_table_is_that_of_the_operator(connected, objective, arguments, rows, best):
+    """Ties, modes, scopes and other metrics have the same effect in study and task."""
     job_id = connected.add_table(HEADER, rows, objective=objective)
 
-    chosen = chosen_by_the_operator(job_id, **arguments)
+    selected = selected_by_the_operator(job_id, **arguments)
     study = study_of(connected, job_id, **arguments)
 
-    assert best_of(study) == (chosen["trial_id"], chosen["value"])
-    assert chosen["trial_id"] == best
+    assert best_of(study) == (selected["trial_id"], selected["value"])
+    assert selected["trial_id"] == best
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_best_row_of_a_frame_is_the_best_trial(connected, table):
-    """The first of the best values is that of the best trial, as those that do not compete have none."""
+    """The best value of the frame is that of the best trial: trials that do not compete have no value."""
     objective, arguments, rows, best = TABLES[table]
-    found, trials = look_at(connected, connected.add_table(HEADER, rows, objective=objective))
+    found, trials = job_and_trials(connected, connected.add_table(HEADER, rows, objective=objective))
     arguments = {"scope": Scope(arguments.get("scope", "best"))} | (
         {"metric": "loss", "mode": Mode.MIN} if "metric" in arguments else {}
     )
@@ -168,8 +168,8 @@ def test_best_row_of_a_frame_is_the_best_trial(connected, table):
     assert trials_to_dataframe(trials, criterion).loc[row, "trial_id"] == best
 
 
-def test_space_of_the_job_reaches_the_study(modelarts_emulator):
-    """Through what the platform wrote down in text."""
+def test_search_space_of_the_job_is_that_of_the_study(modelarts_emulator):
+    """The platform stores bounds and choices as text; the distributions of the study have numbers."""
     space = [
         {"name": "learning_rate", "param_type": "continuous", "lower_bound": "0.001", "upper_bound": "0.1"},
         {"name": "batch_size", "param_type": "discrete", "discrete_values": ["16", "32", "64", "128"]},
@@ -187,7 +187,7 @@ def test_space_of_the_job_reaches_the_study(modelarts_emulator):
     assert study.best_params == {"batch_size": 32, "learning_rate": 0.0340820322164706}
 
 
-PICTURES = {
+PLOTS = {
     "history": visualization.plot_optimization_history,
     "parallel": visualization.plot_parallel_coordinate,
     "slice": visualization.plot_slice,
@@ -195,20 +195,20 @@ PICTURES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # Optuna's, of having few values to learn from
+@pytest.mark.filterwarnings("ignore")  # Optuna warns of having few values
 @pytest.mark.parametrize("values", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
-def test_hostile_values_make_a_study_that_can_be_drawn(values):
-    """Whatever a training script was given; and the study can be stored in a database."""
+def test_study_of_hostile_values_can_be_plotted_and_stored(values):
+    """No hyperparameter value breaks a plot or a database of Optuna."""
     study = trials_to_study(hostile_trials(values), Objective("acc", Mode.MAX))
 
-    for draw in (*PICTURES.values(), visualization.plot_contour):
-        assert draw(study).to_json()
+    for plot in (*PLOTS.values(), visualization.plot_contour):
+        assert plot(study).to_json()
     optuna.copy_study(from_study_name=study.study_name, from_storage=study._storage, to_storage="sqlite://")
 
 
 @pytest.mark.parametrize("scenario", [name for name, truth in TRUTH.items() if truth.best])
-def test_pictures_of_a_scenario(modelarts_emulator, scenario):
-    """What Optuna draws of a study works on ours, without a warning."""
+def test_optuna_plots_the_study_of_a_scenario(modelarts_emulator, scenario):
+    """Every plot has data, and Optuna emits no warning."""
     job_id = modelarts_emulator.job_id(scenario)
     for _ in range(TRUTH[scenario].looks):
         get_job(modelarts_emulator, job_id)
@@ -217,23 +217,23 @@ def test_pictures_of_a_scenario(modelarts_emulator, scenario):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        assert all(draw(study).data for draw in PICTURES.values())
+        assert all(plot(study).data for plot in PLOTS.values())
 
 
 def number_in(cell):
-    """Return the finite number in a cell, read by other eyes than the package's; None where there is none."""
+    """Return the finite number in a cell, or None; independent of the reader of the package."""
     found = re.fullmatch(r"(?:tensor\()?(-?\d+(?:\.\d+)?)(?:,.*\))?", cell)
     return float(found[1]) if found else None
 
 
 @pytest.mark.parametrize("scenario", ["documented", "tie", "nan", "minimise", "stopped-job"])
 def test_frame_holds_the_cells_of_the_raw_table(modelarts_emulator, scenario):
-    """Value by value, as an independent reading of the platform's answer finds them."""
+    """An independent reader of the platform's response finds the same values."""
     job_id = modelarts_emulator.job_id(scenario)
     items = get_trials(modelarts_emulator, job_id)["items"]
     rows = [dict(zip(items["header"], row, strict=True)) for row in items["data"]]
     rows.sort(key=lambda row: row["config"]["trial_index"])
-    _, trials = look_at(modelarts_emulator, job_id)
+    _, trials = job_and_trials(modelarts_emulator, job_id)
 
     frame = trials_to_dataframe(trials)
 
@@ -257,14 +257,14 @@ def test_frame_holds_the_cells_of_the_raw_table(modelarts_emulator, scenario):
 
 
 def test_import_loads_no_library():
-    """A notebook without Airflow can import it, and without pandas and Optuna too."""
+    """The module can be imported without Airflow, pandas and Optuna."""
     loaded = {name.split(".")[0] for name in modules_after("import airflow_provider_modelarts.export")}
 
     assert not loaded & {"airflow", "pandas", "numpy", "optuna", "plotly", "requests", "aiohttp"}
 
 
 def test_export_works_without_airflow():
-    """Both functions, to their ends."""
+    """Neither function imports Airflow."""
     loaded = modules_after(
         "from airflow_provider_modelarts.core.jobs import Mode, Objective",
         "from airflow_provider_modelarts.core.trials import read_table",

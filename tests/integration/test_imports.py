@@ -36,7 +36,7 @@ def modules_after(*statements: str) -> set[str]:
 
 @pytest.fixture(scope="module", name="loading")
 def _loading() -> dict[str, list[str]]:
-    """What our DAG-file imports do in a process that has loaded Airflow: modules that they add, and their warnings."""
+    """Modules and warnings that the imports of a DAG file add to a process with Airflow."""
     done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True)
     report: dict[str, list[str]] = json.loads(done.stdout.rpartition("loading:")[2])
     return report
@@ -44,7 +44,7 @@ def _loading() -> dict[str, list[str]]:
 
 @pytest.fixture(name="added")
 def _added(loading: dict[str, list[str]]) -> list[str]:
-    """The modules that our DAG-file imports load beyond Airflow's own."""
+    """Modules that the imports of a DAG file load beyond Airflow's own."""
     return loading["added"]
 
 
@@ -55,7 +55,7 @@ def test_dag_file_imports_load_no_library(added, library):
 
 
 def test_dag_file_imports_load_only_thin_modules(added):
-    """Neither core, clients nor hook are loaded to parse a DAG file."""
+    """Core, clients and hook are not loaded when a DAG file is parsed."""
     parts = {name.split(".")[1] for name in added if name.startswith("airflow_provider_modelarts.")}
 
     assert parts == {"exceptions", "links", "operators", "sensors", "task_exceptions", "triggers"}
@@ -63,7 +63,7 @@ def test_dag_file_imports_load_only_thin_modules(added):
 
 @pytest.mark.parametrize("module", ["airflow_provider_modelarts.client", "airflow_provider_modelarts.async_client"])
 def test_client_works_without_airflow(module):
-    """A notebook uses the clients where no Airflow is installed."""
+    """A notebook can use the clients without Airflow."""
     loaded = modules_after(f"import {module}")
 
     assert not [name for name in loaded if name == "airflow" or name.startswith("airflow.")]
@@ -72,5 +72,5 @@ def test_client_works_without_airflow(module):
 
 
 def test_dag_file_imports_use_no_deprecated_name(loading):
-    """Every name is taken from where the installed Airflow wants it taken from."""
+    """Every name is imported from its current module in the installed Airflow."""
     assert [line for line in loading["warnings"] if "airflow_provider_modelarts" in line] == []

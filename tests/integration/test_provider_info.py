@@ -1,4 +1,4 @@
-"""The provider's metadata: a mistake in it breaks every Airflow process."""
+"""Metadata of the provider, where a mistake breaks every Airflow process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_provider_info_fits_the_schema_of_the_installed_airflow():
 
 
 def test_package_name_is_the_name_of_the_distribution():
-    """Airflow compares them, and stops where they differ."""
+    """Airflow fails to start if the two names differ."""
     distribution = metadata.distribution("airflow-provider-modelarts")
 
     assert INFO["package-name"] == distribution.metadata["Name"]
@@ -43,7 +43,7 @@ def test_package_name_is_the_name_of_the_distribution():
     assert INFO["versions"] == [__version__]
 
 
-def test_entry_point_leads_to_the_metadata():
+def test_entry_point_returns_the_metadata():
     """Airflow finds the provider by this entry point."""
     (entry,) = [
         point
@@ -56,12 +56,12 @@ def test_entry_point_leads_to_the_metadata():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_listed_module_imports(module):
-    """A module that the metadata names exists."""
+    """Every module named in the metadata exists."""
     assert importlib.import_module(module)
 
 
 def test_connection_type_names_the_hook():
-    """The connection type leads to the hook, under the hook's own names."""
+    """Class, connection type and name in the metadata are those of the hook."""
     module, _, name = CONNECTION["hook-class-name"].rpartition(".")
 
     hook = getattr(importlib.import_module(module), name)
@@ -72,14 +72,14 @@ def test_connection_type_names_the_hook():
 
 
 def test_secret_fields_are_shown_as_passwords():
-    """A security token is not readable over the shoulder."""
+    """The form does not show a security token in clear text."""
     secret = [name for name, field in CONNECTION["conn-fields"].items() if "format" in field["schema"]]
 
     assert secret == ["security_token"]
 
 
-def test_sign_in_is_a_choice_that_may_stay_blank():
-    """Airflow 3.2 and later show a drop-down. It offers what the connection understands."""
+def test_login_method_is_an_optional_choice():
+    """Airflow 3.2 and later show a drop-down of the methods that the connection supports."""
     schema = CONNECTION["conn-fields"]["auth"]["schema"]
 
     assert schema == {"type": ["string", "null"], "enum": ["aksk", "password", "ecs_metadata", "environment"]}
@@ -87,7 +87,7 @@ def test_sign_in_is_a_choice_that_may_stay_blank():
 
 
 def test_port_stays_visible():
-    """The connection test of Airflow 3.3 sends port 0 for a blank or hidden one, and its API refuses that."""
+    """The connection test of Airflow 3.3 sends port 0 for a blank or hidden port, and Airflow's API refuses port 0."""
     behaviour = CONNECTION["ui-field-behaviour"]
 
     assert "port" not in behaviour["hidden-fields"]
@@ -96,8 +96,8 @@ def test_port_stays_visible():
 
 
 def test_both_forms_have_the_same_fields():
-    """Airflow 2.11 to 3.1 ask the hook for the form, later ones the metadata: both show the same."""
-    pytest.importorskip("flask_appbuilder", reason="the form of Airflow 2.11 needs its web framework")
+    """Airflow 2.11 to 3.1 read the form from the hook, later versions from the metadata."""
+    pytest.importorskip("flask_appbuilder", reason="the form of Airflow 2.11 requires its web framework")
 
     widgets = ModelArtsHook.get_connection_form_widgets()
 
@@ -107,8 +107,8 @@ def test_both_forms_have_the_same_fields():
 
 
 def test_form_of_airflow_2_hides_secrets_only():
-    """The fields that the hook makes can be rendered, as text or as passwords."""
-    pytest.importorskip("flask_appbuilder", reason="the form of Airflow 2.11 needs its web framework")
+    """The fields of the hook are rendered as text inputs, and secrets as password inputs."""
+    pytest.importorskip("flask_appbuilder", reason="the form of Airflow 2.11 requires its web framework")
     from flask import Flask
     from flask_babel import Babel
     from wtforms import Form
@@ -125,7 +125,7 @@ def test_form_of_airflow_2_hides_secrets_only():
 
 
 def test_metadata_module_imports_nothing_heavy():
-    """Every Airflow process loads it."""
+    """Every Airflow process loads the metadata."""
     code = "import sys; import airflow_provider_modelarts.get_provider_info; print(*sys.modules)"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

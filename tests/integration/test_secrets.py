@@ -1,4 +1,4 @@
-"""No key, password, token or signature is seen anywhere, whatever a task does, and however it ends."""
+"""Secrecy of keys, passwords, tokens and signatures in every task and for every outcome."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from airflow_provider_modelarts.triggers.modelarts import ModelArtsHyperparamete
 from modelarts_emulator import DEMO_KEY, DEMO_USER
 
 
-class Eavesdropper:
-    """Hears all that is logged at DEBUG, by whatever library, and sees what was sent."""
+class Recorder:
+    """Recorder of all log lines at DEBUG, of every library, and of the headers of all requests."""
 
     def __init__(self, emulator):
         self._emulator = emulator
         self._sent = []
-        self._heard = io.StringIO()
-        self._handler = logging.StreamHandler(self._heard)
+        self._log = io.StringIO()
+        self._handler = logging.StreamHandler(self._log)
         self._receive = emulator.receive
 
     def __enter__(self):
@@ -44,12 +44,12 @@ class Eavesdropper:
         logging.root.setLevel(self._level)
 
     @property
-    def heard(self):
-        """All that was logged."""
-        return self._heard.getvalue()
+    def logged(self):
+        """All log lines."""
+        return self._log.getvalue()
 
     def secrets(self):
-        """Return all that was used to sign in: by the connection, and what came over the wire."""
+        """Return all secrets: those of the connection, and those in the headers of the requests."""
         headers = [value for sent in self._sent for value in sent.items()]
         signatures = [value.rpartition("Signature=")[2] for name, value in headers if name == "authorization"]
         tokens = [value for name, value in headers if name in {"x-auth-token", "x-security-token", "x-metadata-token"}]
@@ -57,17 +57,17 @@ class Eavesdropper:
 
 
 def with_key(connection):
-    """Sign in by the access key."""
+    """Keep the access key of the connection."""
 
 
 def with_password(connection):
-    """Sign in by a password, for a token."""
+    """Log in with a password, for a token."""
     connection |= {"login": DEMO_USER.name, "password": DEMO_USER.password}
     connection["extra"] |= {"auth": "password", "domain_name": DEMO_USER.domain_name}
 
 
 def with_variables(connection):
-    """Sign in by the vendor's variables."""
+    """Log in with the environment variables of the vendor."""
     connection |= {"login": "", "password": ""}
     connection["extra"] |= {"auth": "environment"}
 
@@ -96,8 +96,8 @@ ENDS = {
 @pytest.mark.parametrize("credentials", [with_key, with_password, with_variables])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("action", ACTIONS.items(), ids=ACTIONS)
-def test_no_secret_is_seen(modelarts_emulator, monkeypatch, capfd, action, end, credentials):
-    """Not in logs at DEBUG, errors with their causes, XCom, the link, or on the task's output."""
+def test_no_secret_is_exposed(modelarts_emulator, monkeypatch, capfd, action, end, credentials):
+    """Logs at DEBUG, errors with their causes, XComs, link and output of a task contain no secret."""
     connection = modelarts_emulator.connection()
     credentials(connection)
     connection["extra"]["retry_seconds"] = 0
@@ -107,37 +107,37 @@ def test_no_secret_is_seen(modelarts_emulator, monkeypatch, capfd, action, end, 
     name, act = action
     job_id = modelarts_emulator.job_ids.get(end, end)
 
-    with Eavesdropper(modelarts_emulator) as eavesdropper:
+    with Recorder(modelarts_emulator) as recorder:
         if end == "an-echo":
             echo(modelarts_emulator, job_id)
         run = act(name, job_id)
 
     error = "".join(traceback.format_exception(run.error)) if run.error else ""
-    seen = "\n".join([eavesdropper.heard, error, json.dumps(run.ti.xcom), *capfd.readouterr()])
+    seen = "\n".join([recorder.logged, error, json.dumps(run.ti.xcom), *capfd.readouterr()])
     succeeds = end == "documented" or (name == "best trial" and end == "failing-job")
     assert (run.state == "success") is succeeds, run.message
-    assert "training-jobs" in eavesdropper.heard
-    assert len(eavesdropper.secrets()) > 2
-    assert [secret for secret in eavesdropper.secrets() if secret in seen] == []
+    assert "training-jobs" in recorder.logged
+    assert len(recorder.secrets()) > 2
+    assert [secret for secret in recorder.secrets() if secret in seen] == []
     assert not re.search(r"Signature=[0-9a-f]{8}", seen)
 
 
 def echo(emulator, job_id):
-    """Let a gateway answer that repeats in its error what it was sent to sign in."""
+    """Respond like a gateway with an error that repeats the credentials of the request."""
     receive = emulator.receive
 
-    def receive_and_repeat(received):
+    def receive_and_echo(received):
         if job_id in received.path:
-            proof = [received.headers[name] for name in ("authorization", "x-auth-token") if name in received.headers]
-            body = {"error_code": "X.1", "error_msg": f"debug: {' '.join(proof)}"}
+            sent = [received.headers[name] for name in ("authorization", "x-auth-token") if name in received.headers]
+            body = {"error_code": "X.1", "error_msg": f"debug: {' '.join(sent)}"}
             emulator.respond_next(job_id, status=502, body=json.dumps(body).encode())
         return receive(received)
 
-    emulator.receive = receive_and_repeat
+    emulator.receive = receive_and_echo
 
 
 def test_no_secret_is_stored_or_shown(modelarts_emulator, connect):
-    """Not in what a trigger stores, in rendered fields, nor in the reprs that a debugger shows."""
+    """Stored arguments of a trigger, rendered fields and reprs contain no secret."""
     connect(modelarts_emulator)
     hook = ModelArtsHook()
     client = hook.get_conn()

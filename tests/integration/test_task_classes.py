@@ -1,4 +1,4 @@
-"""Contract of every operator and sensor: Airflow constructs, renders and maps them alike."""
+"""Contract of every operator and sensor with Airflow, which constructs, renders and maps them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def own_parameters(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_signature_shows_every_argument(cls):
-    """With its type, as a keyword; no base class accepts a further argument through ``**kwargs``."""
+    """Arguments are typed and keyword-only; no base class accepts a further one through ``**kwargs``."""
     shown = own_parameters(cls)
     bases = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_modelarts.")]
     accepted = {name for base in bases if "__init__" in vars(base) for name in own_parameters(base)}
@@ -60,7 +60,7 @@ def test_signature_shows_every_argument(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_signature_requires_the_required_arguments(cls):
-    """All others have a default."""
+    """All other arguments have a default."""
     empty = inspect.Parameter.empty
 
     assert [name for name, parameter in own_parameters(cls).items() if parameter.default is empty] == list(
@@ -70,7 +70,7 @@ def test_signature_requires_the_required_arguments(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_templated_fields_are_parameters_of_the_constructor(cls):
-    """Airflow fails to parse a DAG where they are not."""
+    """Airflow fails to parse a DAG if a templated field is not a parameter."""
     assert isinstance(cls.template_fields, tuple)
     assert set(cls.template_fields) <= set(own_parameters(cls))
     assert set(cls.template_fields_renderers) <= set(cls.template_fields)
@@ -78,7 +78,7 @@ def test_templated_fields_are_parameters_of_the_constructor(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_class_is_constructed_without_a_connection(cls):
-    """DAG files are parsed where there is no connection and no network."""
+    """DAG files are parsed without a connection and without a network."""
     assert cls(task_id="task", **required(cls)).task_id == "task"
 
 
@@ -100,7 +100,7 @@ def test_argument_comes_from_the_default_args_of_the_dag(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_class_can_be_mapped(cls):
-    """Dynamic task mapping takes every required argument, the others by partial()."""
+    """``expand`` accepts a required argument, and ``partial`` the others."""
     (name, value), *others = required(cls).items()
 
     with DAG("mapped", schedule=None) as dag:
@@ -111,12 +111,12 @@ def test_class_can_be_mapped(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_class_has_a_link_to_the_console(cls):
-    """Every task leads to its job."""
+    """Every task links to the console page of its job."""
     assert [link.name for link in cls.operator_extra_links] == ["ModelArts training job"]
 
 
 def test_deferrable_defaults_to_the_configuration():
-    """The administrator sets it once, for every class that can wait in the triggerer."""
+    """One setting of Airflow applies to every class that can wait in the triggerer."""
     code = """
 import inspect, json
 from integration.test_task_classes import CLASSES

@@ -1,4 +1,4 @@
-"""Calls of either client in the same way: they must agree on everything."""
+"""Calls of a method of the synchronous or the asynchronous client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that counts what clients of one event loop do together: connections, requests, arrivals."""
+"""Server that counts the connections and the requests of the clients of one event loop."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ from typing import Any
 from aiohttp import web
 
 JOB = {"kind": "job", "metadata": {"id": "job"}, "status": {"phase": "Running"}}
-REFUSAL = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached"}
+THROTTLED = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached"}
 
 
 @dataclass
-class Counted:
-    """What was counted.
+class CountingServer:
+    """Server on the running event loop, with its counters.
 
-    :param refused: which requests, counted from 0, are refused with 429.
-    :param pause: seconds after which those are to come again.
-    :param may_answer: cleared, it holds all answers up.
+    :param throttled: numbers of the requests that get a 429; the first is 0.
+    :param retry_after: seconds in the Retry-After header of a 429.
+    :param may_respond: event that, while cleared, holds up all responses.
     """
 
     url: str = ""
-    refused: set[int] = field(default_factory=set)
-    pause: int = 0
-    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    throttled: set[int] = field(default_factory=set)
+    retry_after: int = 0
+    may_respond: asyncio.Event = field(default_factory=asyncio.Event)
     connections: set[Any] = field(default_factory=set)
-    most_at_once: int = 0
-    arrivals: int = 0
-    at_once: int = 0
+    max_concurrent: int = 0
+    requests: int = 0
+    concurrent: int = 0
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer any request for a job."""
-        number = self.arrivals
+    async def respond(self, request: web.Request) -> web.Response:
+        """Respond to any request with a job, or with a 429."""
+        number = self.requests
         self.connections.add(request.transport)
-        self.arrivals += 1
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await self.may_answer.wait()
-        self.at_once -= 1
-        if number in self.refused:
-            return web.json_response(REFUSAL, status=429, headers={"Retry-After": str(self.pause)})
+        self.requests += 1
+        self.concurrent += 1
+        self.max_concurrent = max(self.max_concurrent, self.concurrent)
+        await self.may_respond.wait()
+        self.concurrent -= 1
+        if number in self.throttled:
+            return web.json_response(THROTTLED, status=429, headers={"Retry-After": str(self.retry_after)})
         return web.json_response(JOB)
 
     @property
     def open_connections(self) -> int:
-        """How many are still open."""
+        """Number of open connections."""
         return sum(not transport.is_closing() for transport in self.connections)
 
 
 @asynccontextmanager
-async def counting() -> AsyncIterator[Counted]:
-    """Serve on the running event loop."""
-    counted = Counted()
-    counted.may_answer.set()
+async def counting_server() -> AsyncIterator[CountingServer]:
+    """Serve on the running event loop while the block runs."""
+    server = CountingServer()
+    server.may_respond.set()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", counted.answer)
+    app.router.add_route("*", "/{path:.*}", server.respond)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        counted.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield counted
+        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
     finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""A server that sends scripted responses byte by byte, and records the requests."""
+"""Server that sends scripted responses byte by byte, and records the requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BODILESS = frozenset({204, 304})
 
 @dataclass(frozen=True)
 class Response:
-    """An answer, or what is left of one.
+    """Response, whole or cut off.
 
-    :param cut: how much of its body is not sent before the connection ends; None sends nothing at all.
+    :param cut: number of bytes at the end of the body that are not sent; None closes the connection without a response.
     """
 
     status: int = 200
@@ -24,7 +24,7 @@ class Response:
     cut: int | None = 0
 
     def wire(self) -> bytes:
-        """Return what goes over the wire."""
+        """Return the bytes to send."""
         if self.cut is None:
             return b""
         body = b"" if self.status in BODILESS else self.body
@@ -33,24 +33,24 @@ class Response:
         return "\r\n".join([*lines, "", ""]).encode() + body[: max(0, len(body) - self.cut)]
 
 
-#: What follows when all that it was told is said: no client asks for that again.
+#: Response after the end of the script: no client retries it.
 LAST = Response(400, body=b'{"error_code":"ModelArts.2775","error_msg":"gone"}')
 
 
 @dataclass
 class ScriptedServer:
-    """Tells its script, an answer for each request.
+    """Server with a script: one response for each request.
 
-    :param asked: method, path with query, and body of each request.
+    :param requests: method, path with query, and body of each request.
     """
 
     endpoint: str = ""
     script: list[Response] = field(default_factory=list)
-    asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    requests: list[tuple[str, str, bytes]] = field(default_factory=list)
 
     def begin(self, script: Sequence[Response]) -> None:
-        """Begin a script; what was asked before is forgotten."""
-        self.script, self.asked = list(script), []
+        """Begin a script, and forget the earlier requests."""
+        self.script, self.requests = list(script), []
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
             self.raw_requestline = self.rfile.readline(65537)
             if self.raw_requestline and self.parse_request():
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                server.asked.append((self.command, self.path, body))
+                server.requests.append((self.command, self.path, body))
                 self.wfile.write((server.script.pop(0) if server.script else LAST).wire())
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:

@@ -1,4 +1,4 @@
-"""Both clients meet the same answers: they ask the same and come to the same."""
+"""Agreement of both clients: equal responses lead to equal requests and equal results."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from airflow_provider_modelarts.async_client import AsyncModelArtsClient
 from airflow_provider_modelarts.client import ModelArtsClient
 from airflow_provider_modelarts.exceptions import ModelArtsError
 
-#: Attempts follow each other at once, and no number of them takes so long that one client could give up.
-AT_ONCE = RetryPolicy(first_delay=0.0001, max_delay=0.0001, total=60)
+#: Retries follow at once, and neither client gives up because its total time is over.
+QUICK_RETRY = RetryPolicy(first_delay=0.0001, max_delay=0.0001, total=60)
 
-# no more of them than any test needs, so that a script often has something that each request can read
+# a short list, so that a script often holds a response that the request can use
 STATUSES = (
     200,
     200,
@@ -69,7 +69,7 @@ tables = st.builds(
 )
 jobs = st.builds(lambda phase: {"metadata": {"id": "job-1"}, "status": {"phase": phase}}, texts)
 refusals = st.builds(
-    lambda names, code, said: {names[0]: code, names[1]: said},
+    lambda names, code, message: {names[0]: code, names[1]: message},
     st.sampled_from([("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"), ("error", "msg")]),
     st.sampled_from(CODES),
     texts,
@@ -93,19 +93,21 @@ headers = st.fixed_dictionaries(
 cuts = st.sampled_from([0, 0, 0, 0, 0, 1, 3, None])
 
 
-def packed(answer: Response) -> Response:
-    """Return an answer whose body is compressed."""
-    return replace(answer, headers={**answer.headers, "Content-Encoding": "gzip"}, body=gzip.compress(answer.body))
+def compressed(response: Response) -> Response:
+    """Return the response with a compressed body."""
+    return replace(
+        response, headers={**response.headers, "Content-Encoding": "gzip"}, body=gzip.compress(response.body)
+    )
 
 
-answers = st.builds(Response, st.sampled_from(STATUSES), headers, bodies, cuts)
-answers |= answers.map(packed)
-scripts = st.lists(answers, max_size=4)
+responses = st.builds(Response, st.sampled_from(STATUSES), headers, bodies, cuts)
+responses |= responses.map(compressed)
+scripts = st.lists(responses, max_size=4)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a method that both clients have."""
+    """Call of a method that both clients have."""
 
     method: str
     arguments: tuple[Any, ...] = ()
@@ -145,7 +147,7 @@ async def _awaited(client, call):
 
 
 def outcome(settings, client_class, call):
-    """Return what becomes of a call: its value, or class and text of its error."""
+    """Return the value of a call, or class and text of its error."""
     try:
         client = client_class(settings)
         if inspect.iscoroutinefunction(getattr(client, call.method)):
@@ -153,29 +155,29 @@ def outcome(settings, client_class, call):
         with client:
             return repr(getattr(client, call.method)(*call.arguments))
     except ModelArtsError as error:
-        # what the libraries say of a connection that broke off is theirs
+        # the reason of a lost connection is worded by the HTTP library
         return type(error), str(error).partition("no response: ")[0], getattr(error, "temporary", None)
 
 
-def of_both(server, script, call, **extra):
+def outcomes_of_both(server, script, call, **extra):
     """Return outcome and requests of the synchronous and of the asynchronous client."""
     extra = {"region": "cn-north-4", "endpoint": server.endpoint, "iam_endpoint": server.endpoint, **extra}
     extra["verify"] = False
-    met = []
+    outcomes = []
     for client_class in (ModelArtsClient, AsyncModelArtsClient):
         settings = read_connection(login="AK", password="SK", host=None, port=None, extra=extra)
         server.begin(script)
-        met.append((outcome(replace(settings, retry=AT_ONCE), client_class, call), server.asked))
-    return met
+        outcomes.append((outcome(replace(settings, retry=QUICK_RETRY), client_class, call), server.requests))
+    return outcomes
 
 
 @quick
 @given(script=scripts, call=calls)
 def test_clients_agree_on_every_exchange(server, script, call):
-    """The same answers give the same value or error, after the same requests, whatever is said or cut off."""
-    sync, later = of_both(server, script, call, project_id="p1")
+    """Equal responses give the same value or error after the same requests, even if they are malformed or cut off."""
+    synchronous, asynchronous = outcomes_of_both(server, script, call, project_id="p1")
 
-    assert later == sync
+    assert asynchronous == synchronous
 
 
 _numbers: Callable[[], int] = iter(range(10**9)).__next__
@@ -184,16 +186,16 @@ _numbers: Callable[[], int] = iter(range(10**9)).__next__
 @quick
 @given(script=scripts)
 def test_clients_agree_on_looking_up_the_project(server, script):
-    """IAM's answers, too, are taken alike: what it is asked, and what becomes of the call that needed it."""
+    """Equal responses of IAM lead to equal requests, and to the same outcome of the call that looks up the project."""
     region = f"region-{_numbers()}"
     known = Response(body=json.dumps({"projects": [{"id": "p1", "name": region}]}).encode())
     outcomes = []
     for number, client_class in enumerate([ModelArtsClient, AsyncModelArtsClient]):
         extra = {"region": region, "endpoint": server.endpoint, "iam_endpoint": server.endpoint, "verify": False}
-        # a key of its own, since an id that was found once is not looked up again
+        # an access key per client, because a project id is looked up only once per key
         settings = read_connection(login=f"AK{number}", password="SK", host=None, port=None, extra=extra)
         server.begin([*script, known])
         call = Call("get_training_job", ("job-1",))
-        outcomes.append((outcome(replace(settings, retry=AT_ONCE), client_class, call), server.asked))
+        outcomes.append((outcome(replace(settings, retry=QUICK_RETRY), client_class, call), server.requests))
 
     assert outcomes[0] == outcomes[1]

@@ -1,4 +1,4 @@
-"""Both clients and every fault: whether they retry, and which error they raise."""
+"""Both clients with every fault: their retries and their errors."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from airflow_provider_modelarts.exceptions import (
 )
 from modelarts_emulator import FAULTS
 
-#: How long a fault takes that is about waiting, and for how long the clients wait for the next byte. On a busy machine
-#: a good answer may come too late as well, and is asked for once more.
-WAITING = {"silence": 3600, "headers then silence": 3600, "slow bytes": 0.3}
+#: Seconds of each fault that delays the response, and the read timeout of the clients. On a busy machine a good
+#: response may time out as well; the clients then retry once more.
+FAULT_SECONDS = {"silence": 3600, "headers then silence": 3600, "slow bytes": 0.3}
 READ_TIMEOUT = 0.2
 
 
 @pytest.fixture(name="cloud")
 def _cloud(modelarts_emulator_factory):
-    """A local ModelArts."""
+    """Emulator with two scenarios."""
     with modelarts_emulator_factory(scenarios=["documented", "tie"]) as emulator:
         yield emulator
 
 
 def settings(emulator, fault="", *, total=60.0):
-    """Return settings with which a client tries again at once; and waits for an answer no longer than it must."""
-    emulator.fault_seconds = WAITING.get(fault, 0)
+    """Return settings with quick retries, and with a short read timeout if the fault delays the response."""
+    emulator.fault_seconds = FAULT_SECONDS.get(fault, 0)
     retry = RetryPolicy(0.002, 0.02, total)
-    return settings_of(emulator, retry=retry, read_timeout=READ_TIMEOUT if fault in WAITING else 30.0)
+    return settings_of(emulator, retry=retry, read_timeout=READ_TIMEOUT if fault in FAULT_SECONDS else 30.0)
 
 
 def requests_for(emulator, word):
-    """Return how many requests had a word in their path."""
+    """Return the number of requests with a word in their path."""
     return sum(word in request.path for request in emulator.requests)
 
 
-PASSING = [
+TRANSIENT = [
     "429", "429 with Retry-After", "500", "502", "503", "504", "closed", "reset", "silence", "headers then silence",
     "cut body", "broken gzip", "cut gzip", "no HTTP",
 ]  # fmt: skip
@@ -56,9 +56,9 @@ LOST = ["500", "502", "503", "504", "closed", "silence", "no HTTP", "HTML", "wro
 BROKEN_OFF = ["reset", "headers then silence", "cut body", "broken gzip", "cut gzip"]
 
 
-@pytest.mark.parametrize("fault", [*PASSING, *HARMLESS])
-def test_call_succeeds_after_a_fault_that_passes(cloud, call, fault):
-    """One bad answer, then a good one: the caller sees the good one, and no request is sent in vain."""
+@pytest.mark.parametrize("fault", [*TRANSIENT, *HARMLESS])
+def test_call_succeeds_after_a_transient_fault(cloud, call, fault):
+    """One bad response, then a good one: the call returns the good one, without an extra request."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault=fault)
 
@@ -67,27 +67,27 @@ def test_call_succeeds_after_a_fault_that_passes(cloud, call, fault):
     sent = requests_for(cloud, job_id)
     assert cloud.fault_counts == {fault: 1}
     assert fault in HARMLESS or sent >= 2
-    assert fault in WAITING or sent == (1 if fault in HARMLESS else 2)
+    assert fault in FAULT_SECONDS or sent == (1 if fault in HARMLESS else 2)
 
 
 @pytest.mark.parametrize("fault", HARMLESS)
-def test_call_succeeds_though_every_answer_is_unusual(cloud, call, fault):
-    """Packed or slow, but whole: no request is repeated."""
+def test_call_accepts_compressed_and_slow_responses(cloud, call, fault):
+    """The responses are complete, so that no request is retried."""
     job_id = cloud.job_id("documented")
     cloud.respond_next("/", fault=fault, times=1000)
 
     assert len(call(settings(cloud, fault), "list_trials", job_id)) == 8
 
-    assert fault in WAITING or requests_for(cloud, job_id) == 1
+    assert fault in FAULT_SECONDS or requests_for(cloud, job_id) == 1
 
 
 _NETWORK = "Check network, endpoint and proxy."
 _CLOCK = "The clock of this machine differs from the platform's by more than 15 minutes: correct it"
 _RETIRED = "ModelArts in this region does not offer the operation; it may have been retired"
 
-# What the user is told: the class, and the words of its message. Both clients say the same, but for the reason that
-# their HTTP library gives.
-TOLD = {
+# Class of the error, and parts of its message. Both clients raise the same, except for the reason given by their HTTP
+# library.
+ERRORS = {
     "429": (ModelArtsThrottledError, ["HTTP 429 APIGW.0308: The throttling threshold has been reached (request id "]),
     "429 with Retry-After": (ModelArtsThrottledError, ["HTTP 429 APIGW.0308: ", "policy user over ratelimit"]),
     "500": (ModelArtsServerError, ["HTTP 500 ModelArts.2950: Internal error. (request id "]),
@@ -116,10 +116,10 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize(("fault", "told"), TOLD.items())
-def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault, told):
-    """The error has the right class; one line names the request, what happened and what to do."""
-    error, words = told
+@pytest.mark.parametrize(("fault", "expected"), ERRORS.items())
+def test_call_with_a_permanent_fault_raises_its_error(cloud, call, fault, expected):
+    """The error has the right class; its message is one line with the request, the fault and the remedy."""
+    error, words = expected
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault=fault, times=1000)
     before = time.monotonic()
@@ -138,14 +138,14 @@ def test_call_that_meets_a_fault_for_ever_tells_what_happened(cloud, call, fault
 
 
 def test_every_fault_that_is_an_error_is_tested():
-    """A new fault needs its words in the table, or a test of its own."""
+    """A new fault requires an entry in the table, or a test of its own."""
     others = "rows reversed, rows repeated, page shrinks, page grows, unknown status, unknown phase, wrong shape"
 
-    assert {*TOLD, *HARMLESS, *others.split(", ")} == set(FAULTS)
+    assert {*ERRORS, *HARMLESS, *others.split(", ")} == set(FAULTS)
 
 
-def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
-    """The error names the request, which is sent once: the platform, or what stands in its place, will not change."""
+def test_response_of_another_shape_is_an_error(cloud, call):
+    """The error names the request and the expected shape. A retry cannot succeed, and is not sent."""
     cloud.respond_next("/training-jobs/", fault="wrong shape", times=1000)
 
     with pytest.raises(ModelArtsProtocolError) as raised:
@@ -160,13 +160,13 @@ def test_answer_of_another_shape_says_what_it_should_have_been(cloud, call):
     assert requests_for(cloud, "/training-jobs/") == 1
 
 
-def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call):
-    """The emulator has gone, the client knows its address; it gives up in time."""
+def test_endpoint_without_a_server_is_a_transport_error(modelarts_emulator_factory, call):
+    """The emulator has stopped: the client gives up in time, and its error names the request."""
     with modelarts_emulator_factory(scenarios=[]) as emulator:
-        gone = dataclasses.replace(settings(emulator, total=0.05), project_id="p")
+        stopped = dataclasses.replace(settings(emulator, total=0.05), project_id="p")
 
     with pytest.raises(ModelArtsTransportError) as raised:
-        call(gone, "get_training_job", "x")
+        call(stopped, "get_training_job", "x")
 
     message = str(raised.value)
     assert message.startswith(f"GET {emulator.endpoint}/v2/p/training-jobs/x: no response: ")
@@ -175,8 +175,8 @@ def test_nobody_listens_and_the_message_says_so(modelarts_emulator_factory, call
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_factory, call, status):
-    """The other host gets no request; the message names the target."""
+def test_redirect_is_not_followed_with_credentials(cloud, modelarts_emulator_factory, call, status):
+    """The other host receives no request; the message names the target."""
     job_id = cloud.job_id("documented")
     with modelarts_emulator_factory(scenarios=[]) as elsewhere:
         target = f"{elsewhere.endpoint}/v2/p/training-jobs/{job_id}"
@@ -190,8 +190,8 @@ def test_redirect_takes_no_credentials_elsewhere(cloud, modelarts_emulator_facto
 
 
 @pytest.mark.parametrize("target", ["http://[", "https://", "mailto:a@b"])
-def test_redirect_to_nowhere_is_told_as_any_other(cloud, call, target):
-    """Though it cannot even be read as an address."""
+def test_redirect_to_an_unusable_address_is_the_same_error(cloud, call, target):
+    """The target may be no address of the web at all."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, status=302, headers={"Location": target})
 
@@ -200,8 +200,8 @@ def test_redirect_to_nowhere_is_told_as_any_other(cloud, call, target):
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])
-def test_clock_that_differs_is_told_after_one_request(modelarts_emulator_factory, call, minutes):
-    """The platform's clock is before or behind: a repetition would be signed with the same wrong time."""
+def test_clock_skew_is_an_error_after_one_request(modelarts_emulator_factory, call, minutes):
+    """The platform's clock is ahead or behind: a retry would be signed with the same wrong time."""
     with modelarts_emulator_factory(scenarios=[], clock=lambda: time.time() + 60 * minutes) as emulator:
         known = dataclasses.replace(settings(emulator), project_id=emulator.project_id)
         with pytest.raises(ModelArtsAuthenticationError, match=r"signature expired\. The clock of this machine"):
@@ -211,15 +211,15 @@ def test_clock_that_differs_is_told_after_one_request(modelarts_emulator_factory
 
 
 @pytest.mark.parametrize("minutes", [-14, 14])
-def test_clock_that_differs_a_little_is_no_matter(modelarts_emulator_factory, call, minutes):
-    """The platform lets a quarter of an hour pass."""
+def test_small_clock_skew_is_accepted(modelarts_emulator_factory, call, minutes):
+    """The platform tolerates 15 minutes."""
     with modelarts_emulator_factory(scenarios=["tie"], clock=lambda: time.time() + 60 * minutes) as emulator:
         job_id = emulator.job_id("tie")
 
         assert call(settings(emulator), "get_training_job", job_id).id == job_id
 
 
-def test_unknown_words_are_kept_as_they_are(cloud, call):
+def test_unknown_status_and_phase_are_kept_as_they_are(cloud, call):
     """An unknown status or phase is neither an error nor a success."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown status", times=1000)
@@ -232,24 +232,24 @@ def test_unknown_words_are_kept_as_they_are(cloud, call):
     assert (job.phase, job.phase_text, job.phase.is_terminal) == ("Unknown", "Hibernating", False)
 
 
-# What becomes of a creation that meets a fault: how often it is sent, and how many jobs there are afterwards.
-THROTTLED = (2, 1)  # refused at the gate: it is sent again, since it was not carried out
+# Number of requests that a creation with a fault sends, and number of jobs that exist afterwards.
+RETRIED = (2, 1)  # refused before it was executed, so that a retry is safe
 REFUSED = (1, 0)
-CARRIED_OUT = (1, 1)
+EXECUTED = (1, 1)
 CREATIONS = {
-    ("429", False): THROTTLED,
-    ("429 with Retry-After", False): THROTTLED,
+    ("429", False): RETRIED,
+    ("429 with Retry-After", False): RETRIED,
     ("clock skew", False): REFUSED,
     ("redirect", False): REFUSED,
-    **{(name, executes): CARRIED_OUT if executes else REFUSED for name in LOST for executes in (False, True)},
-    **{(name, True): CARRIED_OUT for name in BROKEN_OFF},
-    **{(name, True): CARRIED_OUT for name in HARMLESS},
+    **{(name, executes): EXECUTED if executes else REFUSED for name in LOST for executes in (False, True)},
+    **{(name, True): EXECUTED for name in BROKEN_OFF},
+    **{(name, True): EXECUTED for name in HARMLESS},
 }
 
 
-def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
-    """Whatever comes instead of its response: it may have arrived, and a second job costs money."""
-    seen, told = {}, {}
+def test_creation_that_may_have_been_executed_is_not_retried(modelarts_emulator_factory, call, tmp_path):
+    """A second job costs money: only a throttled creation is sent again."""
+    seen, results = {}, {}
     with modelarts_emulator_factory(scenarios=[], root=tmp_path) as emulator:
         bench = Bench(emulator)
         bench.write("")
@@ -258,12 +258,14 @@ def test_creation_is_never_repeated(modelarts_emulator_factory, call, tmp_path):
             emulator.respond_next("/training-jobs", method="POST", fault=fault, executes=executes)
             try:
                 job = call(settings(emulator, fault), "create_training_job", bench.body(f"job-{number}", x=1))
-                told[fault, executes] = job.name
+                results[fault, executes] = job.name
             except ModelArtsError as error:
-                told[fault, executes] = str(error)
-            until(lambda done=number + 1: sum(emulator.fault_counts.values()) == done)  # the client may not have waited
+                results[fault, executes] = str(error)
+            until(
+                lambda done=number + 1: sum(emulator.fault_counts.values()) == done
+            )  # the client may return before the fault
             names = [job.document()["metadata"]["name"] for job in emulator.project.jobs()]
             seen[fault, executes] = requests_for(emulator, "/training-jobs"), names.count(f"job-{number}")
 
     assert seen == CREATIONS
-    assert all(words.startswith(("POST ", "job-", "a training job should be")) for words in told.values())
+    assert all(text.startswith(("POST ", "job-", "a training job should be")) for text in results.values())

@@ -1,4 +1,4 @@
-"""Both clients and jobs that really run on the emulator: they must agree on everything."""
+"""Both clients with jobs that run on the emulator."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ JOBS = "/v2/{project_id}/training-jobs"
 
 @pytest.fixture(name="call")
 def _call(call, bench):
-    """Calls a method of one of the clients: name of the method, arguments."""
+    """Function that calls a method of one of the clients, by name."""
     return partial(call, settings_of(bench.emulator))
 
 
 def test_job_is_created_and_read(bench, call):
-    """What comes back is typed where one works with it, and whole in ``raw``."""
+    """A job has typed fields, and the whole response in ``raw``."""
     created = call("create_training_job", bench.body("my-job", x=3))
     bench.ended(created.id)
     job = call("get_training_job", created.id)
@@ -33,8 +33,8 @@ def test_job_is_created_and_read(bench, call):
     assert job.raw["spec"] == {"resource": {"flavor_id": "modelarts.vm.cpu.8u", "node_count": 1}}
 
 
-def test_name_that_is_taken_is_an_error(bench, call):
-    """The platform's code decides."""
+def test_name_of_an_existing_job_is_an_error(bench, call):
+    """The error carries the platform's code."""
     call("create_training_job", bench.body("my-job", x=3))
 
     with pytest.raises(ModelArtsApiError) as raised:
@@ -43,7 +43,7 @@ def test_name_that_is_taken_is_an_error(bench, call):
     assert (raised.value.status, raised.value.code) == (400, "ModelArts.2751")
 
 
-def test_job_that_runs_is_stopped_once(bench, call):
+def test_running_job_is_stopped_once(bench, call):
     """A second stop, and one of a job that no longer exists, returns False."""
     bench.write(WAITING_SCRIPT)
     job_id = call("create_training_job", bench.body()).id
@@ -57,7 +57,7 @@ def test_job_that_runs_is_stopped_once(bench, call):
 
 
 def test_job_is_deleted_once(bench, call):
-    """Afterwards it cannot be read."""
+    """A deleted job cannot be read, and a second deletion returns False."""
     job_id = call("create_training_job", bench.body(x=3)).id
     bench.ended(job_id)
 
@@ -68,7 +68,7 @@ def test_job_is_deleted_once(bench, call):
 
 
 def test_jobs_are_searched(bench, call):
-    """By conditions on name and phase, newest first, in pages."""
+    """Filters on name and phase select the jobs, which are listed newest first, in pages."""
     for name in ("run-a", "run-b", "other"):
         bench.done(bench.body(name, x=3))
     filters = [("name", "like", ["run-"]), ("phase", "in", ["Completed"])]
@@ -80,7 +80,7 @@ def test_jobs_are_searched(bench, call):
 
 
 def test_trial_is_read_report_by_report(bench, call):
-    """Oldest first; the last one is how it ended."""
+    """Reports are listed oldest first; only the last one is marked as ended."""
     job_id = bench.done(bench.search_body(samples=1, values="3"))["metadata"]["id"]
     (trial,) = call("list_trials", job_id)
     reports = call("get_trial", job_id, trial.trial_id)
@@ -91,8 +91,8 @@ def test_trial_is_read_report_by_report(bench, call):
     assert {report.trial_id for report in reports} == {trial.trial_id}
 
 
-def test_trial_that_runs_is_stopped_early(bench, call):
-    """It ends as a trial normally does, and the search goes on with the next."""
+def test_running_trial_is_stopped_early(bench, call):
+    """The trial ends as TERMINATED, and the search continues with the next one."""
     bench.write(WAITING_SCRIPT)
     job_id = bench.create(bench.search_body(samples=3))
     bench.waiting(2)
@@ -104,7 +104,7 @@ def test_trial_that_runs_is_stopped_early(bench, call):
 
 
 def test_importance_is_read(bench, call):
-    """A mean and a standard deviation for each hyperparameter."""
+    """Each hyperparameter has a mean and a standard deviation."""
     job_id = bench.done(bench.search_body(samples=8))["metadata"]["id"]
     (importance,) = call("get_parameter_importance", job_id)
 
@@ -113,7 +113,7 @@ def test_importance_is_read(bench, call):
 
 
 def test_events_are_listed(bench, call):
-    """Newest first, of one level, a few of them."""
+    """Events are listed newest first; ``level`` and ``limit`` select among them."""
     bench.write("raise SystemExit('no such device')")
     job_id = bench.done(bench.body())["metadata"]["id"]
     (error,) = call("list_events", job_id, level="Error")
@@ -127,14 +127,14 @@ def test_events_are_listed(bench, call):
 
 @pytest.mark.parametrize(("script", "log"), [("print('hello')", "hello\n"), ("", "")], ids=["log", "no log"])
 def test_log_is_read(bench, call, script, log):
-    """A job that has printed nothing has an empty one."""
+    """The log of a job without output is empty."""
     bench.write(script)
 
     assert call("get_log_preview", bench.done(bench.body())["metadata"]["id"]) == log
 
 
 def test_any_other_operation_is_called(bench, call):
-    """The low-level call: here ChangeTrainingJobDescription, which has no method of its own."""
+    """``request`` calls operations without a method, such as ChangeTrainingJobDescription."""
     job_id = bench.create(bench.body(x=3))
 
     assert call("request", "PUT", f"{JOBS}/{job_id}", body={"description": "changed"}) == {}

@@ -1,4 +1,4 @@
-"""Both clients list trials while the listing changes."""
+"""Listing of trials by both clients while the table changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 
 
 def requests_for(emulator, word):
-    """Return how many requests had a word in their path."""
+    """Return the number of requests with a word in their path."""
     return sum(word in request.path for request in emulator.requests)
 
 
@@ -30,8 +30,8 @@ PAGES = {
 
 @pytest.mark.parametrize(("fault", "expected"), PAGES.items())
 @pytest.mark.parametrize("page", [1, 2])
-def test_listing_is_complete_though_a_page_changes_meanwhile(modelarts_emulator, call, fault, expected, page):
-    """Of three pages one is other than the rest promise: every trial is listed, and once."""
+def test_listing_is_complete_though_one_page_differs(modelarts_emulator, call, fault, expected, page):
+    """One of three pages contradicts the others: every trial is still listed exactly once."""
     modelarts_emulator.respond_next("autosearch-trials", fault=fault, after=page)
 
     trials = call(settings_of(modelarts_emulator), "list_trials", modelarts_emulator.job_id("documented"), page_size=3)
@@ -41,7 +41,7 @@ def test_listing_is_complete_though_a_page_changes_meanwhile(modelarts_emulator,
 
 
 def change(rows, how):
-    """Change a table in the midst of its listing."""
+    """Change the rows of a table."""
     if how == "reversed":
         rows.reverse()
     elif how == "first row gone":
@@ -59,8 +59,8 @@ CHANGES = {
 
 @pytest.mark.parametrize(("how", "expected"), CHANGES.items())
 @pytest.mark.parametrize("page", ["1", "2"])
-def test_listing_is_complete_though_the_table_changes_meanwhile(modelarts_emulator, call, how, expected, page):
-    """Between two pages rows change their places, go or come: none of those that stay is missed."""
+def test_listing_is_complete_though_the_table_changes(modelarts_emulator, call, how, expected, page):
+    """Rows move, disappear or appear between two pages: no trial is missed."""
     rows = [[f"t{number}", "TERMINATED", {}] for number in range(8)]
     job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows)
     changes = iter([how])
@@ -73,8 +73,8 @@ def test_listing_is_complete_though_the_table_changes_meanwhile(modelarts_emulat
     assert sorted(ids(trials)) == expected
 
 
-def test_listing_that_promises_the_same_trials_twice_is_an_error(modelarts_emulator, call):
-    """Sixteen rows and eight trials: the message has both numbers, and the number of requests is bounded."""
+def test_table_with_every_trial_twice_is_an_error(modelarts_emulator, call):
+    """The message counts 16 rows and 8 trials, and the number of requests is bounded."""
     rows = [[f"t{number}", "TERMINATED", {}] for number in range(8)]
     job_id = modelarts_emulator.add_table(["trial_id", "status", "config"], rows * 2)
 

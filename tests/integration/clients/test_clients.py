@@ -1,4 +1,4 @@
-"""Both clients against the emulator: they must agree on everything."""
+"""Both clients on the emulator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider_modelarts.exceptions import (
 
 
 def test_client_lists_every_trial_once(modelarts_emulator, call):
-    """120 trials on three pages."""
+    """The search has 120 trials on three pages."""
     trials = call(settings_of(modelarts_emulator), "list_trials", modelarts_emulator.job_id("large"))
 
     assert len(trials) == 120
@@ -32,8 +32,8 @@ def test_client_lists_every_trial_once(modelarts_emulator, call):
 
 @pytest.mark.parametrize("grows", [False, True], ids=["still", "growing"])
 @pytest.mark.parametrize("unit", ["page", "row"])
-def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_factory, call, unit, grows):
-    """Complete and once each, in both meanings of offset, also while the table grows between two pages."""
+def test_client_reads_137_trials_in_both_units_of_offset(modelarts_emulator_factory, call, unit, grows):
+    """Every trial is listed once, whether offset counts pages or rows, even if the table grows between two pages."""
     header, names = ["trial_id", "status", "config"], [f"t{number}" for number in range(137)]
     data = [[name, "TERMINATED", {}] for name in names[: 120 if grows else 137]]
 
@@ -49,7 +49,7 @@ def test_client_reads_137_trials_whatever_offset_counts(modelarts_emulator_facto
 
 @pytest.mark.parametrize("page_size", [0, 51])
 def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator, call, page_size):
-    """Nothing is sent."""
+    """No request is sent."""
     with pytest.raises(ModelArtsConfigurationError, match="page_size must be from 1 to 50"):
         call(settings_of(modelarts_emulator), "list_trials", "x", page_size=page_size)
 
@@ -57,32 +57,32 @@ def test_client_refuses_a_page_size_that_the_platform_refuses(modelarts_emulator
 
 
 def test_client_calls_any_operation(modelarts_emulator, call):
-    """What has no method of its own is one call away, with the same signature and errors."""
-    answer = call(
+    """``request`` signs and sends an operation that has no method of its own."""
+    response = call(
         settings_of(modelarts_emulator), "request", "POST", "/v2/{project_id}/training-job-searches", body={"limit": 1}
     )
 
-    assert answer["count"] == 1
+    assert response["count"] == 1
 
 
 @pytest.mark.parametrize("path", ["v2/x", "//host/x", "/v2/../x", "/v2?x=1"])
-def test_client_refuses_a_path_that_leads_elsewhere(modelarts_emulator, call, path):
+def test_client_refuses_a_path_with_a_host_or_a_query(modelarts_emulator, call, path):
     """A path cannot change host or query."""
     with pytest.raises(ModelArtsConfigurationError, match="path must begin with one '/'"):
         call(settings_of(modelarts_emulator), "request", "GET", path)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_client_tries_again_after_a_passing_error(modelarts_emulator, call, status):
-    """Two bad answers, then a good one: the caller sees the good one."""
+def test_client_retries_after_a_transient_error(modelarts_emulator, call, status):
+    """Two bad responses, then a good one: the call returns the good one."""
     job_id = modelarts_emulator.job_id("documented")
     modelarts_emulator.respond_next(job_id, status=status, body=b"{}", times=2)
 
     assert call(settings_of(modelarts_emulator), "get_training_job", job_id).id == job_id
 
 
-def test_client_waits_as_long_as_retry_after_says(modelarts_emulator, call):
-    """A Retry-After beyond the total time of the call ends it at once."""
+def test_retry_after_beyond_the_total_time_ends_the_call(modelarts_emulator, call):
+    """The call fails at once, without a retry."""
     job_id = modelarts_emulator.job_id("documented")
     modelarts_emulator.respond_next(job_id, status=429, body=b"{}", headers={"Retry-After": "3600"}, times=9)
 
@@ -103,8 +103,8 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("status", "body", "error"), ERRORS.values(), ids=ERRORS)
-def test_client_does_not_repeat_what_cannot_succeed(modelarts_emulator, call, status, body, error):
-    """One request, and an error of the class that fits."""
+def test_client_does_not_retry_a_permanent_error(modelarts_emulator, call, status, body, error):
+    """One request is sent, and the error has the matching class."""
     job_id = modelarts_emulator.job_id("documented")
     headers = {"Location": modelarts_emulator.endpoint + "/elsewhere"}
     modelarts_emulator.respond_next(job_id, status=status, body=body, headers=headers, times=9)
@@ -118,7 +118,7 @@ def test_client_does_not_repeat_what_cannot_succeed(modelarts_emulator, call, st
 
 
 def test_api_error_names_request_code_and_request_id(modelarts_emulator, call):
-    """What the platform's support asks for is in the message."""
+    """The message holds the facts that the platform's support requires."""
     with pytest.raises(ModelArtsNotFoundError) as raised:
         call(settings_of(modelarts_emulator), "get_training_job", "no-such-job")
 
@@ -130,8 +130,8 @@ def test_api_error_names_request_code_and_request_id(modelarts_emulator, call):
     assert error.request_id in str(error)
 
 
-def test_server_error_is_raised_when_time_is_up(modelarts_emulator, call):
-    """A platform that stays broken does not hold the caller for ever."""
+def test_server_error_is_raised_after_the_total_time(modelarts_emulator, call):
+    """The retries of a call are bounded in time."""
     job_id = modelarts_emulator.job_id("documented")
     modelarts_emulator.respond_next(job_id, status=503, body=b"busy", times=1000)
     settings = settings_of(modelarts_emulator, retry=RetryPolicy(0.001, 0.01, total=0.05))
@@ -143,7 +143,7 @@ def test_server_error_is_raised_when_time_is_up(modelarts_emulator, call):
 
 
 def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
-    """Without a server, the message names the request."""
+    """The message names the request."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -154,8 +154,8 @@ def test_refused_connection_is_a_transport_error(modelarts_emulator, call):
             call(settings, "get_training_job", "x")
 
 
-def test_tls_failure_is_not_repeated(modelarts_emulator, call):
-    """A server that speaks no TLS will not learn it."""
+def test_tls_failure_is_not_retried(modelarts_emulator, call):
+    """No retry can succeed on a server without TLS."""
     endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
     settings = settings_of(modelarts_emulator, endpoint=endpoint, project_id="p", retry=RetryPolicy(total=3600))
 
@@ -167,7 +167,7 @@ def test_tls_failure_is_not_repeated(modelarts_emulator, call):
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 @pytest.mark.parametrize(
-    ("verify", "environment", "error", "told"),
+    ("verify", "environment", "error", "message"),
     [
         ("/nowhere/own.pem", certifi.where(), ModelArtsConfigurationError, "authorities in /nowhere/own.pem cannot be"),
         (True, "/nowhere/all.pem", ModelArtsConfigurationError, "authorities in /nowhere/all.pem cannot be read"),
@@ -175,21 +175,21 @@ def test_tls_failure_is_not_repeated(modelarts_emulator, call):
     ],
     ids=["a bundle", "true", "false"],
 )
-def test_verify_wins_over_the_environment(
-    modelarts_emulator, call, monkeypatch, variable, verify, environment, error, told
+def test_verify_takes_precedence_over_the_environment(
+    modelarts_emulator, call, monkeypatch, variable, verify, environment, error, message
 ):
-    """The environment may name a bundle where the connection does not. The server itself has no TLS."""
+    """A bundle named by the environment applies only if ``verify`` is true. The server itself has no TLS."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, environment)
     endpoint = modelarts_emulator.endpoint.replace("http://", "https://")
     settings = settings_of(modelarts_emulator, endpoint=endpoint, project_id="p", verify=verify)
 
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         call(settings, "get_training_job", "x")
 
 
 def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, call, monkeypatch, tmp_path):
-    """A ~/.netrc entry for the host must not win over our header."""
+    """A ~/.netrc entry for the host does not change the Authorization header."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -199,7 +199,7 @@ def test_password_of_netrc_does_not_replace_the_signature(modelarts_emulator, ca
 
 
 def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
-    """The libraries quote the header they refuse, and it holds the signature."""
+    """HTTP libraries quote a header that they refuse, and the header holds the signature."""
     key = dataclasses.replace(settings_of(modelarts_emulator).credentials, access_key="line\nbreak")
     settings = settings_of(modelarts_emulator, credentials=key, project_id="p")
 
@@ -211,5 +211,5 @@ def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
 
 
 def requests_for(emulator, word):
-    """Return how many requests had a word in their path."""
+    """Return the number of requests with a word in their path."""
     return sum(word in request.path for request in emulator.requests)

@@ -1,4 +1,4 @@
-"""Every way to sign in, with both clients, on the local ModelArts with its IAM and metadata service."""
+"""Every login of both clients, with IAM and metadata service of the emulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = "/openstack/latest/securitykey"
 
 
 class Sync:
-    """The synchronous client, for some calls one after another."""
+    """Synchronous client for several calls."""
 
     def __init__(self, settings, **options):
         self.settings = settings
@@ -38,7 +38,7 @@ class Sync:
 
 
 class Async:
-    """The asynchronous client, used in the same way."""
+    """Asynchronous client with the interface of :class:`Sync`."""
 
     def __init__(self, settings, *, reload=None, on_secret=None):
         async def later(function, *arguments):
@@ -62,7 +62,7 @@ class Async:
 
 @pytest.fixture(params=[Sync, Async], ids=["sync", "async"], name="client_for")
 def _client_for(request, modelarts_emulator):
-    """Returns a function that makes a client for a way to sign in."""
+    """Return a function that makes a client with the given credentials."""
 
     def client_for(
         credentials, *, iam_endpoint=modelarts_emulator.endpoint, retry=RetryPolicy(0.002, 0.02, 60.0), **options
@@ -76,39 +76,39 @@ def _client_for(request, modelarts_emulator):
 
 @pytest.fixture(name="job_id")
 def _job_id(modelarts_emulator):
-    """The id of a job that can be read."""
+    """Id of an existing job."""
     return modelarts_emulator.job_id("documented")
 
 
 def requests_to(emulator, path):
-    """Return how many requests went to a path."""
+    """Return the number of requests to a path."""
     return sum(request.path == path for request in emulator.requests)
 
 
 def agency(emulator):
-    """Return the sign-in by the emulator's metadata service."""
+    """Return the login with the emulator's metadata service."""
     return MetadataLogin(emulator.endpoint)
 
 
-WAYS = pytest.mark.parametrize(
-    ("way", "path"), [(lambda emulator: DEMO_LOGIN, TOKENS), (agency, KEYS)], ids=["password", "agency"]
+LOGINS = pytest.mark.parametrize(
+    ("login", "path"), [(lambda emulator: DEMO_LOGIN, TOKENS), (agency, KEYS)], ids=["password", "agency"]
 )
 
 
-@WAYS
-def test_one_sign_in_serves_many_calls(modelarts_emulator, client_for, job_id, way, path):
-    """The token or the keys are kept, also for other clients that sign in alike."""
-    first, second = client_for(way(modelarts_emulator)), client_for(way(modelarts_emulator))
+@LOGINS
+def test_one_login_serves_many_calls(modelarts_emulator, client_for, job_id, login, path):
+    """Token or temporary key are shared by all clients with the same login."""
+    first, second = client_for(login(modelarts_emulator)), client_for(login(modelarts_emulator))
 
     assert [client.get(job_id) for client in (first, first, second)] == [job_id] * 3
     assert requests_to(modelarts_emulator, path) == 1
 
 
-@WAYS
-def test_credential_is_renewed_before_it_ends(modelarts_emulator, client_for, job_id, way, path):
-    """With the first call after three quarters of its time. Both bounds hold on the slowest machine."""
+@LOGINS
+def test_credential_is_renewed_before_it_expires(modelarts_emulator, client_for, job_id, login, path):
+    """The first call after three quarters of the lifetime renews the credential. Both bounds hold on a slow machine."""
     modelarts_emulator.iam.lifetime = 0.8
-    client = client_for(way(modelarts_emulator))
+    client = client_for(login(modelarts_emulator))
     before = time.time()
     client.get(job_id)
     obtained = last = began = time.time()
@@ -119,10 +119,10 @@ def test_credential_is_renewed_before_it_ends(modelarts_emulator, client_for, jo
     assert last - obtained < 0.6 <= time.time() - before
 
 
-@WAYS
-def test_credential_that_is_revoked_is_renewed_once(modelarts_emulator, client_for, job_id, way, path):
-    """As after a change of permissions: the call that it is refused to succeeds with a new one."""
-    client = client_for(way(modelarts_emulator))
+@LOGINS
+def test_revoked_credential_is_renewed_once(modelarts_emulator, client_for, job_id, login, path):
+    """A change of permissions revokes a credential: the refused call succeeds with a new one."""
+    client = client_for(login(modelarts_emulator))
     client.get(job_id)
     modelarts_emulator.iam.revoke()
 
@@ -130,10 +130,10 @@ def test_credential_that_is_revoked_is_renewed_once(modelarts_emulator, client_f
     assert requests_to(modelarts_emulator, path) == 2
 
 
-@WAYS
-def test_new_credential_that_is_refused_too_fails(modelarts_emulator, client_for, job_id, way, path):
-    """Nothing is gained by a third one."""
-    client = client_for(way(modelarts_emulator))
+@LOGINS
+def test_call_fails_if_the_renewed_credential_is_refused_too(modelarts_emulator, client_for, job_id, login, path):
+    """No third credential is requested."""
+    client = client_for(login(modelarts_emulator))
     client.get(job_id)
     refusal = b'{"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information"}'
     modelarts_emulator.respond_next(job_id, status=401, body=refusal, times=9)
@@ -146,10 +146,10 @@ def test_new_credential_that_is_refused_too_fails(modelarts_emulator, client_for
     assert (after - before, requests_to(modelarts_emulator, path)) == (2, 2)
 
 
-@WAYS
-def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator, client_for, job_id, way, path):
-    """IAM may be down for a while: what is still good is still used."""
-    client = client_for(way(modelarts_emulator), retry=RetryPolicy(total=0))
+@LOGINS
+def test_failed_renewal_keeps_the_valid_credential(modelarts_emulator, client_for, job_id, login, path):
+    """An outage of IAM does not fail a call while the old credential is still valid."""
+    client = client_for(login(modelarts_emulator), retry=RetryPolicy(total=0))
     client.get(job_id)
     now, session = time.time(), session_of(client.settings)
     session.keep(Issued(session.fresh(None, now), renew_at=now, expires_at=now + 3600))
@@ -159,37 +159,37 @@ def test_renewal_that_fails_leaves_the_old_credential_in_use(modelarts_emulator,
     assert requests_to(modelarts_emulator, path) == 2
 
 
-@WAYS
-def test_sign_in_that_fails_is_tried_again(modelarts_emulator, client_for, job_id, way, path):
-    """Throttling and passing errors do not fail a call."""
+@LOGINS
+def test_failed_login_is_retried(modelarts_emulator, client_for, job_id, login, path):
+    """Transient errors of the login do not fail a call."""
     modelarts_emulator.respond_next(path, status=503, body=b"{}", times=2)
     modelarts_emulator.respond_next(path, drop=True)
 
-    assert client_for(way(modelarts_emulator)).get(job_id) == job_id
+    assert client_for(login(modelarts_emulator)).get(job_id) == job_id
 
 
-@WAYS
-def test_sign_in_that_fails_for_good_is_told(modelarts_emulator, client_for, job_id, way, path):
-    """The error names the request that failed."""
+@LOGINS
+def test_permanent_failure_of_the_login_is_raised(modelarts_emulator, client_for, job_id, login, path):
+    """The error names the failed request."""
     modelarts_emulator.respond_next(path, status=503, body=b"busy", times=10_000)
 
     with pytest.raises(ModelArtsServerError, match=f"{path}: HTTP 503"):
-        client_for(way(modelarts_emulator), retry=RetryPolicy(0.001, 0.01, 0.05)).get(job_id)
+        client_for(login(modelarts_emulator), retry=RetryPolicy(0.001, 0.01, 0.05)).get(job_id)
 
 
-@WAYS
-def test_secrets_are_told_as_soon_as_they_are_obtained(modelarts_emulator, client_for, job_id, way, path):
-    """So that they can be masked in logs: the token, or secret key and security token."""
-    told = []
-    client_for(way(modelarts_emulator), on_secret=told.append).get(job_id)
+@LOGINS
+def test_obtained_secrets_are_passed_to_on_secret(modelarts_emulator, client_for, job_id, login, path):
+    """Token, or secret key and security token, can then be masked in logs."""
+    secrets = []
+    client_for(login(modelarts_emulator), on_secret=secrets.append).get(job_id)
 
-    assert len(told) == (1 if path == TOKENS else 2)
-    assert all(len(secret) >= 40 for secret in told)
+    assert len(secrets) == (1 if path == TOKENS else 2)
+    assert all(len(secret) >= 40 for secret in secrets)
 
 
 @pytest.mark.parametrize("wrong", [{"user": "nobody"}, {"password": "wrong"}, {"domain_name": "elsewhere"}])
 def test_wrong_password_fails_at_once(modelarts_emulator, client_for, job_id, wrong):
-    """With IAM's words, after one request, and without the password in them."""
+    """One request is sent; the error quotes IAM, and does not contain the password."""
     login = dataclasses.replace(DEMO_LOGIN, **wrong)
 
     with pytest.raises(ModelArtsAuthenticationError, match=r"POST /v3/auth/tokens: HTTP 401 IAM\.0062") as raised:
@@ -200,7 +200,7 @@ def test_wrong_password_fails_at_once(modelarts_emulator, client_for, job_id, wr
 
 
 def test_wrong_key_fails_at_once(modelarts_emulator, client_for, job_id):
-    """One bad signature: five in a row would lock the key."""
+    """One request is sent: five bad signatures in a row lock the key."""
     wrong = AccessKey(modelarts_emulator.access_key, "wrong")
 
     with pytest.raises(ModelArtsAuthenticationError, match="verify aksk signature fail"):
@@ -209,7 +209,7 @@ def test_wrong_key_fails_at_once(modelarts_emulator, client_for, job_id):
     assert len(modelarts_emulator.requests) == 1
 
 
-SIGN_INS = pytest.mark.parametrize(
+CREDENTIALS = pytest.mark.parametrize(
     ("right", "wrong"),
     [
         (lambda emulator: settings_of(emulator).credentials, AccessKey("OLD", "old")),
@@ -219,20 +219,20 @@ SIGN_INS = pytest.mark.parametrize(
 )
 
 
-@SIGN_INS
-def test_key_that_was_changed_meanwhile_is_read_again(modelarts_emulator, client_for, job_id, right, wrong):
-    """A wait of days outlives a key: the connection is read again, and the call succeeds."""
+@CREDENTIALS
+def test_refused_credentials_are_reloaded_from_the_connection(modelarts_emulator, client_for, job_id, right, wrong):
+    """A wait of days may outlast an access key: the connection is read again once, and the call succeeds."""
     good = settings_of(modelarts_emulator, credentials=right(modelarts_emulator))
-    asked = []
-    client = client_for(wrong, reload=lambda: asked.append(1) or good)
+    reloads = []
+    client = client_for(wrong, reload=lambda: reloads.append(1) or good)
 
     assert client.get(job_id) == job_id
-    assert asked == [1]
+    assert reloads == [1]
 
 
-@SIGN_INS
-def test_key_that_was_not_changed_fails_at_once(modelarts_emulator, client_for, job_id, right, wrong):
-    """The connection says the same as before: nothing is sent a second time."""
+@CREDENTIALS
+def test_unchanged_credentials_fail_at_once(modelarts_emulator, client_for, job_id, right, wrong):
+    """The reloaded connection holds the same credentials: no second request is sent."""
     same = settings_of(modelarts_emulator, credentials=wrong)
 
     with pytest.raises(ModelArtsAuthenticationError):
@@ -242,14 +242,14 @@ def test_key_that_was_not_changed_fails_at_once(modelarts_emulator, client_for, 
 
 
 def test_agency_works_without_hop_tokens(modelarts_emulator, client_for, job_id):
-    """Older metadata services know none."""
+    """Older metadata services do not issue hop tokens."""
     modelarts_emulator.iam.hop_tokens = False
 
     assert client_for(agency(modelarts_emulator)).get(job_id) == job_id
 
 
-def test_agency_is_asked_past_all_proxies(modelarts_emulator, client_for, job_id, monkeypatch):
-    """A proxy cannot reach the metadata service, and must not see its keys."""
+def test_metadata_service_is_called_without_a_proxy(modelarts_emulator, client_for, job_id, monkeypatch):
+    """A proxy cannot reach the metadata service, and must not see the temporary key."""
     host = modelarts_emulator.endpoint.removeprefix("http://")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
@@ -261,8 +261,8 @@ def test_agency_is_asked_past_all_proxies(modelarts_emulator, client_for, job_id
     assert client_for(agency(modelarts_emulator)).get(job_id) == job_id
 
 
-def test_missing_metadata_service_is_told(client_for, job_id):
-    """Nobody listens there: this is no server of the cloud."""
+def test_missing_metadata_service_is_an_error(client_for, job_id):
+    """A machine outside the cloud has no metadata service; the error names the request."""
     client = client_for(MetadataLogin("http://127.0.0.1:9"), retry=RetryPolicy(total=0))
 
     with pytest.raises(
@@ -272,19 +272,19 @@ def test_missing_metadata_service_is_told(client_for, job_id):
 
 
 def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
-    """They begin together, each with a client of its own; when their token is revoked, one more serves them all."""
+    """Each wait has its own client. After a revocation, one more token serves them all."""
     settings = settings_of(
         modelarts_emulator, credentials=DEMO_LOGIN, project_id=modelarts_emulator.project_id, verify=False
     )
 
-    async def look(client):
+    async def get(client):
         return (await client.get_training_job(job_id)).id
 
     async def waits():
         clients = [AsyncModelArtsClient(settings) for _ in range(1000)]
-        first = await asyncio.gather(*map(look, clients))
+        first = await asyncio.gather(*map(get, clients))
         modelarts_emulator.iam.revoke()
-        second = await asyncio.gather(*map(look, clients))
+        second = await asyncio.gather(*map(get, clients))
         await asyncio.gather(*(client.close() for client in clients))
         return first + second
 
@@ -296,13 +296,13 @@ def test_thousand_waits_make_one_token_request(modelarts_emulator, job_id):
     "wrong", [AccessKey("AK", "wrong"), dataclasses.replace(DEMO_LOGIN, password="wrong")], ids=["key", "password"]
 )
 def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wrong):
-    """Five times would lock it for everybody, also for those who have the right one."""
+    """Five wrong attempts would lock the key or user, for callers with the right secret too."""
     right = settings_of(modelarts_emulator, project_id=modelarts_emulator.project_id, verify=False)
     if isinstance(wrong, AccessKey):
         wrong = dataclasses.replace(wrong, access_key=right.credentials.access_key)
     settings = dataclasses.replace(right, credentials=wrong)
 
-    async def look(reload=None):
+    async def get(reload=None):
         async with AsyncModelArtsClient(settings, reload=reload) as client:
             return (await client.get_training_job(job_id)).id
 
@@ -310,10 +310,10 @@ def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wro
         return right
 
     async def waits():
-        refused = await asyncio.gather(*(look() for _ in range(1000)), return_exceptions=True)
-        refused += await asyncio.gather(look(), return_exceptions=True)
+        refused = await asyncio.gather(*(get() for _ in range(1000)), return_exceptions=True)
+        refused += await asyncio.gather(get(), return_exceptions=True)
         sent = len(modelarts_emulator.requests)
-        return refused, sent, await asyncio.gather(*(look(corrected) for _ in range(10)))
+        return refused, sent, await asyncio.gather(*(get(corrected) for _ in range(10)))
 
     refused, sent, found = asyncio.run(waits())
 

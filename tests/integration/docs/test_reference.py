@@ -1,4 +1,4 @@
-"""Reference, docstrings and signatures of the classes agree, and a run pushes the XComs of the reference."""
+"""Agreement of the reference with docstrings, signatures, and the XComs of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIGURED = "`[operators] default_deferrable`"
 
 
 def documented(name):
-    """Return the arguments of a class in the reference, in their order: those of all classes stand once, and last."""
+    """Return the arguments of a class in the reference, in their order, followed by those of all classes."""
     return [*arguments(TEXTS[name]), *arguments(SHARED)]
 
 
@@ -37,7 +37,7 @@ def arguments(text):
 
 
 def read_default(cell):
-    """Return the default of a cell as the signature has it."""
+    """Return the default in a cell as in the signature."""
     if cell == "required":
         return inspect.Parameter.empty
     return repr(False if cell == CONFIGURED else ast.literal_eval(*quoted(cell)))
@@ -45,7 +45,7 @@ def read_default(cell):
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_signature_is_that_of_the_reference(name):
-    """Same arguments, in the same order, with the same defaults; the same ones are templated."""
+    """Arguments, their order, their defaults and the templated fields are the same."""
     cls = BY_NAME[name]
     *shown, _ = inspect.signature(cls).parameters.values()
 
@@ -61,7 +61,7 @@ def test_signature_is_that_of_the_reference(name):
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_docstring_describes_the_arguments_of_the_reference(name):
-    """Each by a ``:param``, in the same order; the same ones are templated."""
+    """Each argument has a ``:param``, in the same order; the same ones are templated."""
     described = re.findall(r":param (\w+): (.*?)(?=\n\s*:param |\Z)", BY_NAME[name].__doc__, re.DOTALL)
 
     assert [(argument, text.rstrip().endswith("(templated)")) for argument, text in described] == [
@@ -71,7 +71,7 @@ def test_docstring_describes_the_arguments_of_the_reference(name):
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_argument_of_the_reference_is_stored_under_its_name(name):
-    """Airflow renders the attributes of a task, and serializes them."""
+    """Airflow renders and serializes the attributes of a task by these names."""
     values = {argument: f"the {argument}" for argument, _, _ in documented(name)}
 
     task = BY_NAME[name](task_id="task", **values)
@@ -86,7 +86,7 @@ def test_reference_describes_each_class_once():
 
 @pytest.fixture(name="runs", scope="module")
 def _runs(tmp_path_factory):
-    """One run of each class that succeeds, by its name, on a local ModelArts."""
+    """Successful run of each class on the emulator, by name."""
     root = tmp_path_factory.mktemp("root")
     with pytest.MonkeyPatch.context() as patch, running(root=root) as emulator:
         patch.setenv("AIRFLOW_CONN_MODELARTS_DEFAULT", json.dumps(emulator.connection()))
@@ -94,7 +94,7 @@ def _runs(tmp_path_factory):
 
 
 def run_of(name, emulator):
-    """Run a task of a class on a local ModelArts."""
+    """Run a task of a class on the emulator."""
     bench = Bench(emulator)
     bench.write(SCRIPT)
     job = emulator.job_id("documented")
@@ -112,12 +112,12 @@ def run_of(name, emulator):
 
 
 def xcoms(run):
-    """Return what a run pushed, by key."""
+    """Return the XComs of a run, by key."""
     return run.ti.xcom if run.value is None else {**run.ti.xcom, "return_value": run.value}
 
 
 def test_xcoms_of_the_reference_are_those_of_a_run(runs):
-    """Every key by every class that pushes it, and no other."""
+    """The reference lists every key with every class that pushes it, and no other key."""
     described = {(name, *quoted(key)) for key, names, _ in table_rows(TEXTS["XComs"]) for name in quoted(names)}
 
     assert described == {(name, key) for name, run in runs.items() for key in xcoms(run)}
@@ -125,14 +125,14 @@ def test_xcoms_of_the_reference_are_those_of_a_run(runs):
 
 @pytest.mark.parametrize("row", [row for row in table_rows(TEXTS["XComs"]) if row[2].startswith("object with")])
 def test_objects_in_xcoms_have_the_documented_fields(runs, row):
-    """A DAG that reads one of them finds it."""
+    """A DAG can read every documented field."""
     (key,), names, fields = quoted(row[0]), quoted(row[1]), set(quoted(row[2]))
 
     assert [set(xcoms(runs[name])[key]) for name in names] == [fields] * len(names)
 
 
 def test_asset_events_carry_the_documented_keys(runs):
-    """No other key is added."""
+    """The events carry no other key."""
     described = {(name, *quoted(key)) for key, names, _ in table_rows(TEXTS["Assets"]) for name in quoted(names)}
     carried = {(name, key) for name, run in runs.items() for event in run.outlet_events.values() for key in event.extra}
 

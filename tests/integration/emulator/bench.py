@@ -1,4 +1,4 @@
-"""An emulator with a bucket, and calls of the jobs that tests create on it."""
+"""Emulator with a bucket, and calls that create, poll and end jobs on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelarts_emulator import Emulator
 ENDED = {"Completed", "Failed", "Terminated", "Abnormal"}
 JOBS = "/v2/{p}/training-jobs"
 
-#: Prints its metric three times, each time a little better; fails when x is the number in --fail.
+#: Prints a rising metric three times; fails when x is the number in --fail.
 SCRIPT = """
 import argparse, sys
 parser = argparse.ArgumentParser()
@@ -57,7 +57,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 @dataclass
 class Bench:
-    """An emulator, and bodies of jobs that run a script in its bucket."""
+    """Emulator, and bodies of jobs that run a script in its bucket."""
 
     emulator: Emulator
 
@@ -82,30 +82,30 @@ class Bench:
 
     def create(self, body: object) -> str:
         """Create a job and return its id."""
-        answer = self.post(body)
-        assert answer.status == 201, answer.body
-        return answer.json["metadata"]["id"]
+        response = self.post(body)
+        assert response.status == 201, response.body
+        return response.json["metadata"]["id"]
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """Return a job once it has ended."""
         return until(lambda: (job := get_job(self.emulator, job_id))["status"]["phase"] in ENDED and job)
 
     def refusal(self, body: object) -> str:
-        """Return the number of the code with which a body is refused. Nothing else changes."""
+        """Return the number of the error code for a body; check that the body leaves no trace."""
         before = sorted(self.emulator.root.rglob("*"))
-        answer = self.post(body)
-        assert answer.status == 400, answer.body
-        assert answer.json["error_msg"]
-        assert answer.json["error_solution"]
+        response = self.post(body)
+        assert response.status == 400, response.body
+        assert response.json["error_msg"]
+        assert response.json["error_solution"]
         assert send(self.emulator, "POST", "/v2/{p}/training-job-searches").json["total"] == 0
         assert sorted(self.emulator.root.rglob("*")) == before
-        return answer.json["error_code"].removeprefix("ModelArts.")
+        return response.json["error_code"].removeprefix("ModelArts.")
 
     def done(self, body: object) -> dict[str, Any]:
         """Return the job of a body once it has ended."""
         return self.ended(self.create(body))
 
-    def ask(self, method: str, job_id: str, path: str = "", body: object = None) -> Response:
+    def call(self, method: str, job_id: str, path: str = "", body: object = None) -> Response:
         """Call an operation on a job."""
         query = [tuple(pair.split("=", 1)) for pair in path.partition("?")[2].split("&") if pair]
         text = "" if body is None else json.dumps(body)
@@ -113,12 +113,12 @@ class Bench:
 
     def stop(self, job_id: str) -> Response:
         """Stop a job."""
-        return self.ask("POST", job_id, "/actions", {"action_type": "terminate"})
+        return self.call("POST", job_id, "/actions", {"action_type": "terminate"})
 
     def log(self, job_id: str) -> str:
         """Return the log of a job; blank while there is none."""
-        answer = self.ask("GET", job_id, "/tasks/worker-0/logs/preview")
-        return answer.json["content"] if answer.status == 200 else ""
+        response = self.call("GET", job_id, "/tasks/worker-0/logs/preview")
+        return response.json["content"] if response.status == 200 else ""
 
     def rows(self, job_id: str) -> list[dict[str, Any]]:
         """Return the trials of a job, by column."""
@@ -131,9 +131,9 @@ class Bench:
         return column(page, "status") if page["total"] else []
 
     def waiting(self, count: int = 1, search_id: str = "") -> list[int]:
-        """Return the process ids of so many waiting scripts and of their children, once they wait.
+        """Return the process ids of the waiting scripts and their children, once ``count`` scripts wait.
 
-        :param search_id: of the search whose trials they are; the emulator then knows that they run, and guards them.
+        :param search_id: id of their search; if given, also wait until none of its trials is PENDING.
         """
         out = self.emulator.root / "bucket" / "out"
         found = until(lambda: len(paths := list(out.glob("*.pids"))) >= count and paths)
@@ -142,8 +142,8 @@ class Bench:
 
 
 def lives(pid: int) -> bool:
-    """Return whether a process runs. A zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    except (FileNotFoundError, ProcessLookupError):  # the latter if it goes between opening and reading
+    except (FileNotFoundError, ProcessLookupError):  # the latter if the process ends between opening and reading
         return False

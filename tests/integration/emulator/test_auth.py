@@ -1,4 +1,4 @@
-"""Authentication of requests that the vendor's signer signs, and that a test then changes."""
+"""Authentication of requests that are signed by the vendor's signer, and changed afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD_SIGNATURE = "verify aksk signature fail"
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """Clock that a test sets."""
 
     def __init__(self):
         self.now = time.time()
@@ -25,33 +25,33 @@ class Clock:
         return self.now
 
 
-def reason(answer):
+def reason(response):
     """Return the reason of the gateway's refusal, after a check of its shape."""
-    assert answer.refusal == (401, "APIGW.0301")
-    message = answer.json["error_msg"]
+    assert response.refusal == (401, "APIGW.0301")
+    message = response.json["error_msg"]
     assert message.startswith(REASON)
-    assert answer.json["request_id"] == answer.headers["x-request-id"]
+    assert response.json["request_id"] == response.headers["x-request-id"]
     return message.removeprefix(REASON)
 
 
 GOOD = {
     "GET": ("GET", PROJECTS, (), ""),
     "query": ("GET", PROJECTS, (("name", "cn-north-4"), ("limit", "1"), ("blank", "")), ""),
-    "query that needs encoding": ("GET", PROJECTS, (("path", "/a b+c"), ("text", "一 (&=?!#%.*)"), ("a", "~")), ""),
-    "path that needs encoding": ("GET", "/v2/{p}/training-jobs/a%20b", (), ""),
+    "query that requires encoding": ("GET", PROJECTS, (("path", "/a b+c"), ("text", "一 (&=?!#%.*)"), ("a", "~")), ""),
+    "path that requires encoding": ("GET", "/v2/{p}/training-jobs/a%20b", (), ""),
     "POST": ("POST", SEARCHES, (), '{"limit": 1}'),
     "POST of umlauts": ("POST", SEARCHES, (), '{"filters": [{"key": "name", "operator": "like", "value": ["ü"]}]}'),
 }
 
 
 @pytest.mark.parametrize(("method", "path", "query", "body"), GOOD.values(), ids=GOOD)
-def test_good_signature_is_let_in(modelarts_emulator, method, path, query, body):
-    """Every request that the vendor signs is accepted, whatever has to be encoded."""
+def test_good_signature_is_accepted(modelarts_emulator, method, path, query, body):
+    """Every request that the vendor signs is accepted, with any encoding of path, query and body."""
     assert send(modelarts_emulator, method, path, query, body).status != 401
 
 
 def test_query_may_be_sent_in_another_order(modelarts_emulator):
-    """The hashed query is sorted, the sent one need not be."""
+    """The signature covers the sorted query; the sent query may have any order."""
 
     def turn(request):
         path, _, query = request.uri.partition("?")
@@ -79,7 +79,7 @@ def attribute(name, value):
     return lambda request: setattr(request, name, value)
 
 
-SPOILT = {
+CHANGED = {
     "no authorization": (without("Authorization"), "x-auth-token not found"),
     "another scheme": (authorization("SDK-HMAC-SHA256", "Basic"), "authorization header format error"),
     "unknown key": (authorization("EMULATOR", "STRANGER"), "ak STRANGERACCESSKEY000 not exist"),
@@ -87,9 +87,9 @@ SPOILT = {
     "date of another format": (lambda r: r.header_params.update({"X-Sdk-Date": "today"}), "x-sdk-date format error"),
     "date not signed": (authorization(";x-sdk-date", ""), "signed header x-sdk-date not found"),
     "host not signed": (authorization(";host", ""), "signed header host not found"),
-    "signed header left away": (without("X-Project-Id"), "signed header x-project-id not found"),
+    "signed header missing": (without("X-Project-Id"), "signed header x-project-id not found"),
     "signed header changed": (lambda r: r.header_params.update({"X-Project-Id": "other"}), BAD_SIGNATURE),
-    "header not signed after all": (authorization(";x-project-id", ""), BAD_SIGNATURE),
+    "header no longer signed": (authorization(";x-project-id", ""), BAD_SIGNATURE),
     "another signature": (authorization("Signature=", "Signature=00"), BAD_SIGNATURE),
     "another body": (attribute("body", b'{"limit": 2}'), BAD_SIGNATURE),
     "no body": (attribute("body", b""), BAD_SIGNATURE),
@@ -100,16 +100,16 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize(("change", "words"), SPOILT.values(), ids=SPOILT)
-def test_spoilt_request_is_refused(modelarts_emulator, change, words):
-    """Every change after signing is refused, in the gateway's words."""
+@pytest.mark.parametrize(("change", "words"), CHANGED.values(), ids=CHANGED)
+def test_request_changed_after_signing_is_refused(modelarts_emulator, change, words):
+    """Every change after signing is refused, with the gateway's message."""
     headers = {"X-Project-Id": modelarts_emulator.project_id}
 
-    answer = send(
+    response = send(
         modelarts_emulator, "POST", SEARCHES, [("limit", "1")], '{"limit": 1}', headers=headers, change=change
     )
 
-    assert reason(answer) == words
+    assert reason(response) == words
 
 
 def test_wrong_secret_is_refused(modelarts_emulator):
@@ -122,11 +122,11 @@ def test_date_may_be_off_by_a_quarter_of_an_hour(modelarts_emulator_factory, min
     """A date that is off by more is refused."""
     clock = Clock()
     with modelarts_emulator_factory(clock=clock) as emulator:
-        answer = send(emulator, "GET", PROJECTS, at=clock.now + 60 * minutes)
+        response = send(emulator, "GET", PROJECTS, at=clock.now + 60 * minutes)
 
-    assert answer.status == status
+    assert response.status == status
     if status == 401:
-        assert reason(answer) == "signature expired"
+        assert reason(response) == "signature expired"
 
 
 TOKENS = {
@@ -141,9 +141,9 @@ TOKENS = {
 def test_temporary_key_requires_its_token(modelarts_emulator_factory, headers, change, words):
     """The token of a temporary key must be sent, be the right one, and be signed."""
     with modelarts_emulator_factory(key=AccessKey("TEMPORARY", "secret", "temporary==")) as emulator:
-        answer = send(emulator, "GET", PROJECTS, headers=headers, change=change or (lambda request: None))
+        response = send(emulator, "GET", PROJECTS, headers=headers, change=change or (lambda request: None))
 
-    assert answer.status == 200 if words is None else reason(answer) == words
+    assert response.status == 200 if words is None else reason(response) == words
 
 
 def test_five_bad_signatures_lock_the_key_for_five_minutes(modelarts_emulator_factory):
@@ -161,7 +161,7 @@ def test_five_bad_signatures_lock_the_key_for_five_minutes(modelarts_emulator_fa
 
 
 def test_good_signature_starts_the_count_anew(modelarts_emulator):
-    """Only five in a row lock the key."""
+    """Only five bad signatures in a row lock the key."""
     secrets = ["wrong"] * 4 + [None] + ["wrong"] * 4 + [None]
 
     statuses = [send(modelarts_emulator, "GET", PROJECTS, secret=secret).status for secret in secrets]
@@ -179,9 +179,9 @@ def test_other_refusals_do_not_lock(modelarts_emulator):
 
 def test_unsigned_request_is_refused_first(modelarts_emulator):
     """Authentication comes before every other check."""
-    answer = send_raw(modelarts_emulator, "GET", "/v2/other-project/training-jobs/no-such-job")
+    response = send_raw(modelarts_emulator, "GET", "/v2/other-project/training-jobs/no-such-job")
 
-    assert reason(answer) == "x-auth-token not found"
+    assert reason(response) == "x-auth-token not found"
 
 
 def test_secrets_are_not_logged(modelarts_emulator, caplog):
@@ -192,6 +192,6 @@ def test_secrets_are_not_logged(modelarts_emulator, caplog):
     send(modelarts_emulator, "GET", PROJECTS, secret="wrong")
     send(modelarts_emulator, "GET", "/v2/{p}/nowhere")
 
-    said = caplog.text + repr(modelarts_emulator.requests)
+    recorded = caplog.text + repr(modelarts_emulator.requests)
     for secret in (modelarts_emulator.access_key, modelarts_emulator.secret_key, "Signature", "SDK-HMAC"):
-        assert secret not in said
+        assert secret not in recorded

@@ -14,19 +14,19 @@ from modelarts_emulator import SeenRequest
 PROJECTS = "/v3/projects"
 
 
-def test_canned_response_is_sent_word_by_word(modelarts_emulator):
-    """Status, headers and bytes are the test's own, and no signature is required."""
+def test_canned_response_is_sent_unchanged(modelarts_emulator):
+    """Status, headers and body are those of the test, and no signature is required."""
     headers = {"Content-Type": "text/html", "Retry-After": "7"}
     modelarts_emulator.respond_next("projects", status=503, body=b"<html>", headers=headers)
 
-    answer = send(modelarts_emulator, "GET", PROJECTS, secret="wrong")
+    response = send(modelarts_emulator, "GET", PROJECTS, secret="wrong")
 
-    assert (answer.status, answer.body) == (503, b"<html>")
-    assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("text/html", "7")
+    assert (response.status, response.body) == (503, b"<html>")
+    assert (response.headers["content-type"], response.headers["retry-after"]) == ("text/html", "7")
 
 
 def test_canned_response_is_for_its_path_only(modelarts_emulator):
-    """Other requests pass, and do not count."""
+    """Requests to other paths pass, and are not counted."""
     modelarts_emulator.respond_next("/training-jobs/", status=500)
 
     statuses = [send(modelarts_emulator, "GET", path).status for path in (PROJECTS, "/v2/{p}/training-jobs/x")]
@@ -46,8 +46,8 @@ COUNTS = {
 @pytest.mark.parametrize(("canned", "statuses"), COUNTS.values(), ids=COUNTS)
 def test_canned_responses_are_counted(modelarts_emulator, canned, statuses):
     """Each lets some requests pass and responds to some; the first in the queue that is due is sent."""
-    for answer in canned:
-        modelarts_emulator.respond_next(PROJECTS, **answer)
+    for response in canned:
+        modelarts_emulator.respond_next(PROJECTS, **response)
 
     assert [send(modelarts_emulator, "GET", PROJECTS).status for _ in range(4)] == statuses
 
@@ -71,7 +71,7 @@ def test_canned_response_may_be_late(modelarts_emulator):
     assert time.monotonic() - before >= 0.05
 
 
-def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
+def test_emulator_stops_in_spite_of_a_late_response(modelarts_emulator_factory):
     """The end of the emulator does not wait for the response."""
     arrived = threading.Event()
     before = time.monotonic()
@@ -85,14 +85,14 @@ def test_emulator_stops_in_spite_of_a_late_answer(modelarts_emulator_factory):
     assert time.monotonic() - before < 60
 
 
-def test_canned_response_does_not_move_a_search_on(modelarts_emulator):
+def test_canned_response_does_not_advance_a_search(modelarts_emulator):
     """The request never reaches the job."""
     path = f"/v2/{{p}}/training-jobs/{modelarts_emulator.job_id('growing')}"
     modelarts_emulator.respond_next(path.rpartition("/")[2], status=500, times=5)
 
-    answers = [send(modelarts_emulator, "GET", path) for _ in range(6)]
+    responses = [send(modelarts_emulator, "GET", path) for _ in range(6)]
 
-    assert answers[5].json["status"]["phase"] == "Creating"
+    assert responses[5].json["status"]["phase"] == "Creating"
 
 
 def test_canned_response_may_be_for_one_method(modelarts_emulator):
@@ -121,8 +121,8 @@ def test_refused_request_is_not_executed(modelarts_emulator):
     assert send(modelarts_emulator, "GET", job).status == 200
 
 
-def test_requests_are_noted_in_their_order(modelarts_emulator):
-    """Method, path and query of good and refused requests."""
+def test_requests_are_recorded_in_their_order(modelarts_emulator):
+    """The record holds method, path and query of accepted and refused requests."""
     send(modelarts_emulator, "GET", PROJECTS, [("name", "a b"), ("blank", "")])
     send(modelarts_emulator, "POST", "/nowhere", body="{}", secret="wrong")
 

@@ -1,4 +1,4 @@
-"""Trials that are stopped early, while the others of their search continue."""
+"""Early stops of trials, while the others of their search continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ print("acc: 0.75")
 
 def early_stop(bench, job_id, trial_id):
     """Stop a trial."""
-    return bench.ask("POST", job_id, f"/autosearch-trial-earlystop/{trial_id}")
+    return bench.call("POST", job_id, f"/autosearch-trial-earlystop/{trial_id}")
 
 
 def patient_search(bench, samples):
@@ -27,25 +27,25 @@ def patient_search(bench, samples):
     return job_id, until(lambda: [row["acc"] for row in bench.rows(job_id)] == ["0.5"] * 2 and bench.rows(job_id))
 
 
-def go_on(bench):
+def resume(bench):
     """Let trials continue."""
     (bench.emulator.root / "bucket" / "code" / "go").touch()
 
 
 def test_response_of_an_early_stop_is_the_trial(bench):
-    """Status 200, not 202, as documented."""
+    """The status is 200, not 202, as documented."""
     job_id, (first, _) = patient_search(bench, 2)
-    answer = early_stop(bench, job_id, first["trial_id"])
+    response = early_stop(bench, job_id, first["trial_id"])
 
-    assert (answer.status, answer.json) == (200, {"earlystop_trial": first["trial_id"]})
+    assert (response.status, response.json) == (200, {"earlystop_trial": first["trial_id"]})
 
 
 def test_trial_that_is_stopped_early_is_terminated(bench):
-    """It keeps its reports; the others continue, and the job is Completed."""
+    """The trial keeps its reports; the others continue, and the job is Completed."""
     job_id, (first, second) = patient_search(bench, 3)
     early_stop(bench, job_id, first["trial_id"])
     until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING", "RUNNING"])
-    go_on(bench)
+    resume(bench)
     job = bench.ended(job_id)
     rows = bench.rows(job_id)
 
@@ -59,17 +59,17 @@ def test_trial_that_is_stopped_early_is_terminated(bench):
 
 
 def test_search_all_of_whose_trials_are_stopped_early_is_completed(bench):
-    """None of them has failed."""
+    """None of the trials has failed."""
     job_id, rows = patient_search(bench, 2)
     for row in rows:
         early_stop(bench, job_id, row["trial_id"])
 
     assert bench.ended(job_id)["status"]["phase"] == "Completed"
-    assert bench.ask("GET", job_id, "/events?level=Error").json["total"] == 0
+    assert bench.call("GET", job_id, "/events?level=Error").json["total"] == 0
 
 
-def test_trial_that_will_not_end_is_killed(bench):
-    """Only its own processes are killed."""
+def test_trial_that_ignores_sigterm_is_killed(bench):
+    """Only the processes of that trial are killed."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.search_body(samples=2))
     processes = bench.waiting(2, job_id)
@@ -82,7 +82,7 @@ def test_trial_that_will_not_end_is_killed(bench):
 
 
 def test_early_stop_of_an_unknown_trial_is_refused(bench):
-    """The platform documents no code for it. A job without a search has no trial."""
+    """The platform documents no code for an unknown trial; a job without a search has none."""
     search_id, _ = patient_search(bench, 2)
     job_id = bench.create(bench.body())
 
@@ -91,12 +91,12 @@ def test_early_stop_of_an_unknown_trial_is_refused(bench):
     assert early_stop(bench, "no-such-job", "00000000").refusal == (400, "ModelArts.2775")
 
 
-ENDINGS = {"well": ("print('acc: 0.5')", "TERMINATED"), "badly": ("import sys; sys.exit('acc: 0.5')", "ERROR")}
+ENDINGS = {"success": ("print('acc: 0.5')", "TERMINATED"), "failure": ("import sys; sys.exit('acc: 0.5')", "ERROR")}
 
 
 @pytest.mark.parametrize(("script", "status"), ENDINGS.values(), ids=ENDINGS)
 def test_early_stop_of_an_ended_trial_changes_nothing(bench, script, status):
-    """The response is that of any other trial."""
+    """The response is the same as for a running trial."""
     bench.write(script)
     job_id = bench.done(bench.search_body(samples=1))["metadata"]["id"]
     rows = bench.rows(job_id)
@@ -106,8 +106,8 @@ def test_early_stop_of_an_ended_trial_changes_nothing(bench, script, status):
     assert rows[0]["status"] == status
 
 
-def test_early_stop_twice_is_as_once(bench):
-    """The trial has ended, while others still run."""
+def test_second_early_stop_changes_nothing(bench):
+    """The second early stop changes nothing, while another trial still runs."""
     job_id, (first, _) = patient_search(bench, 2)
     early_stop(bench, job_id, first["trial_id"])
     until(lambda: bench.statuses(job_id) == ["TERMINATED", "RUNNING"])

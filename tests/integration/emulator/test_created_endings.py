@@ -1,4 +1,4 @@
-"""Running jobs that are stopped or deleted."""
+"""Stop and deletion of running jobs."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ except FileExistsError:
 
 @pytest.fixture(name="waiting")
 def _waiting(bench):
-    """The bench with a script that waits until it is stopped."""
+    """Bench with a script that waits until it is stopped."""
     bench.write(WAITING_SCRIPT)
     return bench
 
 
 def delete(bench, job_id):
     """Delete a job."""
-    return bench.ask("DELETE", job_id)
+    return bench.call("DELETE", job_id)
 
 
 def phases(bench, job_id):
     """Return the messages of a job's events, oldest first."""
-    events = bench.ask("GET", job_id, "/events?order=asc").json["events"]
+    events = bench.call("GET", job_id, "/events?order=asc").json["events"]
     return [event["message"].removeprefix("Training job is ").rstrip(".") for event in events]
 
 
@@ -43,15 +43,15 @@ def test_stopped_job_is_terminating_at_once(waiting):
     """The response is the job."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
-    answer = waiting.stop(job_id)
+    response = waiting.stop(job_id)
 
-    assert answer.status == 202
-    assert answer.json["metadata"]["id"] == job_id
-    assert answer.json["status"]["phase"] == "Terminating"
+    assert response.status == 202
+    assert response.json["metadata"]["id"] == job_id
+    assert response.json["status"]["phase"] == "Terminating"
 
 
-def test_stopped_job_is_terminated_in_the_end(waiting):
-    """It is Terminating first, and has not failed."""
+def test_stopped_job_ends_as_terminated(waiting):
+    """The job passes through Terminating, and has not failed."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     waiting.stop(job_id)
@@ -74,7 +74,7 @@ def test_stopped_job_leaves_no_process(waiting):
 
 
 def test_stopped_job_keeps_its_log(waiting):
-    """The output up to the stop is there."""
+    """The log holds the output up to the stop."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
     waiting.stop(job_id)
@@ -94,27 +94,27 @@ def test_job_that_is_being_stopped_cannot_be_stopped(bench):
 
 
 def test_job_that_has_ended_cannot_be_stopped(bench):
-    """It stays as it is."""
+    """The job does not change."""
     job = bench.done(bench.body(x=3))
-    answer = bench.stop(job["metadata"]["id"])
+    response = bench.stop(job["metadata"]["id"])
 
-    assert answer.refusal == (409, "ModelArts.2796")
-    assert "Completed" in answer.json["error_msg"]
+    assert response.refusal == (409, "ModelArts.2796")
+    assert "Completed" in response.json["error_msg"]
     assert get_job(bench.emulator, job["metadata"]["id"]) == job
 
 
 def test_unknown_action_does_not_stop_a_job(waiting):
-    """It is refused, and the script continues."""
+    """The action is refused, and the script continues."""
     job_id = waiting.create(waiting.body())
     processes = waiting.waiting()
 
-    assert waiting.ask("POST", job_id, "/actions", {"action_type": "pause"}).refusal == (400, "ModelArts.2812")
+    assert waiting.call("POST", job_id, "/actions", {"action_type": "pause"}).refusal == (400, "ModelArts.2812")
     assert get_job(waiting.emulator, job_id)["status"]["phase"] == "Running"
     assert all(map(lives, processes))
 
 
-def test_script_that_will_not_end_is_killed(bench):
-    """After the grace period."""
+def test_script_that_ignores_sigterm_is_killed(bench):
+    """The job is Terminated after the grace period."""
     bench.write(STUBBORN_SCRIPT)
     job_id = bench.create(bench.body())
     processes = bench.waiting()
@@ -124,8 +124,8 @@ def test_script_that_will_not_end_is_killed(bench):
     until(lambda: not any(map(lives, processes)))
 
 
-def test_script_has_time_to_end_well(bench):
-    """Its output after SIGTERM is in the log."""
+def test_script_has_time_to_end_by_itself(bench):
+    """The log holds the output after SIGTERM."""
     farewell = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved')))\n"
     bench.write(farewell + WAITING_SCRIPT)
     job_id = bench.create(bench.body())
@@ -137,7 +137,7 @@ def test_script_has_time_to_end_well(bench):
 
 
 def test_stopped_search_starts_no_more_trials(bench):
-    """Ended trials stay TERMINATED, and running ones have no end of their own."""
+    """Ended trials stay TERMINATED, and running trials stay RUNNING."""
     bench.write(ONE_ENDS_SCRIPT)
     job_id = bench.create(bench.search_body(samples=20))
     processes = bench.waiting(2, job_id)
@@ -150,9 +150,9 @@ def test_stopped_search_starts_no_more_trials(bench):
 
 
 def test_time_of_trials_ends_with_a_stopped_search(modelarts_emulator_factory, tmp_path):
-    """Their time ends with the job."""
-    late = [0]
-    with modelarts_emulator_factory(scenarios=[], root=tmp_path, clock=lambda: time.time() + late[0]) as emulator:
+    """The run time of unfinished trials stops with the job."""
+    skew = [0]
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path, clock=lambda: time.time() + skew[0]) as emulator:
         bench = Bench(emulator)
         bench.write(WAITING_SCRIPT)
         job_id = bench.create(bench.search_body(samples=2))
@@ -160,24 +160,24 @@ def test_time_of_trials_ends_with_a_stopped_search(modelarts_emulator_factory, t
         bench.stop(job_id)
         bench.ended(job_id)
         rows = bench.rows(job_id)
-        late[0] = 60
+        skew[0] = 60
 
         assert bench.rows(job_id) == rows
 
 
-def test_deleted_job_is_gone_at_once(waiting):
-    """Even while it runs; the body of the response is an empty text."""
+def test_deleted_job_no_longer_exists(waiting):
+    """A running job is deleted at once; the body of the response is an empty JSON text."""
     job_id = waiting.create(waiting.body())
     waiting.waiting()
-    answer = delete(waiting, job_id)
+    response = delete(waiting, job_id)
 
-    assert (answer.status, answer.body) == (202, b'""')
-    assert waiting.ask("GET", job_id).refusal == (400, "ModelArts.2775")
+    assert (response.status, response.body) == (202, b'""')
+    assert waiting.call("GET", job_id).refusal == (400, "ModelArts.2775")
     assert delete(waiting, job_id).refusal == (400, "ModelArts.2775")
 
 
 def test_deleted_job_leaves_nothing(waiting, tmp_path):
-    """Neither a process nor a saved file."""
+    """Neither a process nor a saved file is left."""
     job_id = waiting.create(waiting.body())
     processes = waiting.waiting()
     kept = tmp_path / ".modelarts-emulator" / "jobs" / job_id
@@ -198,12 +198,12 @@ def test_job_that_has_ended_can_be_deleted(bench, tmp_path):
 
 
 def test_unknown_job_cannot_be_deleted(bench):
-    """It is refused as by every operation."""
+    """The code is the same as for every operation."""
     assert delete(bench, "no-such-job").refusal == (400, "ModelArts.2775")
 
 
-def test_name_of_a_job_is_taken(bench):
-    """Also once the job has ended."""
+def test_name_of_a_job_cannot_be_used_again(bench):
+    """The name stays in use after the end of the job."""
     job_id = bench.create(bench.body("mine", x=3))
     assert bench.post(bench.search_body("mine")).refusal == (400, "ModelArts.2751")
     bench.ended(job_id)
@@ -211,8 +211,8 @@ def test_name_of_a_job_is_taken(bench):
     assert bench.post(bench.body("mine", x=3)).refusal == (400, "ModelArts.2751")
 
 
-def test_name_of_a_deleted_job_is_free(waiting):
-    """At once, while the old job is still ending."""
+def test_name_of_a_deleted_job_can_be_used_again(waiting):
+    """The name is free at once, while the processes of the old job still end."""
     delete(waiting, waiting.create(waiting.body("mine")))
 
     assert waiting.post(waiting.body("mine")).status == 201

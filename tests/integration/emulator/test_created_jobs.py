@@ -1,4 +1,4 @@
-"""Jobs that are created run their script in a process of this machine."""
+"""Created jobs, which run their script in a process of this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from integration.emulator.wire import get_job, get_trials, send
 from unit.emulator.bodies import changed
 
 # Prints arguments, environment and folder.
-TELLING_SCRIPT = """
+ECHO_SCRIPT = """
 import json, os, sys
 print(json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}))
 print("a warning", file=sys.stderr)
@@ -20,12 +20,12 @@ print("a warning", file=sys.stderr)
 
 
 def test_new_job_has_the_values_of_its_body(bench):
-    """With an id, a time and a status of its own, Creating."""
+    """The emulator adds an id, a creation time, and a status in phase Creating."""
     body = bench.body(x=2)
-    answer = bench.post(body)
-    job = answer.json
+    response = bench.post(body)
+    job = response.json
 
-    assert answer.status == 201
+    assert response.status == 201
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", job["metadata"]["id"])
     assert abs(job["metadata"]["create_time"] / 1000 - time.time()) < 60
     assert job["status"] == {
@@ -38,11 +38,11 @@ def test_new_job_has_the_values_of_its_body(bench):
     assert job["spec"] == body["spec"]
 
 
-def test_job_completes_by_itself(bench):
-    """No call is required for it; its duration is that of the script."""
+def test_job_completes_without_a_call(bench):
+    """The duration of the job is that of its script."""
     bench.write("import time; time.sleep(0.2)")
     job_id = bench.create(bench.body())
-    until(lambda: bench.ask("GET", job_id, "/events").json["total"] == 4)
+    until(lambda: bench.call("GET", job_id, "/events").json["total"] == 4)
     status = get_job(bench.emulator, job_id)["status"]
 
     assert status["phase"] == "Completed"
@@ -52,9 +52,9 @@ def test_job_completes_by_itself(bench):
 
 
 def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypatch):
-    """By name and as text; of the emulator's own environment it sees only a few variables."""
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nobody else's business")
-    bench.write(TELLING_SCRIPT)
+    """The script receives all values as text, and only a few variables of the emulator's environment."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    bench.write(ECHO_SCRIPT)
     data = tmp_path / "data-bucket" / "points"
     data.mkdir(parents=True)
     body = bench.body(learning_rate=0.1, note="two words; $HOME --x")
@@ -65,43 +65,43 @@ def test_script_gets_parameters_folders_and_variables(bench, tmp_path, monkeypat
     body["algorithm"]["environments"] = {"MY_SETTING": "7"}
     job = bench.done(body)
     first, second = bench.log(job["metadata"]["id"]).splitlines()
-    told = json.loads(first)
+    seen = json.loads(first)
 
     assert job["status"]["phase"] == "Completed"
-    assert told["argv"] == [
+    assert seen["argv"] == [
         "--learning_rate=0.1",
         "--note=two words; $HOME --x",
         f"--data_url={data}",
         f"--train_url={tmp_path / 'bucket' / 'out'}",
     ]
-    assert told["cwd"] == str(tmp_path / "bucket" / "code")
-    assert told["environment"]["MY_SETTING"] == "7"
-    assert told["environment"]["more"] == str(tmp_path / "data-bucket")
-    assert "AWS_SECRET_ACCESS_KEY" not in told["environment"]
+    assert seen["cwd"] == str(tmp_path / "bucket" / "code")
+    assert seen["environment"]["MY_SETTING"] == "7"
+    assert seen["environment"]["more"] == str(tmp_path / "data-bucket")
+    assert "AWS_SECRET_ACCESS_KEY" not in seen["environment"]
     assert second == "a warning"
 
 
-def test_output_folder_is_there(bench, tmp_path):
-    """The emulator creates it; the script's files are in the bucket."""
+def test_output_folder_exists(bench, tmp_path):
+    """The emulator creates the folder, and the script writes its files into the bucket."""
     bench.write("import sys, pathlib; pathlib.Path(sys.argv[1].split('=')[1], 'model.txt').write_text('trained')")
     bench.done(bench.body())
 
     assert (tmp_path / "bucket" / "out" / "model.txt").read_text() == "trained"
 
 
-BREAKING = {
+FAILURES = {
     "exit code": ("import sys; print('out of memory'); print(); sys.exit(3)", 3, "out of memory"),
     "exception": ("1 / 0", 1, "ZeroDivisionError: division by zero"),
     "signal": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137, "the script has printed nothing"),
 }
 
 
-@pytest.mark.parametrize(("script", "code", "words"), BREAKING.values(), ids=BREAKING)
-def test_job_whose_script_breaks_has_failed(bench, script, code, words):
-    """With its exit code and the last line that it printed, also as an event."""
+@pytest.mark.parametrize(("script", "code", "words"), FAILURES.values(), ids=FAILURES)
+def test_job_fails_with_its_script(bench, script, code, words):
+    """Status and event hold the exit code and the last line of the output."""
     bench.write(script)
     job = bench.done(bench.body())
-    errors = bench.ask("GET", job["metadata"]["id"], "/events?level=Error").json["events"]
+    errors = bench.call("GET", job["metadata"]["id"], "/events?level=Error").json["events"]
 
     assert job["status"]["phase"] == "Failed"
     assert job["status"]["task_statuses"] == [{"task": "worker-0", "exit_code": code, "message": words}]
@@ -109,7 +109,7 @@ def test_job_whose_script_breaks_has_failed(bench, script, code, words):
     assert words in errors[0]["message"]
 
 
-def test_job_whose_script_cannot_be_started_has_failed(bench):
+def test_job_fails_if_its_script_cannot_be_started(bench):
     """One argument is longer than the system's limit."""
     job = bench.done(bench.body(x="9" * 200_000))
 
@@ -117,26 +117,26 @@ def test_job_whose_script_cannot_be_started_has_failed(bench):
     assert "cannot be started" in job["status"]["task_statuses"][0]["message"]
 
 
-def test_job_whose_output_cannot_be_made_has_failed(bench):
-    """Its path lies below a file."""
+def test_job_fails_if_its_output_folder_cannot_be_created(bench):
+    """The path of the output folder lies below a file."""
     job = bench.done(changed(bench.body(), "algorithm.outputs.0.remote.obs.obs_url", "/bucket/code/train.py/out/"))
 
     assert job["status"]["phase"] == "Failed"
 
 
 def test_job_without_a_search_has_no_trials(bench):
-    """Neither rows nor columns."""
+    """The table has neither rows nor columns."""
     job = bench.done(bench.body(x=3))
 
     assert get_trials(bench.emulator, job["metadata"]["id"])["items"] == {"header": [], "data": []}
 
 
-def test_events_tell_what_has_happened(bench):
-    """Newest first by default, in pages."""
+def test_events_list_the_phases_of_a_job(bench):
+    """Events are listed newest first by default, in pages."""
     job_id = bench.done(bench.body(x=3))["metadata"]["id"]
-    all_events = bench.ask("GET", job_id, "/events?order=asc").json
-    page = bench.ask("GET", job_id, "/events?limit=1&offset=1").json
-    found = bench.ask("GET", job_id, "/events?pattern=Pending").json["events"]
+    all_events = bench.call("GET", job_id, "/events?order=asc").json
+    page = bench.call("GET", job_id, "/events?limit=1&offset=1").json
+    found = bench.call("GET", job_id, "/events?pattern=Pending").json["events"]
 
     assert [event["message"] for event in all_events["events"]] == [
         f"Training job is {phase}." for phase in ("Creating", "Pending", "Running", "Completed")
@@ -149,18 +149,18 @@ def test_events_tell_what_has_happened(bench):
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "order=up", "level=Loud", "start_time=noon"])
 def test_events_out_of_range_are_refused(bench, query):
-    """The parameter is named."""
-    answer = bench.ask("GET", bench.create(bench.body(x=3)), f"/events?{query}")
+    """The message names the parameter."""
+    response = bench.call("GET", bench.create(bench.body(x=3)), f"/events?{query}")
 
-    assert answer.refusal == (400, "ModelArts.50004000")
-    assert query.partition("=")[0] in answer.json["error_msg"]
+    assert response.refusal == (400, "ModelArts.50004000")
+    assert query.partition("=")[0] in response.json["error_msg"]
 
 
 def test_log_preview_is_the_newest_five_megabytes(bench):
     """The response holds the size of the part and of the whole log."""
     bench.write("print('the beginning'); print(('x' * 999 + '\\n') * 6000, end=''); print('the end')")
     job_id = bench.done(bench.body())["metadata"]["id"]
-    preview = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview").json
+    preview = bench.call("GET", job_id, "/tasks/worker-0/logs/preview").json
 
     assert preview["current_size"] == len(preview["content"]) == 5 * 1024**2
     assert preview["full_size"] == 6_000_000 + len("the beginning\nthe end\n")
@@ -168,24 +168,24 @@ def test_log_preview_is_the_newest_five_megabytes(bench):
 
 
 def test_log_preview_without_a_log_has_no_body(bench):
-    """Status 204; an unknown task is refused."""
+    """The status is 204; an unknown task is refused."""
     bench.write("")
     job_id = bench.done(bench.body())["metadata"]["id"]
-    answer = bench.ask("GET", job_id, "/tasks/worker-0/logs/preview")
+    response = bench.call("GET", job_id, "/tasks/worker-0/logs/preview")
 
-    assert (answer.status, answer.body) == (204, b"")
-    assert bench.ask("GET", job_id, "/tasks/worker-7/logs/preview").refusal == (400, "ModelArts.2788")
+    assert (response.status, response.body) == (204, b"")
+    assert bench.call("GET", job_id, "/tasks/worker-7/logs/preview").refusal == (400, "ModelArts.2788")
 
 
 def test_log_may_hold_bytes_that_are_not_utf_8(bench):
-    """They are shown as replacement characters."""
+    """Such bytes are shown as replacement characters."""
     bench.write("import sys; sys.stdout.buffer.write(b'\\xff\\xfe acc\\n')")
 
     assert bench.log(bench.done(bench.body())["metadata"]["id"]) == "\ufffd\ufffd acc\n"
 
 
 def test_created_jobs_are_found(bench):
-    """By name and by phase, newest first."""
+    """Filters on name and phase select the jobs, which are listed newest first."""
     ids = [bench.done(bench.body(name, x=3))["metadata"]["id"] for name in ("run-a", "run-b")]
     bench.write("raise SystemExit(1)")
     ids.append(bench.done(bench.body("run-c"))["metadata"]["id"])
@@ -198,24 +198,24 @@ def test_created_jobs_are_found(bench):
 def found(bench: Bench, **condition: object) -> list[str]:
     """Return the ids of the jobs that a search finds."""
     body = {"filters": [condition] if condition else []}
-    answer = send(bench.emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
-    return [job["metadata"]["id"] for job in answer.json["items"]]
+    response = send(bench.emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
+    return [job["metadata"]["id"] for job in response.json["items"]]
 
 
 def test_description_can_be_changed(bench):
-    """To at most 256 characters."""
+    """A description has at most 256 characters."""
     job_id = bench.create(bench.body(x=3))
-    answer = bench.ask("PUT", job_id, body={"description": "another"})
+    response = bench.call("PUT", job_id, body={"description": "another"})
 
-    assert (answer.status, answer.json) == (200, {})
+    assert (response.status, response.json) == (200, {})
     assert get_job(bench.emulator, job_id)["metadata"]["description"] == "another"
-    assert bench.ask("PUT", job_id, body={"description": "x" * 257}).refusal == (400, "ModelArts.0104")
-    assert bench.ask("PUT", job_id, body={"description": 7}).refusal == (400, "ModelArts.0104")
+    assert bench.call("PUT", job_id, body={"description": "x" * 257}).refusal == (400, "ModelArts.0104")
+    assert bench.call("PUT", job_id, body={"description": 7}).refusal == (400, "ModelArts.0104")
     assert get_job(bench.emulator, job_id)["metadata"]["description"] == "another"
 
 
 def test_emulator_without_a_root_has_one_while_it_serves(modelarts_emulator_factory):
-    """It is temporary, and removed afterwards."""
+    """The root is a temporary folder, which is removed at the end."""
     with modelarts_emulator_factory(scenarios=[]) as emulator:
         bench, root = Bench(emulator), emulator.root
         bench.write("print('hello')")

@@ -1,4 +1,4 @@
-"""Jobs after the end of their emulator, and on the next emulator with the same root."""
+"""Jobs after a restart of the emulator with the same root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelarts_emulator import running
 
 INTERRUPTED = "the emulator ended while the job was running"
 
-LOOKS = [
+READS = [
     "", "/autosearch-trials", "/autosearch-trials/{trial}", "/autosearch-parameter-analysis", "/events",
     "/tasks/worker-0/logs/preview",
 ]  # fmt: skip
@@ -34,7 +34,7 @@ def serving(root, script=SCRIPT):
 
 @contextmanager
 def process_serving(root):
-    """Serve the root with an emulator in its own process; yield both."""
+    """Serve the root with an emulator in its own process; yield the process and a bench."""
     ready = root / "ready.json"
     command = [sys.executable, "-m", "modelarts_emulator", "--scenario", "tie"]
     with subprocess.Popen(
@@ -49,11 +49,11 @@ def process_serving(root):
             process.kill()
 
 
-def answers(bench, job_id):
+def reads(bench, job_id):
     """Return the responses of all operations that read a job."""
     trial = next((row["trial_id"] for row in bench.rows(job_id)), "none")
-    looked = {path: bench.ask("GET", job_id, path.replace("{trial}", trial)) for path in LOOKS}
-    return {path: (answer.status, answer.body) for path, answer in looked.items()}
+    responses = {path: bench.call("GET", job_id, path.replace("{trial}", trial)) for path in READS}
+    return {path: (response.status, response.body) for path, response in responses.items()}
 
 
 def stopped(bench, body):
@@ -74,14 +74,14 @@ ENDED = {
 
 
 @pytest.mark.parametrize("end", ENDED.values(), ids=ENDED)
-def test_ended_job_is_as_it_was(tmp_path, end):
-    """Every operation that reads it has the same response as before."""
+def test_ended_job_is_restored(tmp_path, end):
+    """Every read of the job has the same response as before."""
     with serving(tmp_path) as bench:
         job_id = end(bench)
-        bench.ask("PUT", job_id, body={"description": "changed since"})
-        before = answers(bench, job_id)
+        bench.call("PUT", job_id, body={"description": "changed since"})
+        before = reads(bench, job_id)
     with serving(tmp_path) as bench:
-        after = answers(bench, job_id)
+        after = reads(bench, job_id)
 
     assert after == before
     assert after[""][0] == 200
@@ -94,17 +94,17 @@ def listed(bench):
     return [job["metadata"]["name"] for job in page["items"]]
 
 
-def test_all_jobs_are_known_again(tmp_path):
-    """Newest first; a deleted job stays deleted."""
+def test_all_jobs_are_restored(tmp_path):
+    """Jobs are listed newest first; a deleted job stays deleted."""
     with serving(tmp_path) as bench:
         ids = {name: bench.done(bench.body(name, x=3))["metadata"]["id"] for name in ("a", "b", "c", "d")}
-        bench.ask("DELETE", ids["b"])
+        bench.call("DELETE", ids["b"])
     with serving(tmp_path) as bench:
         assert listed(bench) == ["d", "c", "a"]
 
 
-def test_names_stay_taken(tmp_path):
-    """Others are free."""
+def test_names_of_restored_jobs_stay_in_use(tmp_path):
+    """Another name can be used."""
     with serving(tmp_path) as bench:
         bench.done(bench.body("mine", x=3))
     with serving(tmp_path) as bench:
@@ -123,13 +123,13 @@ def test_running_job_ends_with_the_emulator(tmp_path):
 
 
 def test_job_that_was_running_has_failed(tmp_path):
-    """With the reason."""
+    """Status and event hold the reason."""
     with serving(tmp_path, WAITING_SCRIPT) as bench:
         job_id = bench.create(bench.body())
         bench.waiting()
     with serving(tmp_path) as bench:
         status = get_job(bench.emulator, job_id)["status"]
-        error = bench.ask("GET", job_id, "/events").json["events"][0]
+        error = bench.call("GET", job_id, "/events").json["events"][0]
 
         assert bench.log(job_id) == "acc: 0.5\n"
     assert status["phase"] == "Failed"
@@ -138,7 +138,7 @@ def test_job_that_was_running_has_failed(tmp_path):
 
 
 def test_search_that_was_running_has_failed(tmp_path):
-    """Its trials are there, with their reports."""
+    """The trials of the search are restored with their reports."""
     with serving(tmp_path, WAITING_SCRIPT) as bench:
         job_id = bench.create(bench.search_body(samples=20))
         bench.waiting(2, job_id)
@@ -148,7 +148,7 @@ def test_search_that_was_running_has_failed(tmp_path):
 
 
 def test_job_that_was_being_stopped_is_terminated(tmp_path):
-    """It was Terminating when the emulator ended."""
+    """The job was Terminating when the emulator ended."""
     with serving(tmp_path, STUBBORN_SCRIPT) as bench:
         job_id = bench.create(bench.body())
         processes = bench.waiting()
@@ -160,7 +160,7 @@ def test_job_that_was_being_stopped_is_terminated(tmp_path):
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
-    """Even when the emulator is killed; on the next one the jobs are Failed."""
+    """No process of a job outlives a killed emulator; on the next emulator the job is Failed."""
     with process_serving(tmp_path) as (process, bench):
         bench.write(WAITING_SCRIPT)
         job_id = bench.create(bench.search_body(samples=20))
@@ -173,8 +173,8 @@ def test_jobs_end_with_the_process_of_the_emulator(tmp_path, signal_number):
         assert get_job(bench.emulator, job_id)["status"]["task_statuses"][0]["message"] == INTERRUPTED
 
 
-def test_job_that_was_being_stopped_when_the_emulator_was_killed_is_terminated(tmp_path):
-    """As if the emulator had been ended first."""
+def test_job_that_was_being_stopped_is_terminated_after_a_kill(tmp_path):
+    """The outcome is the same as after a regular end of the emulator."""
     with process_serving(tmp_path) as (process, bench):
         bench.write(STUBBORN_SCRIPT)
         job_id = bench.create(bench.body())
@@ -186,30 +186,30 @@ def test_job_that_was_being_stopped_when_the_emulator_was_killed_is_terminated(t
 
 
 def broken(**changes):
-    """Return what changes the state of a job."""
+    """Return a function that changes the stored state of a job."""
     return lambda text: json.dumps(json.loads(text) | changes)
 
 
-GARBAGE = {
+UNREADABLE = {
     "empty": lambda text: "",
-    "half of it": lambda text: text[: len(text) // 2],
-    "no object": lambda text: "[]",
+    "first half": lambda text: text[: len(text) // 2],
+    "not an object": lambda text: "[]",
     "too deep": lambda text: "[" * 100_000,
-    "no text": lambda text: b"\xff\xfe".decode("latin-1"),
-    "without what this version keeps": lambda text: text.replace('"times"', '"hours"'),
-    "with a time that is none": broken(times={"created": "noon"}),
-    "of a time that never was": broken(saved=1e300),
-    "with what this version does not keep": broken(trials=[{"colour": "green"}]),
-    "in a phase of another version": broken(phase="Dreaming"),
-    "with a failure of another form": broken(failure=7),
-    "of another job": lambda text: text.replace('"id": "', '"id": "f'),
-    "with a search that cannot be": broken(document={"algorithm": {"policies": {"auto_search": {"x": 1}}}}),
+    "not text": lambda text: b"\xff\xfe".decode("latin-1"),
+    "missing field": lambda text: text.replace('"times"', '"hours"'),
+    "time that is not a number": broken(times={"created": "noon"}),
+    "time out of range": broken(saved=1e300),
+    "unknown field": broken(trials=[{"colour": "green"}]),
+    "unknown phase": broken(phase="Dreaming"),
+    "failure of another type": broken(failure=7),
+    "id of another job": lambda text: text.replace('"id": "', '"id": "f'),
+    "invalid search": broken(document={"algorithm": {"policies": {"auto_search": {"x": 1}}}}),
 }
 
 
-@pytest.mark.parametrize("change", GARBAGE.values(), ids=GARBAGE)
-def test_state_that_cannot_be_read_is_left_alone(tmp_path, caplog, change):
-    """The emulator logs a warning, and restores the others."""
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_state_is_left_unchanged(tmp_path, caplog, change):
+    """The emulator logs a warning, and restores the other jobs."""
     with serving(tmp_path) as bench:
         job_id = bench.done(bench.body("bad", x=3))["metadata"]["id"]
         bench.done(bench.body("good", x=3))
@@ -224,7 +224,7 @@ def test_state_that_cannot_be_read_is_left_alone(tmp_path, caplog, change):
 
 
 def test_root_is_used_by_one_emulator_at_a_time(tmp_path):
-    """The second one raises an error; once the first has ended, the root is free."""
+    """A second emulator raises an error until the first one has ended."""
     with serving(tmp_path) as bench:
         with pytest.raises(OSError, match="another emulator uses the root"), running(root=tmp_path):
             pass

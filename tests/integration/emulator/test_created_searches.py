@@ -1,4 +1,4 @@
-"""Searches that are created draw configurations, and run the script with each."""
+"""Created searches, which draw configurations and run the script with each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEARCH = "algorithm.policies.auto_search"
 
 
 def test_search_runs_a_trial_per_sample(bench):
-    """All end TERMINATED, and the job is Completed."""
+    """All trials end TERMINATED, and the job is Completed."""
     job = bench.done(bench.search_body(samples=5))
 
     assert job["status"]["phase"] == "Completed"
@@ -27,7 +27,7 @@ def test_search_runs_a_trial_per_sample(bench):
 
 
 def test_trials_have_the_documented_cells(bench):
-    """The documented columns, text in all cells but the config, and typed values in that."""
+    """The columns are those of the documentation; all cells are text, except the config with its typed values."""
     job_id = bench.done(bench.search_body(samples=2))["metadata"]["id"]
     page = get_trials(bench.emulator, job_id)
 
@@ -50,8 +50,8 @@ def test_trials_have_the_documented_cells(bench):
         assert row["reward_attr"] == row["best_reward"] == row["acc"]
 
 
-def test_best_trial_is_found_as_in_the_cloud(bench):
-    """The client reads job and trials; the script is best at 3."""
+def test_client_finds_the_best_trial_of_a_created_search(bench):
+    """The metric of the script is highest at 3."""
     job_id = bench.done(bench.search_body(samples=12))["metadata"]["id"]
     with ModelArtsClient(settings_of(bench.emulator)) as client:
         job, trials = client.get_training_job(job_id), client.list_trials(job_id)
@@ -69,8 +69,8 @@ def drawn(bench, body):
     return [{name: value for name, value in row["config"].items() if "/" not in name} for row in rows]
 
 
-def test_same_seed_draws_the_same(bench):
-    """Another seed draws something else."""
+def test_same_seed_draws_the_same_configurations(bench):
+    """Another seed draws other configurations."""
     space = [{"name": "x", "param_type": "continuous", "lower_bound": "0", "upper_bound": "1"}]
     body = changed(bench.search_body(samples=3), f"{SEARCH}.search_params", space)
     other = changed(body, f"{SEARCH}.algo_configs.0.params.0", {"key": "num_samples", "value": "3", "type": "Integer"})
@@ -84,7 +84,7 @@ def test_same_seed_draws_the_same(bench):
 
 
 def test_search_without_a_number_runs_twenty_trials(bench):
-    """That is the platform's default."""
+    """Twenty is the platform's default."""
     bench.write("print('acc: 1')")
     body = changed(bench.search_body(), f"{SEARCH}.algo_configs", [])
 
@@ -92,12 +92,12 @@ def test_search_without_a_number_runs_twenty_trials(bench):
 
 
 def parameter(name, value, kind):
-    """Return a parameter of a job that has a type."""
+    """Return a parameter of a job with a type."""
     return {"name": name, "value": value, "constraint": {"type": kind}}
 
 
 def test_drawn_values_have_their_types(bench):
-    """Whole numbers for Integer, floats between bounds, points of a grid, numbers from texts, and words."""
+    """The type and the range of a parameter determine the type of its drawn values."""
     bench.write("import sys; print('acc: 1', sys.argv[1:])")
     body = bench.search_body(samples=6)
     body["algorithm"]["parameters"] = [
@@ -158,7 +158,7 @@ BEST = {"min": ("0.25", "0.5"), "max": ("0.75", "0.5")}
 
 @pytest.mark.parametrize(("mode", "best"), BEST.items(), ids=BEST)
 def test_best_reward_follows_the_mode(bench, mode, best):
-    """Words and NaN are no rewards; a tensor is one."""
+    """Words and NaN are not rewards; a tensor is a reward."""
     bench.write("for v in ('tensor(0.25, device=0)', 'nan', 'n/a', 0.75, 0.5): print(f'value: {v};')")
     objective = {"name": "value", "mode": mode, "regex": "value: ([^;]*);"}
     body = changed(bench.search_body(samples=1), f"{SEARCH}.reward_attrs", [objective])
@@ -177,24 +177,24 @@ def test_trial_without_a_metric_ends_with_blank_cells(bench):
     assert (row["acc"], row["reward_attr"], row["best_reward"], row["training_iteration"]) == ("", "", "", "")
 
 
-def test_trial_that_breaks_does_not_stop_the_others(bench):
-    """It is in ERROR, with its reports and an event; the job continues and is Completed."""
+def test_failed_trial_does_not_stop_the_others(bench):
+    """The trial is in ERROR, with its reports and an event; the job continues and is Completed."""
     body = changed(bench.search_body(samples=8), "algorithm.parameters.1.value", "2")
     job = bench.done(body)
     rows = bench.rows(job["metadata"]["id"])
-    broken = [row for row in rows if row["config"]["x"] == 2]
-    events = bench.ask("GET", job["metadata"]["id"], "/events?level=Error").json["events"]
+    failed = [row for row in rows if row["config"]["x"] == 2]
+    events = bench.call("GET", job["metadata"]["id"], "/events?level=Error").json["events"]
 
     assert job["status"]["phase"] == "Completed"
-    assert 0 < len(broken) < 8
-    assert {row["status"] for row in broken} == {"ERROR"}
-    assert {row["status"] for row in rows if row not in broken} == {"TERMINATED"}
-    assert broken[0]["acc"] == "0.9"
-    assert len(events) == len(broken)
+    assert 0 < len(failed) < 8
+    assert {row["status"] for row in failed} == {"ERROR"}
+    assert {row["status"] for row in rows if row not in failed} == {"TERMINATED"}
+    assert failed[0]["acc"] == "0.9"
+    assert len(events) == len(failed)
     assert "cannot train with x = 2.0" in events[0]["message"]
 
 
-def test_search_all_of_whose_trials_break_has_failed(bench):
+def test_search_whose_trials_all_fail_is_failed(bench):
     """The message of the job is that of the last trial."""
     bench.write("raise SystemExit('no such device')")
     status = bench.done(bench.search_body(samples=3))["status"]
@@ -204,30 +204,30 @@ def test_search_all_of_whose_trials_break_has_failed(bench):
     assert status["task_statuses"][0]["message"] == "all 3 trials failed, the last one with: no such device"
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_trials_are_listed_as_they_start(modelarts_emulator_factory, tmp_path, at_once):
-    """As many run at once as the option allows; the others are not listed yet."""
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_trials_are_listed_as_they_start(modelarts_emulator_factory, tmp_path, parallel):
+    """``max_parallel`` trials run at the same time; the others are not listed yet."""
     script = (
         "import pathlib, time\nprint('acc: 0.5')\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n"
         "print('acc: 0.75')"
     )
-    with modelarts_emulator_factory(scenarios=[], root=tmp_path, max_parallel=at_once) as emulator:
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path, max_parallel=parallel) as emulator:
         bench = Bench(emulator)
         path = bench.write(script)
         job_id = bench.create(bench.search_body(samples=5))
-        until(lambda: [(row["acc"], row["status"]) for row in bench.rows(job_id)] == [("0.5", "RUNNING")] * at_once)
+        until(lambda: [(row["acc"], row["status"]) for row in bench.rows(job_id)] == [("0.5", "RUNNING")] * parallel)
         early = bench.rows(job_id)
         path.with_name("go").touch()
         bench.ended(job_id)
         late = bench.rows(job_id)
 
     assert {(row["status"], row["done"], row["training_iteration"]) for row in early} == {("RUNNING", "False", "1")}
-    assert [row["trial_id"] for row in late[:at_once]] == [row["trial_id"] for row in early]
+    assert [row["trial_id"] for row in late[:parallel]] == [row["trial_id"] for row in early]
     assert [(row["status"], row["done"], row["best_reward"]) for row in late] == [("TERMINATED", "True", "0.75")] * 5
 
 
-def test_emulator_requires_room_for_one_trial(modelarts_emulator_factory):
-    """It would never end."""
+def test_max_parallel_is_at_least_one(modelarts_emulator_factory):
+    """A search that runs no trial would never end."""
     with pytest.raises(ValueError, match="max_parallel"), modelarts_emulator_factory(max_parallel=0):
         pass
 
@@ -242,10 +242,10 @@ def test_table_of_a_search_is_paged(bench):
 
 
 def test_one_trial_is_shown_report_by_report(bench):
-    """The documented columns; the last report is repeated as done."""
+    """The columns are those of the documentation; the last report is repeated as done."""
     job_id = bench.done(bench.search_body(samples=1, values="3"))["metadata"]["id"]
     row = bench.rows(job_id)[0]
-    table = bench.ask("GET", job_id, f"/autosearch-trials/{row['trial_id']}").json
+    table = bench.call("GET", job_id, f"/autosearch-trials/{row['trial_id']}").json
     reports = [dict(zip(table["header"], cells, strict=True)) for cells in table["data"]]
 
     assert table["header"] == [
@@ -257,23 +257,23 @@ def test_one_trial_is_shown_report_by_report(bench):
     assert all(report["config"] == row["config"] for report in reports)
 
 
-def test_log_of_a_search_holds_those_of_its_trials(bench):
-    """One after another, each under its id."""
+def test_log_of_a_search_holds_the_logs_of_its_trials(bench):
+    """The logs follow one another, each under the id of its trial."""
     job_id = bench.done(bench.search_body(samples=2))["metadata"]["id"]
     titles = [line for line in bench.log(job_id).splitlines() if "==>" in line]
 
     assert titles == [f"==> trial {row['trial_id']} <==" for row in bench.rows(job_id)]
 
 
-def test_importance_is_that_of_the_script(bench):
-    """Mean and standard deviation as one text; ``x`` decides everything here, ``fail`` nothing."""
+def test_importance_reflects_the_script(bench):
+    """A cell holds mean and standard deviation; here only ``x`` affects the metric."""
     body = bench.search_body(samples=16)
     body["algorithm"]["policies"]["auto_search"]["search_params"] = [
         {"name": "x", "lower_bound": "0", "upper_bound": "6"},
         {"name": "fail", "discrete_values": ["-1", "-2"]},
     ]
     job_id = bench.done(body)["metadata"]["id"]
-    table = bench.ask("GET", job_id, "/autosearch-parameter-analysis").json
+    table = bench.call("GET", job_id, "/autosearch-parameter-analysis").json
     figures = dict(table["data"])
 
     assert table["header"] == ["parameters", "the mean/std of importance"]
@@ -283,21 +283,21 @@ def test_importance_is_that_of_the_script(bench):
 
 
 def test_importance_requires_two_trials(bench):
-    """Fewer are refused."""
-    answer = bench.ask(
+    """A search with one trial is refused."""
+    response = bench.call(
         "GET", bench.done(bench.search_body(samples=1))["metadata"]["id"], "/autosearch-parameter-analysis"
     )
 
-    assert answer.refusal == (400, "ModelArts.2788")
-    assert "requires 2 finished trials" in answer.json["error_msg"]
+    assert response.refusal == (400, "ModelArts.2788")
+    assert "requires 2 finished trials" in response.json["error_msg"]
 
 
-def test_search_runs_the_settings_of_its_algorithm(modelarts_emulator_factory, tmp_path):
-    """The managed algorithm supplies the fields that a body leaves out, also the search."""
+def test_search_uses_the_settings_of_its_algorithm(modelarts_emulator_factory, tmp_path):
+    """The managed algorithm supplies the fields that the body omits, including the search."""
     with modelarts_emulator_factory(scenarios=["algorithm-search"], root=tmp_path) as emulator:
         bench = Bench(emulator)
         bench.write("print('acc: 0.25')")
-        managed = bench.ask("GET", emulator.job_id("algorithm-search")).json["algorithm"]["id"]
+        managed = bench.call("GET", emulator.job_id("algorithm-search")).json["algorithm"]["id"]
         body = bench.body("from-algorithm", batch_size=16, learning_rate=0.1)
         body["algorithm"] |= {"id": managed, "policies": {"auto_search": None}}
         job = bench.done(body)

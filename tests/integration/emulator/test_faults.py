@@ -1,4 +1,4 @@
-"""Faults on the wire, seen without the provider's client."""
+"""Faults of responses, observed without the provider's client."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def job_path(emulator, scenario="documented"):
     return f"{JOBS}/{emulator.job_id(scenario)}"
 
 
-def ask(emulator):
-    """Send the same request twice; return the connection on which the second still waits for its answer."""
+def pending_request(emulator):
+    """Send the same request twice; return the connection on which the second response is pending."""
     headers = {}
     send(emulator, "GET", PROJECTS, change=lambda request: headers.update(request.header_params))
     connection = http.client.HTTPConnection(emulator.endpoint.removeprefix("http://"), timeout=60)
@@ -45,26 +45,26 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("fault", "refusal"), REFUSALS.items())
 def test_refusal_has_its_status_and_code(modelarts_emulator, fault, refusal):
-    """In the platform's shape, and once."""
+    """One response is refused in the platform's format; the next one is good."""
     path = f"{job_path(modelarts_emulator)}/autosearch-trials"
     modelarts_emulator.respond_next("/training-jobs/", fault=fault)
 
-    answers = [send(modelarts_emulator, "GET", path) for _ in range(2)]
+    responses = [send(modelarts_emulator, "GET", path) for _ in range(2)]
 
-    assert answers[0].refusal == refusal
-    assert answers[0].json["error_msg"]
-    assert answers[1].status == 200
+    assert responses[0].refusal == refusal
+    assert responses[0].json["error_msg"]
+    assert responses[1].status == 200
     assert modelarts_emulator.fault_counts == {fault: 1}
 
 
 def test_retry_after_is_fault_seconds(modelarts_emulator_factory):
-    """In whole seconds; without it there is no such header."""
+    """The header holds whole seconds; the fault without it sends no such header."""
     with modelarts_emulator_factory(fault_seconds=7) as emulator:
         emulator.respond_next(PROJECTS, fault="429 with Retry-After")
         emulator.respond_next(PROJECTS, fault="429")
-        answers = [send(emulator, "GET", PROJECTS) for _ in range(2)]
+        responses = [send(emulator, "GET", PROJECTS) for _ in range(2)]
 
-    assert [answer.headers.get("retry-after") for answer in answers] == ["7", None]
+    assert [response.headers.get("retry-after") for response in responses] == ["7", None]
 
 
 FOREIGN = {
@@ -77,14 +77,14 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("fault", "expected"), FOREIGN.items())
-def test_foreign_response_is_sent_word_by_word(modelarts_emulator, fault, expected):
+def test_foreign_response_has_its_own_status_type_and_body(modelarts_emulator, fault, expected):
     """Only the redirect has a location."""
     modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
-    answer = send(modelarts_emulator, "GET", PROJECTS)
+    response = send(modelarts_emulator, "GET", PROJECTS)
 
-    assert (answer.status, answer.headers["content-type"], answer.body) == expected
-    assert answer.headers.get("location") == ("https://elsewhere.invalid/" if fault == "redirect" else None)
+    assert (response.status, response.headers["content-type"], response.body) == expected
+    assert response.headers.get("location") == ("https://elsewhere.invalid/" if fault == "redirect" else None)
 
 
 BROKEN = {
@@ -98,7 +98,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("fault", "error"), BROKEN.items())
-def test_broken_connection_is_broken_in_its_own_way(modelarts_emulator_factory, fault, error):
+def test_broken_connection_raises_its_own_error(modelarts_emulator_factory, fault, error):
     """The next request gets a response."""
     with modelarts_emulator_factory(fault_seconds=0.05) as emulator:
         emulator.respond_next(PROJECTS, fault=fault)
@@ -126,7 +126,7 @@ def test_broken_response_announces_its_whole_body(modelarts_emulator_factory, fa
 
 @pytest.mark.parametrize("fault", ["silence", "headers then silence", "slow bytes"])
 def test_slow_fault_takes_fault_seconds(modelarts_emulator_factory, fault):
-    """As long as ``fault_seconds``."""
+    """The response takes at least ``fault_seconds``."""
     with modelarts_emulator_factory(fault_seconds=0.06) as emulator:
         emulator.respond_next(PROJECTS, fault=fault)
         before = time.monotonic()
@@ -135,12 +135,12 @@ def test_slow_fault_takes_fault_seconds(modelarts_emulator_factory, fault):
         assert time.monotonic() - before >= 0.055
 
 
-def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory):
-    """A dozen writes, spread over the time; the size of each read depends on the machine."""
+def test_slow_bytes_arrive_in_pieces_and_completely(modelarts_emulator_factory):
+    """Twelve writes are spread over ``fault_seconds``; the number of reads depends on the machine."""
     with modelarts_emulator_factory(fault_seconds=1.2) as emulator:
         whole = send(emulator, "GET", PROJECTS).body
         emulator.respond_next(PROJECTS, fault="slow bytes", after=1)
-        connection = ask(emulator)
+        connection = pending_request(emulator)
         response = connection.getresponse()
         pieces = list(itertools.takewhile(bool, iter(response.read1, None)))
         connection.close()
@@ -152,28 +152,28 @@ def test_slow_bytes_come_in_pieces_and_are_all_there(modelarts_emulator_factory)
 UNPACKED = {"broken gzip": zlib.error, "cut gzip": EOFError}
 
 
-def test_gzip_holds_the_right_answer(modelarts_emulator):
-    """Byte by byte the body without it."""
+def test_gzip_holds_the_right_body(modelarts_emulator):
+    """The unpacked body is that of the plain response."""
     plain = send(modelarts_emulator, "GET", PROJECTS)
     modelarts_emulator.respond_next(PROJECTS, fault="gzip")
 
-    answer = send(modelarts_emulator, "GET", PROJECTS)
+    response = send(modelarts_emulator, "GET", PROJECTS)
 
-    assert answer.headers["content-encoding"] == "gzip"
-    assert gzip.decompress(answer.body) == plain.body
+    assert response.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(response.body) == plain.body
 
 
 @pytest.mark.parametrize(("fault", "error"), UNPACKED.items())
 def test_broken_gzip_cannot_be_unpacked(modelarts_emulator, fault, error):
-    """Though it is as long as its Content-Length says."""
+    """The body is as long as its Content-Length."""
     modelarts_emulator.respond_next(PROJECTS, fault=fault)
 
-    answer = send(modelarts_emulator, "GET", PROJECTS)
+    response = send(modelarts_emulator, "GET", PROJECTS)
 
-    assert (answer.status, answer.headers["content-encoding"]) == (200, "gzip")
-    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert (response.status, response.headers["content-encoding"]) == (200, "gzip")
+    assert int(response.headers["content-length"]) == len(response.body)
     with pytest.raises(error):
-        gzip.decompress(answer.body)
+        gzip.decompress(response.body)
 
 
 IDS = ["ae544174", "ae548666", "ae54c0ea", "ae5503c0", "bef46590", "bef578f4", "bef5c584", "bef60684"]
@@ -188,7 +188,7 @@ PAGES = {
 
 @pytest.mark.parametrize(("fault", "expected"), PAGES.items())
 def test_page_of_trials_is_changed(modelarts_emulator, fault, expected):
-    """Total and rows; the next page is as it was."""
+    """Total or rows of one page change; the next page is unchanged."""
     job_id = modelarts_emulator.job_id("documented")
     modelarts_emulator.respond_next(job_id, fault=fault)
 
@@ -200,7 +200,7 @@ def test_page_of_trials_is_changed(modelarts_emulator, fault, expected):
 
 
 def test_unknown_phase_is_not_documented(modelarts_emulator):
-    """All else of the job is as it was."""
+    """The rest of the job is unchanged."""
     job_id = modelarts_emulator.job_id("documented")
     modelarts_emulator.respond_next(job_id, fault="unknown phase")
 
@@ -223,7 +223,7 @@ def test_fault_waits_for_a_response_that_it_applies_to(modelarts_emulator):
 @pytest.mark.parametrize(("name", "fault"), FAULTS.items())
 @pytest.mark.parametrize("executes", [False, True])
 def test_fault_decides_whether_the_request_is_executed(modelarts_emulator_factory, name, fault, executes):
-    """A refused request never is, a changed response always; for all others the test decides."""
+    """Refusals never execute the request, changed responses always; for all others, ``executes`` decides."""
     with modelarts_emulator_factory(scenarios=["tie"], fault_seconds=0.01) as emulator:
         path = job_path(emulator, "tie")
         emulator.respond_next("/training-jobs/", fault=name, method="DELETE", executes=executes)
@@ -236,22 +236,22 @@ def test_fault_decides_whether_the_request_is_executed(modelarts_emulator_factor
 
 def test_unknown_fault_is_an_error(modelarts_emulator, modelarts_emulator_factory):
     """The error lists the known names."""
-    said = r"no fault 'no-such-fault'; there are '429', .*'cut body'"
+    message = r"no fault 'no-such-fault'; there are '429', .*'cut body'"
 
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         modelarts_emulator.respond_next(PROJECTS, fault="no-such-fault")
-    with pytest.raises(ValueError, match=said), modelarts_emulator_factory(faults=["no-such-fault"]):
+    with pytest.raises(ValueError, match=message), modelarts_emulator_factory(faults=["no-such-fault"]):
         pass
 
 
 @pytest.mark.parametrize("fault", ["silence", "headers then silence", "slow bytes"])
-def test_slow_fault_holds_up_neither_others_nor_the_end(modelarts_emulator_factory, fault):
-    """Another request gets a response meanwhile, and the emulator stops although a caller still waits."""
+def test_slow_fault_holds_up_neither_other_requests_nor_the_end(modelarts_emulator_factory, fault):
+    """Another request gets a response, and the emulator stops while the slow response is pending."""
     arrived = threading.Semaphore(0)
     before = time.monotonic()
     with modelarts_emulator_factory(fault_seconds=3600, on_request=lambda request: arrived.release()) as emulator:
         emulator.respond_next(PROJECTS, fault=fault, after=1)
-        connection = ask(emulator)
+        connection = pending_request(emulator)
         assert all(arrived.acquire(timeout=60) for _ in range(2))
         assert send(emulator, "GET", PROJECTS).status == 200
     connection.close()

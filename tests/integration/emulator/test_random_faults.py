@@ -19,7 +19,7 @@ PROJECTS = "/v3/projects"
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_share_out_of_range_is_an_error(modelarts_emulator_factory, share):
-    """It is from 0 to 1."""
+    """The share is from 0 to 1."""
     with (
         pytest.raises(ValueError, match="fault_share must be from 0 to 1"),
         modelarts_emulator_factory(fault_share=share),
@@ -28,7 +28,7 @@ def test_share_out_of_range_is_an_error(modelarts_emulator_factory, share):
 
 
 def test_share_of_all_responses_is_faulty(modelarts_emulator_factory):
-    """About three in ten, of the named faults, and counted by name."""
+    """About three in ten responses have one of the named faults; faults are counted by name."""
     with modelarts_emulator_factory(fault_share=0.3, fault_seed=7, faults=["500", "closed"]) as emulator:
         seen = [outcome(emulator, PROJECTS) for _ in range(200)]
         counts = dict(emulator.fault_counts)
@@ -39,8 +39,8 @@ def test_share_of_all_responses_is_faulty(modelarts_emulator_factory):
     assert seen.count("200") == 200 - sum(counts.values())
 
 
-def test_seed_gives_the_same_faults_again(modelarts_emulator_factory):
-    """Another seed gives others."""
+def test_same_seed_gives_the_same_faults(modelarts_emulator_factory):
+    """Another seed gives other faults."""
     seen = []
     for seed in (7, 7, 8):
         with modelarts_emulator_factory(fault_share=0.5, fault_seed=seed, fault_seconds=0.01) as emulator:
@@ -51,7 +51,7 @@ def test_seed_gives_the_same_faults_again(modelarts_emulator_factory):
 
 
 def test_random_faults_are_transient(modelarts_emulator_factory):
-    """Unless others are named, a caller that retries gets the right response."""
+    """Unless other faults are named, a caller that retries gets the right response."""
     with modelarts_emulator_factory(fault_share=1, fault_seconds=0.001) as emulator:
         job = f"/v2/{{p}}/training-jobs/{emulator.job_id('documented')}"
         for _ in range(150):
@@ -64,29 +64,29 @@ def test_random_faults_are_transient(modelarts_emulator_factory):
 
 
 def test_canned_response_takes_precedence_over_random_faults(modelarts_emulator_factory):
-    """The random sequence goes on, so that later faults stay the same."""
+    """The random sequence continues, so that later faults stay the same."""
     with modelarts_emulator_factory(fault_share=1, faults=["500"]) as emulator:
         emulator.respond_next(PROJECTS, status=418)
 
         assert [outcome(emulator, PROJECTS) for _ in range(2)] == ["418", "500"]
 
 
-def test_creation_with_a_random_fault_may_have_happened(modelarts_emulator_factory, tmp_path):
-    """A 500 does not show it: some of the jobs are there, and some are not."""
+def test_creation_with_a_random_fault_may_be_executed(modelarts_emulator_factory, tmp_path):
+    """Of ten creations with a 500, some create a job, and some do not."""
     with modelarts_emulator_factory(
         scenarios=[], root=tmp_path, fault_share=1, fault_seed=1, faults=["500"]
     ) as emulator:
         bench = Bench(emulator)
         bench.write(SCRIPT)
-        answers = [bench.post(bench.body(f"job-{number}", x=1)) for number in range(10)]
-        there = sum(1 for _ in emulator.project.jobs())
+        responses = [bench.post(bench.body(f"job-{number}", x=1)) for number in range(10)]
+        created = sum(1 for _ in emulator.project.jobs())
 
-    assert {answer.refusal for answer in answers} == {(500, "ModelArts.2950")}
-    assert 1 <= there <= 9
+    assert {response.refusal for response in responses} == {(500, "ModelArts.2950")}
+    assert 1 <= created <= 9
 
 
 def test_command_serves_with_faults(modelarts_emulator_factory, tmp_path):
-    """The same as an emulator in this process with the same share and seed."""
+    """The faults are those of an emulator in this process with the same share and seed."""
     ready = tmp_path / "ready.json"
     options = ["--fault-share", "1", "--fault-seed", "3", "--scenario", "tie", "--ready-file", str(ready)]
     with modelarts_emulator_factory(fault_share=1, fault_seed=3, fault_seconds=0.01) as emulator:
@@ -102,7 +102,7 @@ def test_command_serves_with_faults(modelarts_emulator_factory, tmp_path):
 
 @pytest.mark.parametrize("share", ["2", "-1", "nan", "many"])
 def test_command_refuses_a_share_out_of_range(share, capsys):
-    """With a message, and without serving."""
+    """The command exits with a message."""
     with pytest.raises(SystemExit):
         main([f"--fault-share={share}"])
 

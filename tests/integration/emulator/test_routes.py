@@ -1,4 +1,4 @@
-"""Requests and their responses."""
+"""Routes of the emulator: requests and their responses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TRIALS = "/v2/{p}/training-jobs/{job}/autosearch-trials"
 LARGE = [f"1a49{number:04x}" for number in range(120)]
 
 
-def test_documented_trials_are_returned_word_by_word(modelarts_emulator):
-    """The sample response of the API reference, and nothing else."""
+def test_documented_trials_are_returned_unchanged(modelarts_emulator):
+    """The response is the sample of the API reference."""
     sample = json.loads((DATA / "list_trials_documented.json").read_text(encoding="utf-8"))
 
     assert get_trials(modelarts_emulator, modelarts_emulator.job_id("documented")) == sample
@@ -36,13 +36,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("method", "path", "body", "refusal"), REFUSED.values(), ids=REFUSED)
-def test_what_is_not_there_is_refused(modelarts_emulator, method, path, body, refusal):
-    """Status and code are the platform's, with its advice or the gateway's request id."""
-    answer = send(modelarts_emulator, method, path, body=body)
+def test_invalid_request_is_refused(modelarts_emulator, method, path, body, refusal):
+    """Status and code are those of the platform, with its advice or the gateway's request id."""
+    response = send(modelarts_emulator, method, path, body=body)
 
-    assert answer.refusal == refusal
-    assert answer.json["error_msg"]
-    assert answer.json.get("error_solution") or answer.json["request_id"] == answer.headers["x-request-id"]
+    assert response.refusal == refusal
+    assert response.json["error_msg"]
+    assert response.json.get("error_solution") or response.json["request_id"] == response.headers["x-request-id"]
 
 
 BAD_PAGES = [{"limit": "0"}, {"limit": "51"}, {"limit": "-1"}, {"limit": "ten"}, {"limit": ""}, {"offset": "-1"},
@@ -53,10 +53,10 @@ BAD_PAGES = [{"limit": "0"}, {"limit": "51"}, {"limit": "-1"}, {"limit": "ten"},
 def test_page_out_of_range_is_refused(modelarts_emulator, query):
     """``limit`` is 1 to 50, and both are whole numbers."""
     path = TRIALS.replace("{job}", modelarts_emulator.job_id("large"))
-    answer = send(modelarts_emulator, "GET", path, list(query.items()))
+    response = send(modelarts_emulator, "GET", path, list(query.items()))
 
-    assert answer.refusal == (400, "ModelArts.2764")
-    assert next(iter(query)) in answer.json["error_msg"]
+    assert response.refusal == (400, "ModelArts.2764")
+    assert next(iter(query)) in response.json["error_msg"]
 
 
 PAGES = {
@@ -80,7 +80,7 @@ PAGES = {
 @pytest.mark.parametrize(
     ("unit", "query", "ids"), [(unit, query, ids) for unit, pages in PAGES.items() for query, ids in pages]
 )
-def test_page_holds_the_rows_that_it_should(modelarts_emulator_factory, unit, query, ids):
+def test_page_holds_the_rows_at_its_offset(modelarts_emulator_factory, unit, query, ids):
     """``offset`` counts pages or rows; the response repeats limit and offset, and counts its rows."""
     with modelarts_emulator_factory(offset_unit=unit, scenarios=["large"]) as emulator:
         page = get_trials(emulator, emulator.job_id("large"), **query)
@@ -91,7 +91,7 @@ def test_page_holds_the_rows_that_it_should(modelarts_emulator_factory, unit, qu
     assert (page["limit"], page["offset"]) == (query.get("limit", 50), query.get("offset", 0))
 
 
-def test_row_numbers_run_on_over_pages(modelarts_emulator):
+def test_row_numbers_continue_over_pages(modelarts_emulator):
     """The column without a name numbers the rows of the whole table."""
     page = get_trials(modelarts_emulator, modelarts_emulator.job_id("large"), limit=50, offset=2)
 
@@ -100,7 +100,7 @@ def test_row_numbers_run_on_over_pages(modelarts_emulator):
 
 @pytest.mark.parametrize(("name", "found"), [("cn-north-4", 1), ("cn-north-1", 0), (None, 1)])
 def test_iam_knows_the_project_of_the_region(modelarts_emulator, name, found):
-    """One project, named after the region."""
+    """IAM lists one project, which is named after the region."""
     query = [("name", name)] if name else []
     projects = send(modelarts_emulator, "GET", "/v3/projects", query).json["projects"]
 
@@ -108,10 +108,10 @@ def test_iam_knows_the_project_of_the_region(modelarts_emulator, name, found):
 
 
 def test_every_response_has_its_own_request_id(modelarts_emulator):
-    """Good, refused and canned responses."""
+    """Accepted, refused and canned responses have one."""
     modelarts_emulator.respond_next("/v3/projects", status=500)
     paths = ["/v3/projects", "/v3/projects", "/nowhere", "/v2/{p}/training-jobs/x", "/v2/other/training-jobs/x"]
 
-    answers = [send(modelarts_emulator, "GET", path) for path in paths]
+    responses = [send(modelarts_emulator, "GET", path) for path in paths]
 
-    assert len({answer.headers["x-request-id"] for answer in answers}) == 5
+    assert len({response.headers["x-request-id"] for response in responses}) == 5

@@ -1,4 +1,4 @@
-"""Best trials of the scripted searches, found by the client and the selection of the provider."""
+"""Best trials of the scenarios, found by the client and the selection of the provider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITH_BEST = [scenario for scenario, truth in TRUTH.items() if truth.best]
 )
 @pytest.mark.parametrize("scenario", WITH_BEST)
 def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, options):
-    """They are those of the truth that was written by hand, in every style of table."""
+    """The best trial is the one that was determined by hand, in every encoding of the table."""
     with modelarts_emulator_factory(scenarios=[scenario], **options) as emulator:
         job_id = emulator.job_id(scenario)
         with ModelArtsClient(settings_of(emulator)) as client:
@@ -34,7 +34,7 @@ def test_best_trial_of_scenario_is_found(modelarts_emulator_factory, scenario, o
 
 @pytest.mark.parametrize(("scenario", "metric", "mode", "truth"), TRUTH_BY_METRIC)
 def test_best_trial_by_a_named_metric_is_found(modelarts_emulator, scenario, metric, mode, truth):
-    """For searches without one clear objective, the caller names it."""
+    """A search without one clear objective requires a metric and a mode."""
     job_id = modelarts_emulator.job_id(scenario)
     with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         for _ in range(TRUTH[scenario].looks):

@@ -1,4 +1,4 @@
-"""Servers: in process, by the fixture, and from the command line."""
+"""Servers in this process, from the fixture, and from the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "modelarts_emulator"]
 
 
 def test_emulators_share_nothing():
-    """Each has its own state and its own requests."""
+    """Each emulator has its own state and its own requests."""
     with running() as first, running() as second:
         send(first, "GET", f"/v2/{{p}}/training-jobs/{first.job_id('growing')}")
 
@@ -40,13 +40,13 @@ def test_emulator_listens_on_loopback_and_stops(modelarts_emulator_factory):
 
 
 def test_emulator_stops_when_the_block_fails(modelarts_emulator_factory):
-    """The error passes through."""
+    """The error of the block is raised."""
     with pytest.raises(KeyError, match="of the test"), modelarts_emulator_factory():
         raise KeyError("of the test")
 
 
-def test_port_that_is_taken_is_an_error(modelarts_emulator, modelarts_emulator_factory):
-    """It is raised where the emulator is started, not on its thread."""
+def test_port_in_use_is_an_error(modelarts_emulator, modelarts_emulator_factory):
+    """The caller receives the error, not the thread of the server."""
     port = int(modelarts_emulator.endpoint.rpartition(":")[2])
 
     with pytest.raises(OSError, match="in use"), modelarts_emulator_factory(port=port):
@@ -58,34 +58,34 @@ ROOTS = {"file": (__file__, FileExistsError), "no path": ("a\0b", ValueError)}
 
 @pytest.mark.parametrize(("root", "error"), ROOTS.values(), ids=ROOTS)
 def test_root_that_cannot_be_used_is_an_error(modelarts_emulator_factory, root, error):
-    """It too is raised where the emulator is started."""
+    """The caller receives the error, not the thread of the server."""
     with pytest.raises(error), modelarts_emulator_factory(root=root):
         pass
 
 
 def test_unknown_scenario_is_an_error(modelarts_emulator_factory):
-    """The name is in the message."""
+    """The message names the scenario."""
     with pytest.raises(KeyError, match="no-such-scenario"), modelarts_emulator_factory(scenarios=["no-such-scenario"]):
         pass
 
 
-def test_emulator_holds_only_the_scenarios_asked_for(modelarts_emulator_factory):
-    """None at all is possible."""
+def test_emulator_holds_only_the_given_scenarios(modelarts_emulator_factory):
+    """An empty list gives an emulator without jobs."""
     with modelarts_emulator_factory(scenarios=["tie"]) as one, modelarts_emulator_factory(scenarios=[]) as none:
         assert list(one.job_ids) == ["tie"]
         assert send(none, "POST", "/v2/{p}/training-job-searches").json["total"] == 0
 
 
-def test_settings_lead_to_the_emulator(modelarts_emulator):
-    """A client made of them reads; where no project id is set, it is looked up."""
+def test_client_with_the_settings_calls_the_emulator(modelarts_emulator):
+    """Without a project id in the settings, the client looks it up."""
     with ModelArtsClient(settings_of(modelarts_emulator)) as client:
         assert client.project_id == modelarts_emulator.project_id
         assert len(client.list_trials(modelarts_emulator.job_id("large"))) == 120
 
 
 @pytest.mark.parametrize("token", [None, "temporary=="])
-def test_connection_leads_to_the_emulator(modelarts_emulator_factory, token):
-    """Its fields are those of an Airflow connection, also with a temporary key."""
+def test_client_with_the_connection_calls_the_emulator(modelarts_emulator_factory, token):
+    """The fields are those of an Airflow connection, with a permanent or a temporary key."""
     with modelarts_emulator_factory(key=AccessKey("AK", "SK", token)) as emulator:
         fields = json.loads(json.dumps(emulator.connection()))
         assert fields.pop("conn_type") == "modelarts"
@@ -93,8 +93,8 @@ def test_connection_leads_to_the_emulator(modelarts_emulator_factory, token):
             assert client.test_connection()[0]
 
 
-def test_emulator_needs_no_airflow():
-    """Airflow is not imported."""
+def test_emulator_does_not_import_airflow():
+    """The emulator runs without Airflow."""
     code = "import sys, modelarts_emulator.__main__; print('airflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
@@ -102,7 +102,7 @@ def test_emulator_needs_no_airflow():
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_command_serves_until_a_signal(tmp_path, signal_number):
-    """One line has the endpoint and the access key; the exit code is 0."""
+    """The command prints one line with endpoint, access key and jobs; its exit code is 0."""
     ready = tmp_path / "ready.json"
     with subprocess.Popen(
         [*COMMAND, "--ready-file", str(ready)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -127,8 +127,8 @@ def connection_fields(known):
     return {name: value for name, value in known["connection"].items() if name != "conn_type"}
 
 
-def test_command_serves_as_its_options_say(tmp_path):
-    """Scenarios, encodings and key."""
+def test_command_applies_its_options(tmp_path):
+    """Options set scenarios, encodings and access key."""
     ready = tmp_path / "ready.json"
     options = ["--scenario", "tie", "--scenario", "large", "--config-encoding", "json", "--offset-unit", "row"]
     keys = ["--access-key", "MINE", "--secret-key", "mine"]
@@ -151,9 +151,9 @@ def test_command_serves_as_its_options_say(tmp_path):
 
 
 def test_command_warns_when_other_machines_can_reach_it():
-    """Other machines could send scripts."""
+    """Other machines could send scripts to execute."""
     with subprocess.Popen(
-        [*COMMAND, "--host", "0.0.0.0"],  # noqa: S104 - what is tested
+        [*COMMAND, "--host", "0.0.0.0"],  # noqa: S104 - the subject of the test
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         process.stdout.readline()
@@ -164,7 +164,7 @@ def test_command_warns_when_other_machines_can_reach_it():
 
 
 def test_command_fails_when_the_port_is_in_use(modelarts_emulator):
-    """And fails."""
+    """The message names the port, and the exit code is 1."""
     port = modelarts_emulator.endpoint.rpartition(":")[2]
     done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False, timeout=30)
 
@@ -172,7 +172,7 @@ def test_command_fails_when_the_port_is_in_use(modelarts_emulator):
     assert done.stderr.startswith(f"cannot serve on 127.0.0.1 port {port}: ")
 
 
-def test_fixture_is_fresh_and_serves(modelarts_emulator):
-    """A test gets an emulator without requests."""
+def test_fixture_serves_a_new_emulator(modelarts_emulator):
+    """Each test gets an emulator without earlier requests."""
     assert modelarts_emulator.requests == []
     assert get_trials(modelarts_emulator, modelarts_emulator.job_id("documented"))["total"] == 8

@@ -1,4 +1,4 @@
-"""The vendor's own client on the emulator: its requests are accepted, and it finds the truth."""
+"""The vendor's client on the emulator: searches, trials, IAM and errors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from huaweicloudsdkmodelarts.v1 import (
 
 @pytest.fixture(name="vendor")
 def _vendor(modelarts_emulator):
-    """The vendor's client, which knows the project id."""
+    """The vendor's client, with a project id."""
     return make_client(modelarts_emulator, project_id=modelarts_emulator.project_id)
 
 
 def make_client(emulator, *, secret=None, project_id=None):
-    """Return the vendor's client for an emulator; without project id it calls IAM."""
+    """Return the vendor's client for an emulator; without a project id, the client calls IAM."""
     credentials = BasicCredentials(emulator.access_key, secret or emulator.secret_key, project_id)
     return (
         ModelArtsClient.new_builder()
@@ -40,16 +40,16 @@ def trials_request(job_id, offset=0):
 
 def test_vendor_client_reads_the_documented_trials(vendor, modelarts_emulator):
     """Total and ids are those of the API reference."""
-    answer = vendor.show_auto_search_trials(trials_request(modelarts_emulator.job_id("documented"))).to_json_object()
+    response = vendor.show_auto_search_trials(trials_request(modelarts_emulator.job_id("documented"))).to_json_object()
 
-    assert answer["total"] == 8
-    assert [row[4] for row in answer["items"]["data"]] == [
+    assert response["total"] == 8
+    assert [row[4] for row in response["items"]["data"]] == [
         "ae544174", "ae548666", "ae54c0ea", "ae5503c0", "bef46590", "bef578f4", "bef5c584", "bef60684",
     ]  # fmt: skip
 
 
 def test_vendor_client_reads_all_pages_of_a_large_search(vendor, modelarts_emulator):
-    """Pages of 50, 50 and 20 trials, each trial once, in their order."""
+    """The pages have 50, 50 and 20 trials, each trial once, in order."""
     job_id = modelarts_emulator.job_id("large")
     pages = [vendor.show_auto_search_trials(trials_request(job_id, page)).to_json_object() for page in range(3)]
 
@@ -62,7 +62,7 @@ def test_vendor_client_reads_all_pages_of_a_large_search(vendor, modelarts_emula
 
 
 def test_vendor_client_reads_job_and_algorithm(vendor, modelarts_emulator):
-    """Both fit the vendor's models; the algorithm's discrete values are one text there."""
+    """Both fit the vendor's models, where the discrete values of an algorithm are one text."""
     job_id = modelarts_emulator.job_id("algorithm-search")
     job = vendor.show_training_job_details(ShowTrainingJobDetailsRequest(training_job_id=job_id))
     algorithm = vendor.show_algorithm_by_uuid(ShowAlgorithmByUuidRequest(algorithm_id=job.algorithm.id))
@@ -75,15 +75,15 @@ def test_vendor_client_reads_job_and_algorithm(vendor, modelarts_emulator):
 
 
 def test_vendor_client_searches_jobs(vendor, modelarts_emulator):
-    """A POST with a body is signed with its hash."""
-    answer = vendor.list_training_jobs(ListTrainingJobsRequest(body=JobSearches(limit=5, offset=1)))
+    """The signature of a POST covers the hash of its body."""
+    response = vendor.list_training_jobs(ListTrainingJobsRequest(body=JobSearches(limit=5, offset=1)))
 
-    assert answer.total == len(modelarts_emulator.job_ids)
-    assert answer.count == len(answer.items) == 5
+    assert response.total == len(modelarts_emulator.job_ids)
+    assert response.count == len(response.items) == 5
 
 
 def test_vendor_client_finds_the_project_in_iam(modelarts_emulator):
-    """Without project id it calls IAM for the project that is named after the region."""
+    """Without a project id, the client calls IAM for the project that is named after the region."""
     vendor = make_client(modelarts_emulator)
 
     job_id = modelarts_emulator.job_id("documented")
@@ -92,7 +92,7 @@ def test_vendor_client_finds_the_project_in_iam(modelarts_emulator):
 
 
 def test_vendor_client_with_a_wrong_secret_is_refused(modelarts_emulator):
-    """The error carries the gateway's words and the id of the request."""
+    """The error carries the gateway's message and the request id."""
     vendor = make_client(modelarts_emulator, secret="wrong", project_id=modelarts_emulator.project_id)
 
     with pytest.raises(ClientRequestException) as raised:

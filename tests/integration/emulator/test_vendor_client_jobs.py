@@ -1,4 +1,4 @@
-"""The vendor's own client creates jobs of the vendor's own models, and follows them to their ends."""
+"""The vendor's client on the emulator: jobs of the vendor's models, from their creation to their end."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_vendor_client_creates_a_job(vendor):
 
 
 def test_vendor_client_sees_the_job_complete(vendor):
-    """As it was created, but for its status."""
+    """The metadata are those of the creation."""
     created = create(vendor)
     job = ended(vendor, created.metadata.id)
 
@@ -97,7 +97,7 @@ def test_vendor_client_sees_the_job_complete(vendor):
 
 
 def test_vendor_client_sees_why_a_job_failed(vendor):
-    """Exit code and message of its task."""
+    """The status holds exit code and message of the task."""
     job_id = create(
         vendor, parameters=[v1.Parameters(name="x", value="1"), v1.Parameters(name="fail", value="1")]
     ).metadata.id
@@ -107,7 +107,7 @@ def test_vendor_client_sees_why_a_job_failed(vendor):
 
 
 def test_vendor_client_reads_the_log(vendor):
-    """All that the script has printed."""
+    """The preview is the whole output of the script."""
     job_id = create(vendor).metadata.id
     ended(vendor, job_id)
     request = v1.ShowTrainingJobLogsPreviewRequest(training_job_id=job_id, task_id="worker-0")
@@ -132,7 +132,7 @@ def test_vendor_client_reads_the_events(vendor):
 
 
 def test_vendor_client_finds_the_job_by_its_name(vendor):
-    """Among all jobs."""
+    """A filter on the name selects the job."""
     job_id = create(vendor).metadata.id
     wanted = v1.JobSearches(limit=5, offset=0, filters=[v1.Filter(key="name", operator="in", value=["my-job"])])
     page = vendor.list_training_jobs(v1.ListTrainingJobsRequest(body=wanted))
@@ -141,7 +141,7 @@ def test_vendor_client_finds_the_job_by_its_name(vendor):
 
 
 def test_vendor_client_creates_a_search(vendor):
-    """The settings come back as they were sent."""
+    """The job holds the settings as they were sent."""
     job = show(vendor, create_search(vendor, 2).metadata.id)
     search = job.algorithm.policies.auto_search
 
@@ -153,20 +153,20 @@ def test_vendor_client_creates_a_search(vendor):
 
 
 def test_vendor_client_reads_the_trials(vendor):
-    """Whole numbers were drawn, because the parameter says so, and all trials have ended."""
+    """All trials have ended; the values of an Integer parameter are whole numbers."""
     job_id = create_search(vendor, 4).metadata.id
     assert ended(vendor, job_id).status.phase == "Completed"
     trials = rows(vendor, job_id)
 
     assert [trial["status"] for trial in trials] == ["TERMINATED"] * 4
     for trial in trials:
-        x = ast.literal_eval(trial["config"])["x"]  # the vendor makes text of it
+        x = ast.literal_eval(trial["config"])["x"]  # the vendor's client converts the config to text
         assert x in {1, 2, 3, 4}
         assert float(trial["acc"]) == pytest.approx(1 - abs(x - 3) / 10)
 
 
 def test_vendor_client_reads_one_trial(vendor):
-    """A row per report, and the last one again as done."""
+    """Each report is a row; the last report is repeated as done."""
     job_id = create_search(vendor, 1).metadata.id
     ended(vendor, job_id)
     (trial,) = rows(vendor, job_id)
@@ -179,7 +179,7 @@ def test_vendor_client_reads_one_trial(vendor):
 
 
 def test_vendor_client_reads_the_importance(vendor):
-    """It is 1 for the only parameter."""
+    """The table lists the only parameter."""
     job_id = create_search(vendor, 4).metadata.id
     ended(vendor, job_id)
     table = vendor.show_auto_search_params_analysis(v1.ShowAutoSearchParamsAnalysisRequest(training_job_id=job_id))
@@ -189,7 +189,7 @@ def test_vendor_client_reads_the_importance(vendor):
 
 
 def test_vendor_client_stops_a_trial_early(vendor, bench):
-    """The response is its id."""
+    """The response is the id of the trial."""
     bench.write(WAITING_SCRIPT)
     job_id = create_search(vendor, 2).metadata.id
     bench.waiting(2)
@@ -201,7 +201,7 @@ def test_vendor_client_stops_a_trial_early(vendor, bench):
 
 
 def test_vendor_client_stops_a_running_job(vendor, bench):
-    """Terminating at first, then Terminated; a second time is a conflict."""
+    """The job is Terminating, then Terminated; a second stop is a conflict."""
     bench.write(WAITING_SCRIPT)
     job_id = create(vendor).metadata.id
     bench.waiting()
@@ -215,7 +215,7 @@ def test_vendor_client_stops_a_running_job(vendor, bench):
 
 
 def test_vendor_client_deletes_a_running_job(vendor, bench):
-    """It is not found afterwards, with status 400 as on the platform."""
+    """A read of the deleted job has status 400, as on the platform."""
     bench.write(WAITING_SCRIPT)
     job_id = create(vendor).metadata.id
     processes = bench.waiting()
@@ -228,7 +228,7 @@ def test_vendor_client_deletes_a_running_job(vendor, bench):
 
 
 def test_vendor_client_reads_the_reason_of_a_refusal(vendor):
-    """Code and words are those of the refusal."""
+    """The error carries code and message of the refusal."""
     with pytest.raises(ClientRequestException) as raised:
         create(vendor, boot_file="/bucket/code/none.py")
 

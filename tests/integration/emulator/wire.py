@@ -19,7 +19,7 @@ from modelarts_emulator import Emulator
 
 @dataclass
 class Response:
-    """A response; header names in lower case."""
+    """Response with header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -27,7 +27,7 @@ class Response:
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
+        """Body as JSON."""
         return json.loads(self.body)
 
     @property
@@ -48,12 +48,13 @@ def send(
     at: float | None = None,
     change: Callable[[SdkRequest], object] = lambda request: None,
 ) -> Response:
-    """Sign a request, change it on its way, and send it.
+    """Sign a request, change it, and send it.
 
     :param path: ``{p}`` in it stands for the project id.
-    :param headers: more headers to sign.
-    :param secret: sign with this instead of the emulator's secret key.
+    :param headers: further headers to sign.
+    :param secret: secret key of the signature; the emulator's when None.
     :param at: date of the signature, in seconds since the epoch.
+    :param change: changes the signed request.
     """
     signed_headers = {"Host": urlsplit(emulator.endpoint).netloc, "Content-Type": "application/json", **(headers or {})}
     if at is not None:
@@ -75,7 +76,7 @@ def send(
 def send_raw(
     emulator: Emulator, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | str = b""
 ) -> Response:
-    """Send a request word by word."""
+    """Send a request as it is."""
     connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=60)
     try:
         connection.request(method, target, body=body or None, headers=dict(headers or {}))
@@ -88,16 +89,16 @@ def send_raw(
 
 
 def outcome(emulator: Emulator, path: str, method: str = "GET") -> str:
-    """Return the status and content encoding of a response, or the name of the error instead."""
+    """Return status and content encoding of a response, or the name of the error."""
     try:
-        answer = send(emulator, method, path)
+        response = send(emulator, method, path)
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__
-    return f"{answer.status} {answer.headers.get('content-encoding', '')}".strip()
+    return f"{response.status} {response.headers.get('content-encoding', '')}".strip()
 
 
 def get_job(emulator: Emulator, job_id: str) -> Any:
-    """Return the JSON of a job. Each call is one tick."""
+    """Return the JSON of a job. Each call is one tick of its scenario."""
     return send(emulator, "GET", f"/v2/{{p}}/training-jobs/{job_id}").json
 
 

@@ -22,7 +22,7 @@ from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobO
 from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
 
-WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+BOTH_MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
 #: A worker, as a process of its own that can be killed.
 WORKER = """
@@ -75,7 +75,7 @@ LOST = {
 }
 
 
-@WAYS
+@BOTH_MODES
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
 def test_lost_response_to_a_creation_costs_no_second_job(cloud, connect, body, lost, deferrable):
     """The job was created, but the response was lost: the task finds the job by its name and adopts it."""
@@ -97,13 +97,13 @@ def kill_worker(cloud, body, when):
     """
     worker = subprocess.Popen([sys.executable, "-c", WORKER, json.dumps(body)], cwd=Path(__file__).parents[2])
 
-    def watch(request):
+    def kill_or_open_gate(request):
         if when(request):
             os.kill(worker.pid, signal.SIGKILL)
         elif polls(cloud) == 5:
             open_gate(cloud)
 
-    cloud.on_request = watch
+    cloud.on_request = kill_or_open_gate
     try:
         return worker.wait(timeout=120)
     finally:
@@ -176,7 +176,7 @@ def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
 
 
 def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body):
-    """From Airflow 3.3 on, the triggerer calls on_kill of the trigger."""
+    """From Airflow 3.3 on, the triggerer calls the on_kill of the trigger."""
     job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
 
     asyncio.run(ModelArtsTrainingJobTrigger(training_job_id=job_id, stop_on_kill=True).on_kill())
@@ -185,7 +185,7 @@ def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body):
 
 
 def test_deferred_task_that_exceeds_its_execution_timeout_stops_its_job(cloud, body):
-    """Airflow does not apply it while a task is deferred; the trigger does."""
+    """Airflow does not apply execution_timeout while a task is deferred; the trigger does."""
     run = train(body(sleep=30), deferrable=True, execution_timeout=timedelta(seconds=0.3))
 
     assert isinstance(run.error, AirflowTaskTimeout)
@@ -193,7 +193,7 @@ def test_deferred_task_that_exceeds_its_execution_timeout_stops_its_job(cloud, b
 
 
 def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body):
-    """Airflow 2.11 does so with a task past its execution_timeout: a new process, and on_kill at once."""
+    """Airflow 2.11 resumes a task past its execution_timeout in a new process, and calls on_kill at once."""
     first = train(body(sleep=30), wait_for_completion=False)
 
     resumed = prepared(operator(body(sleep=30)), context_of(first.ti))
@@ -214,7 +214,7 @@ def test_failure_is_raised_even_if_the_job_cannot_be_stopped(cloud, connect, bod
 
 
 def test_try_that_airflow_executes_twice_costs_no_second_job(cloud, body):
-    """Airflow 3 does so when a task resumes before the scheduler has seen it defer: the try number stays."""
+    """Airflow 3 repeats a try if the task resumes before the scheduler has recorded its deferral."""
     first = train(body(sleep=0.3), wait_for_completion=False)
 
     again = train(body(sleep=0.3), replace(first.ti, xcom={}))
@@ -283,7 +283,7 @@ def test_task_that_is_ended_during_the_creation_stops_the_job(cloud, body, error
     assert phases() == ["Terminated"]
 
 
-@WAYS
+@BOTH_MODES
 def test_task_that_is_cleared_creates_a_new_job_and_stops_the_earlier_one(cloud, body, deferrable):
     """Two jobs; the first is stopped, even if no on_kill ran when the task was cleared."""
     train(body(sleep=30), wait_for_completion=False)
@@ -295,7 +295,7 @@ def test_task_that_is_cleared_creates_a_new_job_and_stops_the_earlier_one(cloud,
 
 
 def test_two_deployments_with_the_same_dag_have_a_job_each(cloud, connect, body):
-    """Their connections differ in ``job_name_prefix``: neither adopts the job of the other, nor stops it."""
+    """The connections differ in ``job_name_prefix``: neither deployment adopts or stops the job of the other."""
     made = {}
     for prefix in ("prod", "test"):
         connect(cloud, job_name_prefix=prefix)

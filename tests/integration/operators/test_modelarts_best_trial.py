@@ -79,10 +79,10 @@ def test_constraints_bound_other_metrics(connected):
     assert run.ti.xcom["best_trial"]["trial_id"] == "bef5c584"
 
 
-@pytest.mark.parametrize("bar", [0.24, "0.24", "", "None", None])
-def test_better_trial_exceeds_the_threshold(connected, bar):
+@pytest.mark.parametrize("threshold", [0.24, "0.24", "", "None", None])
+def test_better_trial_exceeds_the_threshold(connected, threshold):
     """A lower threshold, or an empty rendered value, returns the config."""
-    assert choose(connected.job_id("documented"), only_if_better_than=bar).state == "success"
+    assert choose(connected.job_id("documented"), only_if_better_than=threshold).state == "success"
 
 
 @pytest.mark.parametrize(("on_not_better", "state"), [("skip", "skipped"), ("fail", "failed")])
@@ -131,7 +131,7 @@ def test_running_search_logs_a_warning(connected, task_log):
 
 @pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
 def test_search_that_failed_or_was_stopped_logs_a_warning(connected, task_log, phase):
-    """Its best trial may be far from that of a whole search; the record holds the phase."""
+    """The best trial may be far from that of a whole search; the record holds the phase."""
     run = choose(connected.add_search(replace(stopped_job(), job_id="", phases=((0, phase),))))
 
     assert run.state == "success"
@@ -170,7 +170,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("scenario", "arguments", "message"), FAILURES.values(), ids=FAILURES)
-def test_failure_names_what_is_wrong(connected, scenario, arguments, message):
+def test_failure_names_its_reason(connected, scenario, arguments, message):
     """No retry of the task can succeed; the message names the argument or the reason."""
     run = choose(connected.job_id(scenario), **arguments)
 
@@ -207,7 +207,7 @@ HOSTILE_CONFIGS = {
 
 @pytest.mark.parametrize(("config", "message"), HOSTILE_CONFIGS.values(), ids=HOSTILE_CONFIGS)
 def test_config_that_airflow_would_act_upon_is_refused(connected, config, message):
-    """XCom would change or execute it; the error names the key."""
+    """Airflow would change or execute such a config in an XCom; the error names the key."""
     job_id = connected.add_table(["trial_id", "status", "config", "best_reward"], [["t1", "TERMINATED", config, "0.5"]])
 
     run = choose(job_id)
@@ -217,8 +217,8 @@ def test_config_that_airflow_would_act_upon_is_refused(connected, config, messag
     assert "best_trial" not in run.ti.xcom
 
 
-def test_unfinite_metrics_are_none_in_the_record(connected):
-    """Airflow 3 refuses NaN in an XCom, which would fail the task after the search is paid for."""
+def test_metrics_that_are_not_finite_are_none_in_the_record(connected):
+    """Airflow 3 refuses NaN in an XCom: the task would fail after a search that has cost money."""
     run = choose(connected.job_id("nan"))
 
     assert run.state == "success"

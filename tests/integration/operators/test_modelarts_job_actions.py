@@ -55,7 +55,7 @@ def test_job_is_deleted(bench, waiting, task_log):
     states = [act(ModelArtsDeleteTrainingJobOperator, training_job_id=waiting).state for _ in range(2)]
 
     assert states == ["success", "success"]
-    assert bench.ask("GET", waiting).refusal == (400, "ModelArts.2775")
+    assert bench.call("GET", waiting).refusal == (400, "ModelArts.2775")
     assert f"Training job {waiting} no longer exists" in task_log()
 
 

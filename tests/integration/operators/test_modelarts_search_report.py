@@ -34,7 +34,7 @@ def page_in(folder):
 
 
 def test_report_is_three_files_in_a_new_folder(connected, tmp_path):
-    """The task returns their paths, and leaves no other file."""
+    """The task returns the paths of the files, and leaves no other file."""
     folder = tmp_path / "reports" / "today"
 
     run = report(connected.job_id("documented"), folder)
@@ -45,7 +45,7 @@ def test_report_is_three_files_in_a_new_folder(connected, tmp_path):
 
 
 def test_report_goes_to_a_url_of_a_folder(connected, tmp_path):
-    """output_path accepts what ObjectStoragePath does."""
+    """output_path accepts every URL that ObjectStoragePath accepts."""
     run = report(connected.job_id("documented"), f"file://{tmp_path}/report")
 
     assert run.value["report.html"] == f"file://{tmp_path}/report/report.html"
@@ -81,7 +81,7 @@ def test_new_report_replaces_an_earlier_one(connected, tmp_path):
 
 
 def test_failed_write_leaves_no_part_of_a_file(connected, tmp_path):
-    """No temporary file is left."""
+    """No temporary file is left in the folder."""
     (tmp_path / "report.html" / "in the way").mkdir(parents=True)
 
     run = report(connected.job_id("documented"), tmp_path)
@@ -105,7 +105,7 @@ def test_first_row_is_the_trial_that_the_best_trial_operator_chooses(connected, 
     assert (tmp_path / "trials.csv").read_text().splitlines()[1].split(",")[2] == first["trial_id"]
 
 
-def test_leaderboard_is_in_xcom_and_link_leads_to_the_console(connected, tmp_path):
+def test_leaderboard_and_link_are_those_of_the_task(connected, tmp_path):
     """The Trials tab and the report show the same trials; page and task link to the same job."""
     run = report(connected.job_id("documented"), tmp_path)
 
@@ -114,7 +114,7 @@ def test_leaderboard_is_in_xcom_and_link_leads_to_the_console(connected, tmp_pat
 
 
 def test_platform_analysis_is_shown(connected, tmp_path):
-    """The emulator returns one, as the cloud does."""
+    """The emulator returns a parameter analysis, as the platform does."""
     report(connected.job_id("documented"), tmp_path)
 
     assert "Analysed by ModelArts" in page_in(tmp_path)
@@ -124,8 +124,8 @@ RESPONSES = [{"status": 400, "body": b'{"error_code": "ModelArts.2788"}'}, {"bod
 
 
 @pytest.mark.parametrize("response", RESPONSES)
-def test_report_does_without_the_platforms_analysis(connected_once, tmp_path, task_log, response):
-    """Optuna computes one instead, and the log holds the reason."""
+def test_report_does_not_require_the_analysis_of_the_platform(connected_once, tmp_path, task_log, response):
+    """Optuna computes the analysis instead, and the log holds the reason."""
     connected_once.respond_next(ANALYSIS, **response)
 
     run = report(connected_once.job_id("large"), tmp_path)
@@ -192,7 +192,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("scenario", "arguments", "message"), REFUSED.values(), ids=REFUSED)
-def test_refusal_names_what_is_wrong(connected, tmp_path, scenario, arguments, message):
+def test_refusal_names_its_reason(connected, tmp_path, scenario, arguments, message):
     """No retry of the task can succeed; the message names the argument or the reason."""
     run = report(connected.job_id(scenario), tmp_path, **arguments)
 
@@ -217,12 +217,12 @@ def test_missing_library_is_named_before_any_request(connected, tmp_path, monkey
 
 @pytest.mark.parametrize("conn_id", [None, "", "None"])
 def test_blank_storage_connection_is_none(connected, tmp_path, conn_id):
-    """A template can render to each of them."""
+    """A template can render to each of these values."""
     assert report(connected.job_id("documented"), tmp_path, storage_conn_id=conn_id).state == "success"
 
 
 def test_assets_receive_the_paths(connected, tmp_path):
-    """A DAG scheduled on the report reads its paths from the event."""
+    """A DAG scheduled on the report reads the paths of the files from the event."""
     try:
         from airflow.sdk import Asset
     except ImportError:

@@ -19,7 +19,7 @@ from airflow_provider_modelarts.operators.modelarts import (
 )
 from airflow_provider_modelarts.task_exceptions import ModelArtsCallRefusedError, ModelArtsTrainingJobFailedError
 
-WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+BOTH_MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
 
 def train(body, ti=None, **arguments):
@@ -56,9 +56,9 @@ def ended(training_job_id, seconds=60):
     return job
 
 
-@WAYS
+@BOTH_MODES
 def test_job_runs_with_the_given_hyperparameters(cloud, body, tmp_path, deferrable):
-    """The script receives them, and the task returns the paths of the outputs."""
+    """The script receives the hyperparameters, and the task returns the paths of the outputs."""
     run = train(body(), hyperparameters={"learning_rate": 0.25, "layers": 3}, deferrable=deferrable)
 
     assert run.state == "success", run.message
@@ -69,7 +69,7 @@ def test_job_runs_with_the_given_hyperparameters(cloud, body, tmp_path, deferrab
     assert run.value["training_job_id"] == run.ti.xcom["training_job_id"]
 
 
-@WAYS
+@BOTH_MODES
 def test_failed_job_raises_its_reason_and_may_be_retried(cloud, body, deferrable):
     """The error holds the job's id and the script's last lines, and lets Airflow's retries apply."""
     run = train(body(fail="gpu0"), deferrable=deferrable)
@@ -82,11 +82,11 @@ def test_failed_job_raises_its_reason_and_may_be_retried(cloud, body, deferrable
 
 
 def test_hyperparameters_of_a_skipped_task_are_an_error(cloud, body):
-    """Its output is None: a training with the body's own values would look like success."""
+    """The output of a skipped task is None: a training with the values of the body would look like success."""
     with DAG("dag", schedule=None):
         best = ModelArtsBestTrialOperator(task_id="best", training_job_id="job")
         operator = ModelArtsTrainingJobOperator(task_id="train", body=body(), hyperparameters=best.output)
-    operator.hyperparameters = None  # what Airflow resolves that to
+    operator.hyperparameters = None  # Airflow resolves the output of a skipped task to None
 
     with pytest.raises(ModelArtsCallRefusedError, match="hyperparameters rendered to an empty value"):
         operator.execute(context_of(TaskInstance()))
@@ -95,12 +95,12 @@ def test_hyperparameters_of_a_skipped_task_are_an_error(cloud, body):
 
 
 def test_hyperparameters_that_are_an_empty_mapping_are_none(cloud, body):
-    """A template can set none on purpose."""
+    """A template can set no hyperparameters on purpose."""
     assert train(body(), hyperparameters="{}").state == "success"
 
 
-def test_value_in_a_body_that_ends_like_a_file_is_a_value(tmp_path, body):
-    """Even if a file of that name exists beside the DAG; only a whole argument names a file."""
+def test_value_in_a_body_that_looks_like_a_file_name_is_a_value(tmp_path, body):
+    """Only a whole argument names a file, even if a file with the name of a value exists beside the DAG."""
     (tmp_path / "config.json").write_text('{"algorithm": {"boot_file": "{{ 1 + 1 }}"}}')
     with DAG("dag", schedule=None) as dag:
         value = ModelArtsTrainingJobOperator(task_id="value", body=body(config="config.json"))
@@ -118,7 +118,7 @@ def test_value_in_a_body_that_ends_like_a_file_is_a_value(tmp_path, body):
     }
 
 
-@WAYS
+@BOTH_MODES
 def test_failed_call_of_a_wait_logs_that_the_job_may_still_be_running(cloud, connect, body, task_log, deferrable):
     """A task without retries leaves a job that costs money."""
     connect(cloud, retry_seconds=0)
@@ -140,7 +140,7 @@ def test_job_id_is_pushed_before_the_wait(cloud, body):
     assert run.ti.xcom["modelarts_training_job_link"].endswith(f"#/training/detail/{run.value['training_job_id']}")
 
 
-@WAYS
+@BOTH_MODES
 def test_retry_adopts_the_job_of_the_first_try(cloud, body, deferrable):
     """A worker died: the next try of the task waits for the same job."""
     first = train(body(sleep=0.3), wait_for_completion=False)
@@ -180,7 +180,7 @@ def test_mapped_tasks_create_a_job_each(cloud, body):
     assert len(jobs()) == 3
 
 
-@WAYS
+@BOTH_MODES
 def test_search_returns_the_config_of_its_best_trial(cloud, body, deferrable):
     """The script's metric is highest at 0.3: the chosen learning rate is the nearest that was tried."""
     run = search(body(), deferrable=deferrable)
@@ -193,7 +193,7 @@ def test_search_returns_the_config_of_its_best_trial(cloud, body, deferrable):
     assert run.ti.xcom["best_trial"]["trial_id"] == nearest.trial_id
 
 
-@WAYS
+@BOTH_MODES
 def test_search_stops_when_its_goal_is_reached(cloud, body, deferrable):
     """The best trial so far is selected, and the search is stopped."""
     algorithm = {"name": "tpe_search", "num_samples": 50, "seed": 1}
@@ -248,7 +248,7 @@ def test_search_with_a_failing_trial_is_stopped(cloud, body):
     assert ended(run.ti.xcom["training_job_id"]).phase.is_terminal
 
 
-@WAYS
+@BOTH_MODES
 def test_asset_events_carry_the_result(cloud, body, deferrable):
     """A DAG scheduled on an asset receives the best trial, or the summary of the training job."""
     best, model = Asset("modelarts://best"), Asset("modelarts://model")

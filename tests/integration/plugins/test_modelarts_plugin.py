@@ -27,7 +27,7 @@ def get(path, *, root="/modelarts"):
     sent = []
 
     async def receive():
-        await asyncio.Event().wait()  # the browser stays
+        await asyncio.Event().wait()  # the browser stays connected
 
     async def send(message):
         sent.append(message)
@@ -38,7 +38,7 @@ def get(path, *, root="/modelarts"):
     return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
 
-def test_entry_point_leads_to_the_plugin():
+def test_entry_point_returns_the_plugin():
     """Airflow finds the plugin by this entry point."""
     (entry,) = [
         point
@@ -59,7 +59,7 @@ def test_tab_is_on_task_instances_and_names_them_in_its_url():
 
 
 @has_tabs
-def test_tab_leads_to_a_page_that_the_plugin_serves():
+def test_tab_shows_a_page_that_the_plugin_serves():
     """A relative URL works below any base path of Airflow."""
     (view,), (app,) = ModelArtsPlugin.external_views, ModelArtsPlugin.fastapi_apps
     prefix, _, page = view["href"].partition("?")[0].partition("/")
@@ -70,13 +70,13 @@ def test_tab_leads_to_a_page_that_the_plugin_serves():
 
 @pytest.mark.skipif(AIRFLOW_V_3_1_PLUS, reason="this Airflow has such tabs")
 def test_plugin_adds_nothing_to_an_older_airflow():
-    """It loads without an error."""
+    """The plugin loads without an error."""
     assert ModelArtsPlugin.external_views == []
     assert ModelArtsPlugin.fastapi_apps == []
 
 
 @pytest.mark.parametrize("root", ["/modelarts", "/airflow/modelarts"])
-def test_page_is_served_wherever_it_is_mounted(root):
+def test_page_is_served_below_any_root(root):
     """Airflow itself may be served below a base path."""
     status, headers, body = get("/trials.html", root=root)
 
@@ -95,8 +95,8 @@ def test_browsers_revalidate_files_at_each_use():
 @pytest.mark.parametrize(
     "path", ["/../plugins/modelarts.py", "//etc/passwd", "/../../pyproject.toml", "/%2e%2e/__init__.py", "/", ""]
 )
-def test_nothing_else_is_served(path):
-    """Only the files of one folder, and no list of them."""
+def test_other_paths_are_not_served(path):
+    """The application serves the files of one folder, and no list of them."""
     starlette = pytest.importorskip("starlette.exceptions")
 
     with pytest.raises(starlette.HTTPException) as caught:
@@ -124,14 +124,14 @@ class Page(HTMLParser):
 
 
 def test_page_is_made_of_files_of_its_folder():
-    """It requests no other host."""
+    """The page requests no other host."""
     files = {name for name in Page(PAGE).files if name != "data:,"}
 
     assert "trials.js" in files
     assert files <= {path.name for path in STATIC.iterdir()}
 
 
-def test_page_lets_the_browser_run_only_its_own_scripts():
+def test_policy_allows_only_the_scripts_of_the_page():
     """A parameter name from a training script cannot run as a script."""
     page = Page(PAGE)
 
@@ -148,13 +148,13 @@ def test_script_makes_no_markup_from_text(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_script_can_stand_inside_a_page(name):
-    """The report embeds it, where this would end it."""
+def test_script_can_be_embedded_in_a_page(name):
+    """The report embeds the script, where such a text would end the element."""
     assert "</script" not in SCRIPTS[name].lower()
 
 
 def test_loading_the_plugin_loads_no_web_framework():
-    """Every component of Airflow loads it: scheduler, triggerer and each worker."""
+    """Every component of Airflow loads the plugin: scheduler, triggerer and each worker."""
     airflow = "import airflow.providers.common.compat.sdk as sdk, sys; sdk.AirflowPlugin; before = set(sys.modules)"
     plugin = "import airflow_provider_modelarts.plugins.modelarts; print('added:', *set(sys.modules) - before)"
     output = subprocess.run([sys.executable, "-c", f"{airflow}; {plugin}"], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Files of a report: what is in them, and that nothing in a search can get out of its place."""
+"""Content of the files of a report, and protection from hostile text in a search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
-from unit.builders import search, snapshot, trial
+from unit.builders import search, trial
+from unit.builders import snapshot as snapshot_of
 
 from airflow_provider_modelarts.core.jobs import Mode, ParameterImportance
 from airflow_provider_modelarts.core.leaderboard import NO_LIMITS, leaderboard
@@ -25,7 +26,7 @@ URL = "https://console.example/modelarts/?region=cn-north-4#/training/detail/job
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its elements, its texts, and what its scripts hold."""
+    """Parsed page: its elements, its texts, and the content of its scripts."""
 
     def __init__(self, text):
         super().__init__()
@@ -33,16 +34,16 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        """Note an element."""
+        """Record an element."""
         self.elements.append((tag, dict(attrs)))
         self._script = dict(attrs).get("id", "") if tag == "script" else None
 
     def handle_endtag(self, tag):
-        """Note its end."""
+        """Record the end of an element."""
         self._script = None
 
     def handle_data(self, data):
-        """Note a text, of a script or to be read."""
+        """Record the text of a script or of the page."""
         if self._script is None:
             self.texts.append(data)
         else:
@@ -50,27 +51,29 @@ class Page(HTMLParser):
 
     @property
     def text(self):
-        """What there is to read."""
+        """Visible text of the page."""
         return " ".join(self.texts)
 
     def data(self, name):
-        """Return the JSON that a script holds."""
+        """Return the JSON in a script."""
         return json.loads(dict(self.scripts)[name])
 
     @property
     def figures(self):
-        """The pictures."""
+        """Plots of the page."""
         return self.data("figures")
 
 
-def files_of(look, *, constraints=None, **arguments):
-    """Return the files of the report about a search."""
-    return report_files(look, rank(look.listing.trials, criterion_for(look.job.search), constraints), **arguments)
+def files_of(snapshot, *, constraints=None, **arguments):
+    """Return the files of the report on a search."""
+    return report_files(
+        snapshot, rank(snapshot.listing.trials, criterion_for(snapshot.job.search), constraints), **arguments
+    )
 
 
 def page_of(trials, **arguments):
-    """Return the page about some trials."""
-    return Page(files_of(snapshot(trials), **arguments)["report.html"])
+    """Return the page of the report on a search with these trials."""
+    return Page(files_of(snapshot_of(trials), **arguments)["report.html"])
 
 
 def some(count=12, config=None, **fields):
@@ -83,7 +86,7 @@ def some(count=12, config=None, **fields):
 
 @pytest.fixture(scope="module", name="large")
 def _large():
-    """The files about 2,000 trials of ten parameters."""
+    """Files of the report on 2,000 trials with ten parameters."""
     trials = [
         trial(
             f"t{n:07}",
@@ -94,18 +97,18 @@ def _large():
         )
         for n in range(2000)
     ]
-    return files_of(snapshot(trials))
+    return files_of(snapshot_of(trials))
 
 
 @pytest.fixture(scope="module", name="tame")
 def _tame():
-    """The page about trials with short plain names and values."""
-    look = snapshot(some(config={"a": "a", "other": "b"}), name="a", a="max")
-    return Page(files_of(look, importance=[ParameterImportance("a", 0.5, 0.1)])["report.html"])
+    """Page of the report on trials with short plain names and values."""
+    snapshot = snapshot_of(some(config={"a": "a", "other": "b"}), name="a", a="max")
+    return Page(files_of(snapshot, importance=[ParameterImportance("a", 0.5, 0.1)])["report.html"])
 
 
-def test_page_refers_to_nothing_but_the_console():
-    """It opens without a network, wherever it is copied to."""
+def test_page_refers_only_to_the_console():
+    """The page opens without a network, in any folder."""
     page = page_of(some(), url=URL)
 
     references = {"src", "href", "srcset", "data", "action", "poster", "background"}
@@ -114,8 +117,8 @@ def test_page_refers_to_nothing_but_the_console():
     assert not {tag for tag, _ in page.elements} & {"link", "base", "iframe", "object", "embed", "img", "form"}
 
 
-def test_policy_forbids_all_but_the_scripts_of_the_page():
-    """A browser runs nothing that is not the table's, the page's or Plotly's script, and loads nothing at all."""
+def test_policy_allows_only_the_scripts_of_the_page():
+    """A browser runs only the scripts of the page and Plotly, and loads no other resource."""
     page = page_of(some())
 
     (policy,) = [attrs["content"] for _, attrs in page.elements if "http-equiv" in attrs]
@@ -128,8 +131,8 @@ def test_policy_forbids_all_but_the_scripts_of_the_page():
     )
 
 
-def test_plotly_is_packed_once_and_only_where_there_is_a_picture():
-    """Its five megabytes are two in the page."""
+def test_plotly_is_embedded_compressed_if_there_is_a_plot():
+    """Compression reduces Plotly's five megabytes to two."""
     packed = dict(page_of(some()).scripts)["plotly"]
 
     assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
@@ -137,19 +140,19 @@ def test_plotly_is_packed_once_and_only_where_there_is_a_picture():
 
 
 def test_page_and_json_hold_the_whole_leaderboard():
-    """The table is drawn from what trials.json holds."""
-    look = snapshot([*some(), trial("t99", "ERROR", index=99)])
-    files = files_of(look)
+    """The page embeds the same document as trials.json."""
+    snapshot = snapshot_of([*some(), trial("t99", "ERROR", index=99)])
+    files = files_of(snapshot)
 
-    board = leaderboard(look, rank(look.listing.trials, criterion_for(look.job.search)), NO_LIMITS)
+    board = leaderboard(snapshot, rank(snapshot.listing.trials, criterion_for(snapshot.job.search)), NO_LIMITS)
     assert Page(files["report.html"]).data("board") == json.loads(files["trials.json"]) == board
 
 
-def test_files_hold_what_the_page_leaves_out():
-    """With 60 parameters and one long value, the page counts the columns that it lacks."""
+def test_files_hold_the_columns_that_the_page_omits():
+    """Of 61 parameters, one of them long, the page shows a part, and counts the omitted columns."""
     layers = [[n, "relu"] for n in range(40)]
     config = {"layers": layers, **{f"p{n}": n for n in range(60)}}
-    files = files_of(snapshot([trial("t0", best=0.5, config=config)]))
+    files = files_of(snapshot_of([trial("t0", best=0.5, config=config)]))
     page, board = Page(files["report.html"]), json.loads(files["trials.json"])
     header, row = csv.reader(files["trials.csv"].splitlines())
 
@@ -164,8 +167,8 @@ def test_files_hold_what_the_page_leaves_out():
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", " https://x", "//x", ""])
-def test_address_that_is_none_of_the_web_becomes_no_link(url):
-    """A console_url of a connection is no way into the page."""
+def test_url_that_is_not_http_is_not_linked(url):
+    """The console_url of a connection cannot inject a script."""
     assert "a" not in [tag for tag, _ in page_of(some(), url=url).elements]
 
 
@@ -185,15 +188,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_words_stay_texts(tame, word):
-    """Names and values change no element of the page, and what is printable in them can be read."""
+def test_hostile_text_adds_no_element(tame, word):
+    """Names and values change no element of the page, and their printable characters are shown."""
     trials = some(config={word: word, "other": f"{word}2"}, metrics={word: 1.0})
     trials += [trial("odd", "PENDING", config={"other": word}), trial("strange", word)]
-    look = snapshot(trials, name=word, **{word: "max"})
+    snapshot = snapshot_of(trials, name=word, **{word: "max"})
 
-    page = Page(files_of(look, importance=[ParameterImportance(word, 0.5, 0.1)])["report.html"])
+    page = Page(files_of(snapshot, importance=[ParameterImportance(word, 0.5, 0.1)])["report.html"])
 
-    ignored = {"meta", "br"}  # the policy, and the ends of lines
+    ignored = {"meta", "br"}  # the policy, and line breaks
     assert [one for one in page.elements if one[0] not in ignored] == [
         one for one in tame.elements if one[0] not in ignored
     ]
@@ -204,13 +207,13 @@ def test_hostile_words_stay_texts(tame, word):
 
 
 @pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_words_are_no_markup_in_the_pictures(word):
-    """Plotly acts upon some elements in titles, labels and hints, and upon %{...} in templates."""
+def test_hostile_text_is_escaped_in_the_plots(word):
+    """Plotly interprets some elements in titles, labels and hover texts, and %{...} in templates."""
     configs = [{word: n, "lr": n, "kind": f"{word}{n % 3}"} for n in range(12)]
     trials = [trial(f"t{n}", best=n / 100, index=n, config=config) for n, config in enumerate(configs)]
-    look = snapshot(trials, **{word: "max"})
+    snapshot = snapshot_of(trials, **{word: "max"})
 
-    figures = Page(files_of(look)["report.html"]).figures
+    figures = Page(files_of(snapshot)["report.html"]).figures
 
     assert len(figures) == 5
     template = "%{customdata[0]}: %{customdata[1]}<extra></extra>"
@@ -231,7 +234,7 @@ def texts_in(value):
 
 
 def test_long_values_that_differ_keep_different_labels():
-    """Paths of files are alike at both ends."""
+    """File paths may have both ends in common."""
     paths = [f"obs://bucket/data/{'a' * 40}{letter}{'z' * 40}/part" for letter in "xy"]
     trials = [trial(f"t{n}", best=n / 10, config={"path": paths[n % 2]}) for n in range(4)]
 
@@ -272,18 +275,18 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("trials", "pictures", "words"), CASES.values(), ids=CASES)
-def test_words_stand_where_a_picture_makes_no_sense(trials, pictures, words):
-    """The page is one that can be read, whatever the search has come to."""
+@pytest.mark.parametrize(("trials", "plots", "words"), CASES.values(), ids=CASES)
+def test_text_replaces_plots_that_make_no_sense(trials, plots, words):
+    """The page is readable for every outcome of a search."""
     page = page_of(trials)
 
-    assert len(page.figures) == pictures
-    assert len([attrs for _, attrs in page.elements if attrs.get("class") == "figure"]) == pictures
+    assert len(page.figures) == plots
+    assert len([attrs for _, attrs in page.elements if attrs.get("class") == "figure"]) == plots
     assert [word for word in words if word not in page.text] == []
 
 
 @pytest.mark.parametrize(
-    ("plot", "left", "words"),
+    ("plot", "remaining", "words"),
     [
         ("plot_optimization_history", 3, ["Optuna cannot draw this plot: no way."]),
         ("plot_parallel_coordinate", 3, ["Optuna cannot draw this plot: no way."]),
@@ -291,8 +294,8 @@ def test_words_stand_where_a_picture_makes_no_sense(trials, pictures, words):
     ],
 )
 @pytest.mark.parametrize("error", [ValueError("no way"), OverflowError("no way")])
-def test_picture_that_cannot_be_drawn_leaves_the_others(monkeypatch, plot, left, words, error):
-    """Words stand in its place, and the files are written."""
+def test_plot_that_fails_is_replaced_by_its_error(monkeypatch, plot, remaining, words, error):
+    """The other plots are drawn, and the files are written."""
 
     def fail(*args, **kwargs):
         raise error
@@ -301,17 +304,17 @@ def test_picture_that_cannot_be_drawn_leaves_the_others(monkeypatch, plot, left,
 
     page = page_of(some())
 
-    assert len(page.figures) == left
+    assert len(page.figures) == remaining
     assert [word for word in words if word not in page.text] == []
 
 
-def test_objective_without_a_name_is_told_as_such():
-    """The objective of a search may have no name; the user has given the mode."""
-    look = snapshot(some())
-    look = replace(look, job=replace(look.job, search=search(12)))
-    ranking = rank(look.listing.trials, criterion_for(look.job.search, mode=Mode.MAX))
+def test_objective_without_a_name_is_described_as_such():
+    """The search does not name its objective, and the mode comes from an argument."""
+    snapshot = snapshot_of(some())
+    snapshot = replace(snapshot, job=replace(snapshot.job, search=search(12)))
+    ranking = rank(snapshot.listing.trials, criterion_for(snapshot.job.search, mode=Mode.MAX))
 
-    text = Page(report_files(look, ranking)["report.html"]).text
+    text = Page(report_files(snapshot, ranking)["report.html"]).text
 
     assert "objective (max), the search's own objective of unknown name, best report of each trial" in text
 
@@ -324,15 +327,15 @@ def test_objective_without_a_name_is_told_as_such():
         ("Failed", ["Training job job-1 is Failed: only trials that ended before compete for the best."]),
     ],
 )
-def test_search_that_did_not_run_to_its_end_is_warned_about(phase, warnings):
-    """The best so far is not the best."""
-    page = Page(files_of(snapshot(some(), phase))["report.html"])
+def test_page_warns_of_an_incomplete_search(phase, warnings):
+    """The best trial so far may not be the best of the whole search."""
+    page = Page(files_of(snapshot_of(some(), phase))["report.html"])
 
     assert [text for text in page.texts if text.startswith("Training job job-1 ")] == warnings
 
 
-def test_trials_that_break_a_constraint_are_in_no_picture():
-    """The line of the best so far ends at the trial that the table calls the best."""
+def test_trials_that_violate_a_constraint_are_not_plotted():
+    """The line of the best value so far ends at the best trial of the table."""
     trials = [*some(), trial("t12", best=0.99, index=12, config={"lr": 1, "batch": 1}, metrics={"loss": 9.0})]
     kept = [replace(one, raw={**one.raw, "loss": 1.0}) for one in trials[:-1]]
 
@@ -343,21 +346,21 @@ def test_trials_that_break_a_constraint_are_in_no_picture():
     assert line["y"][-1] == 0.11
 
 
-def test_history_is_numbered_as_the_trials_were_made():
-    """The number of a trial is its place among all trials, also of those that do not compete."""
+def test_history_numbers_trials_in_the_order_of_creation():
+    """Trials that do not compete count, too."""
     page = page_of([trial("c", best=0.3, index=2), trial("a", best=0.1, index=0), trial("b", "ERROR", index=1)])
 
     assert page.figures[0]["data"][0]["x"] == [0, 2]
     assert page.figures[0]["data"][0]["y"] == [0.1, 0.3]
 
 
-def test_large_search_keeps_within_the_size(large):
-    """A page of 2,000 trials and ten parameters can be sent by mail."""
+def test_page_of_a_large_search_is_limited_in_size(large):
+    """A page of 2,000 trials with ten parameters can be sent by mail."""
     assert len(large["report.html"].encode()) < 4_000_000
 
 
-def test_large_search_is_thinned_in_the_pictures_alone(large):
-    """The pictures state it; table, CSV and JSON hold all trials."""
+def test_only_the_plots_of_a_large_search_are_thinned(large):
+    """The page states the number of plotted trials; table, CSV and JSON hold all trials."""
     page = Page(large["report.html"])
 
     history, parallel, *scatters = page.figures
@@ -370,8 +373,8 @@ def test_large_search_is_thinned_in_the_pictures_alone(large):
     assert large["trials.csv"].count("\r\n") == 2001
 
 
-def test_thinned_pictures_keep_the_extremes(large):
-    """Best and worst trial, and each step of the best so far."""
+def test_thinned_plots_keep_the_extremes(large):
+    """The best trial, the worst trial and each improvement of the best value are plotted."""
     history, _, scatter, *_ = Page(large["report.html"]).figures
 
     for points in (history["data"][0], scatter["data"][0]):
@@ -387,7 +390,7 @@ def test_thinned_pictures_keep_the_extremes(large):
 
 
 def test_lines_keep_their_colors(large):
-    """A color is no label to be cut."""
+    """Colors are not shortened like labels."""
     parallel = Page(large["report.html"]).figures[1]
 
     colors = [trace["line"]["color"] for trace in parallel["data"] if "line" in trace]
@@ -395,8 +398,8 @@ def test_lines_keep_their_colors(large):
     assert [color for color in colors if not re.fullmatch(r"rgb\(\d+, \d+, \d+\)", color)] == []
 
 
-def test_parameter_of_trials_that_are_thinned_out_is_no_axis():
-    """A parameter may be one of a few trials that are not among those drawn."""
+def test_parameter_of_omitted_trials_is_not_an_axis():
+    """A parameter may occur only in trials that the plot omits."""
     trials = [trial(f"t{n}", best=n, index=n, config={"lr": n, "batch": -n}) for n in range(400)]
     for n in (0, 2):
         trials[n] = trial(f"t{n}", best=-n, index=n, config={"lr": n, "batch": -n, "rare": n})
@@ -407,20 +410,20 @@ def test_parameter_of_trials_that_are_thinned_out_is_no_axis():
     assert "rare" not in texts_in(parallel)
 
 
-def test_search_space_of_the_job_tells_what_is_a_choice():
-    """Sizes that a search chooses among stand side by side, however far apart they are."""
-    look = snapshot([trial(f"t{n}", best=n, config={"size": 4**n, "lr": n}) for n in range(3)])
+def test_choices_of_the_search_space_are_categories():
+    """The axis of a list of sizes has equal steps, not a numeric scale."""
+    snapshot = snapshot_of([trial(f"t{n}", best=n, config={"size": 4**n, "lr": n}) for n in range(3)])
     params = [{"name": "size", "param_type": "discrete", "discrete_values": ["1", "4", "16", "64"]}]
     raw = {"algorithm": {"policies": {"auto_search": {"search_params": params}}}}
 
-    *_, lr, size = Page(files_of(replace(look, job=replace(look.job, raw=raw)))["report.html"]).figures
+    *_, lr, size = Page(files_of(replace(snapshot, job=replace(snapshot.job, raw=raw)))["report.html"]).figures
 
     assert size["layout"]["xaxis"]["type"] == "category"
     assert "type" not in lr["layout"]["xaxis"]
 
 
-def test_platform_analysis_goes_before_optunas():
-    """ModelArts' analysis takes precedence over Optuna's, most important first; missing values are left out."""
+def test_platform_analysis_takes_precedence_over_optuna():
+    """The most important parameter comes first; parameters without a value are omitted."""
     given = [("batch", 0.1, 0.01), ("lr", 0.9, 0.2), ("seed", None, None), ("x", float("nan"), None)]
 
     text = page_of(some(), importance=[ParameterImportance(*one) for one in given]).text
@@ -433,8 +436,8 @@ def test_platform_analysis_goes_before_optunas():
     )
 
 
-def test_optuna_tells_the_importance_where_the_platform_does_not():
-    """Of two parameters the one that decides is the more important."""
+def test_optuna_analyses_the_importance_if_the_platform_does_not():
+    """The parameter that determines the value is more important than noise."""
     page = page_of([trial(f"t{n}", best=n, config={"noise": n * 7 % 13, "lr": n}) for n in range(30)])
 
     assert "Analysed by Optuna (PED-ANOVA)" in page.text

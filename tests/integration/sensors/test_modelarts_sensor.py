@@ -42,8 +42,8 @@ ENDS = {
 
 def wait(job_id, mode="poke", **arguments):
     """Run the sensor in one of its modes to its end."""
-    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **how, **arguments}
+    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **options, **arguments}
     return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 
@@ -51,7 +51,7 @@ def wait(job_id, mode="poke", **arguments):
 @pytest.mark.parametrize("scenario", ENDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
-    """In every mode; soft_fail turns a failure into a skip."""
+    """Every mode has the same outcome; soft_fail turns a failure into a skip."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
 
     assert run.state == ("skipped" if soft_fail and ENDS[scenario] == "failed" else ENDS[scenario])
@@ -61,7 +61,7 @@ def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
 
 @pytest.mark.parametrize("scenario", ENDS)
 def test_modes_return_the_same_summary_and_message(connect, scenario):
-    """For every scenario of the emulator."""
+    """The three modes agree for every scenario of the emulator."""
     runs = []
     for mode in MODES:
         with running() as emulator:
@@ -131,7 +131,7 @@ def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_stopped_search_is_done_if_accepted(connected, mode):
-    """accept_stopped=True treats it as completed, with the trials that ended before."""
+    """accept_stopped=True treats the search as completed, with the trials that ended before."""
     run = wait(connected.job_id("stopped-job"), mode, accept_stopped="true")
 
     assert run.state == "success"
@@ -149,7 +149,7 @@ def test_timeout_is_a_sensor_timeout(connected, mode, soft_fail):
 
 
 def test_timeout_of_a_deferred_wait_names_its_last_progress(connected):
-    """And the job."""
+    """The message names the job and the statuses of its trials."""
     job_id = connected.job_id("pending-forever")
 
     run = wait(job_id, "deferrable", timeout=0.05)
@@ -159,7 +159,7 @@ def test_timeout_of_a_deferred_wait_names_its_last_progress(connected):
 
 
 def test_execution_timeout_applies_while_deferred(connected):
-    """Airflow itself does not apply it then."""
+    """Airflow does not apply execution_timeout while a task is deferred; the trigger does."""
     limit = timedelta(seconds=0.05)
 
     run = wait(connected.job_id("pending-forever"), "deferrable", execution_timeout=limit)
@@ -179,7 +179,7 @@ CALLS = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("poll", [1, 3], ids=["first poll", "third poll"])
 def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, poll):
-    """A failed call is no outcome of the search: the task fails despite soft_fail, and may be retried."""
+    """A failed call is not an outcome of the search: the task fails despite soft_fail, and may be retried."""
     job_id = connected_once.job_id("pending-forever")
     connected_once.respond_next(f"/training-jobs/{job_id}", status=status, body=body, times=100, after=poll - 1)
 
@@ -211,7 +211,7 @@ def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, p
 
 @pytest.mark.parametrize("mode", MODES)
 def test_never_fail_skips_after_a_failed_call(connected_once, mode):
-    """In every mode."""
+    """A failed call skips the task in every mode."""
     job_id = connected_once.job_id("pending-forever")
     connected_once.respond_next(f"/training-jobs/{job_id}", status=500, body=b"{}", times=100, after=1)
 
@@ -260,14 +260,14 @@ def test_missing_region_is_named(connected, monkeypatch):
 
 
 def test_search_settings_of_an_algorithm_are_looked_up_once(connected):
-    """A job that holds only an algorithm's id costs one more request, not one per poll; and one at the end."""
+    """A job that holds only an algorithm id costs one more request during the wait, and one at its end."""
     wait(connected.job_id("algorithm-search"), "poke")
 
     assert sum("/algorithms/" in request.path for request in connected.requests) == 2
 
 
 def test_trials_of_a_starting_job_are_not_requested(connected):
-    """A job that is Creating or Pending has none."""
+    """A job that is Creating or Pending has no trials."""
     wait(connected.job_id("growing"), "poke")
 
     paths = [request.path for request in connected.requests if "/training-jobs/" in request.path]

@@ -11,8 +11,8 @@ from airflow_provider_modelarts.task_exceptions import ModelArtsSearchFailedErro
 
 def wait(job_id, mode, **arguments):
     """Run the sensor in one of its modes to its end."""
-    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **how, **arguments}
+    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **options, **arguments}
     return run_task(lambda: ModelArtsTrainingJobSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 
@@ -37,7 +37,7 @@ def test_completed_job_is_done(connected, mode):
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_job_that_failed_or_was_stopped_fails_with_the_reason(connected, mode, scenario, words, soft_fail):
-    """No retry can succeed with the same job. soft_fail skips."""
+    """No retry can succeed with the same job; soft_fail skips the task."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
 
     assert run.state == ("skipped" if soft_fail else "failed")
@@ -47,7 +47,7 @@ def test_job_that_failed_or_was_stopped_fails_with_the_reason(connected, mode, s
 
 @pytest.mark.parametrize("mode", MODES)
 def test_stopped_job_is_done_if_accepted(connected, mode):
-    """accept_stopped treats it as completed."""
+    """accept_stopped treats the job as completed."""
     assert wait(connected.job_id("stopped-job"), mode, accept_stopped="yes").state == "success"
 
 

@@ -17,7 +17,7 @@ from modelarts_emulator import Search, TrialScript
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
+def _quick_retries(monkeypatch):
     """Retry calls at once in this module: the first delay is not a field of the connection."""
     monkeypatch.setattr("airflow_provider_modelarts.api.settings.RetryPolicy", partial(RetryPolicy, 0.002, 0.01))
 
@@ -31,8 +31,8 @@ def _cloud(modelarts_emulator, connect):
 
 def wait(job_id, mode="poke", **arguments):
     """Run the sensor in one of its modes to its end."""
-    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **how, **arguments}
+    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+    arguments = {"poke_interval": 0.002, **options, **arguments}
     return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 
@@ -51,7 +51,7 @@ def search(*statuses):
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("mode", MODES)
 def test_search_is_done_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
-    """Three in ten: transient faults are retried, and the summary is that of an undisturbed wait."""
+    """Three in ten responses have a transient fault; the summary is that of an undisturbed wait."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
         connect(emulator, timeout="5,0.08")
         run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "TERMINATED")), mode)
@@ -64,7 +64,7 @@ def test_search_is_done_though_responses_are_faulty(modelarts_emulator_factory, 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("mode", MODES)
 def test_failed_trial_is_named_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
-    """No transient fault hides it."""
+    """Transient faults do not hide the failed trial."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
         connect(emulator, timeout="5,0.08")
         run = wait(emulator.add_search(search("TERMINATED", "TERMINATED", "ERROR")), mode)
@@ -88,7 +88,7 @@ PERMANENT = {
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_permanent_fault_fails_the_task_with_its_reason(cloud, connect, mode, fault, error, words):
-    """The same in each mode, despite soft_fail: it is no outcome of the search."""
+    """The fault is not an outcome of the search: the task fails in each mode, despite soft_fail."""
     connect(cloud, retry_seconds=0.02)
     job_id = cloud.job_id("growing")
     cloud.respond_next(f"/training-jobs/{job_id}", fault=fault, times=1000, after=2)
@@ -101,7 +101,7 @@ def test_permanent_fault_fails_the_task_with_its_reason(cloud, connect, mode, fa
 
 @pytest.mark.parametrize("mode", MODES)
 def test_unknown_phase_is_not_an_end(cloud, mode):
-    """If it stays, the sensor times out; if it passes, the wait continues."""
+    """If the phase stays unknown, the sensor times out; otherwise the wait continues."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown phase", times=1000)
     assert isinstance(wait(job_id, mode, timeout=0.05).error, AirflowSensorTimeout)
@@ -112,7 +112,7 @@ def test_unknown_phase_is_not_an_end(cloud, mode):
 
 
 def test_unknown_phase_is_named_by_the_timeout(cloud):
-    """In the platform's own word."""
+    """The message quotes the platform's own word."""
     job_id = cloud.job_id("documented")
     cloud.respond_next(job_id, fault="unknown phase", times=1000)
 
@@ -121,7 +121,7 @@ def test_unknown_phase_is_named_by_the_timeout(cloud):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_unknown_status_is_not_the_end_of_a_trial(cloud, mode):
-    """The sensor waits for trials that are not done, whatever their status."""
+    """The sensor waits for trials that are not done, with any status."""
     job_id = cloud.job_id("pending-forever")
     cloud.respond_next(job_id, fault="unknown status", times=1000)
 

@@ -1,4 +1,4 @@
-"""The triggers on their own, and the events that they send. The sensors' tests run them with a sensor."""
+"""Triggers and their events, without a task. The tests of the sensors cover triggers with a task."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_serialized_arguments_make_an_equal_trigger(trigger, arguments):
 
 @each_trigger
 def test_signature_shows_every_stored_argument(trigger, arguments):
-    """As a keyword, with its type."""
+    """Every argument is keyword-only and typed."""
     parameters = inspect.signature(trigger).parameters
 
     assert list(parameters) == list(arguments)
@@ -73,7 +73,7 @@ def test_signature_shows_every_stored_argument(trigger, arguments):
 
 @each_trigger
 def test_docstring_describes_every_stored_argument(trigger, arguments):
-    """By a ``:param``, in the order of the signature."""
+    """Each argument has a ``:param``, in the order of the signature."""
     assert re.findall(r":param (\w+): \w", trigger.__doc__) == list(arguments)
 
 
@@ -190,7 +190,7 @@ def test_search_that_ended_past_the_deadline_is_done(connected):
 
 
 def test_cancelled_trigger_fires_nothing(connected):
-    """A restart of the triggerer cancels the trigger, which continues elsewhere."""
+    """A restart of the triggerer cancels the trigger; another triggerer continues the wait."""
     trigger = ModelArtsHyperparameterSearchTrigger(
         training_job_id=connected.job_id("pending-forever"), poll_interval=0.01
     )
@@ -206,9 +206,9 @@ def test_cancelled_trigger_fires_nothing(connected):
 
 
 def test_waits_that_start_together_do_not_poll_together(connected):
-    """Hundred waits have an interval of an hour; by the third poll of one that starts last, few of them have polled.
+    """Of a hundred waits with an interval of an hour, few have polled by the third poll of a wait that starts last.
 
-    Calls are served in order: if all had polled at once, all would have been served before that third poll.
+    Calls are served in order: if all waits had polled at once, all would have been served before that third poll.
     """
     many, hasty = connected.job_id("pending-forever"), connected.add_running_search(num_samples=8, terminated=3)
     waits = [ModelArtsHyperparameterSearchTrigger(training_job_id=many, poll_interval=3600) for _ in range(100)]
@@ -230,7 +230,7 @@ def test_waits_that_start_together_do_not_poll_together(connected):
 
 
 def test_first_poll_does_not_wait_beyond_the_deadline(connected):
-    """An interval of an hour, a deadline in a moment."""
+    """The interval is an hour, and the deadline comes in a tenth of a second."""
     wait = ModelArtsHyperparameterSearchTrigger(
         training_job_id=connected.job_id("pending-forever"), poll_interval=3600, deadline=time.time() + 0.1
     )
@@ -259,7 +259,7 @@ def test_job_of_a_killed_task_is_stopped_in_time(connected):
 
 
 def test_blocked_log_does_not_block_the_event_loop(connected):
-    """Airflow's supervisor reads no log while it sends triggers; a loop that waits for it receives none: a deadlock."""
+    """Airflow's supervisor reads no log while it sends triggers: an event loop that waits for the log deadlocks."""
     fired = threading.Event()
     written = queue.SimpleQueue()
 
