@@ -13,13 +13,10 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
-# the outputs of what runs at the same time do not mix; make 3.81 cannot do that
-IN_PARALLEL := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
-
 # everything starts twice as fast with compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test unit lint coverage e2e browser chaos bench bench-slow audit package clean help
+.PHONY: demo check test unit lint format coverage e2e browser chaos bench bench-slow audit package clean help
 
 help:
 	@echo "make demo        run the example DAG on the ModelArts emulator"
@@ -27,23 +24,25 @@ help:
 	@echo "make test        run the unit and the integration tests (about a minute and a half)"
 	@echo "make unit        run the unit tests"
 	@echo "make lint        check style, types and the direction of imports"
+	@echo "make format      fix import order and formatting"
 	@echo "make coverage    run the tests, and fail when fewer branches of the package are run than before"
 	@echo "make e2e         run pipelines with a real scheduler and triggerer on PostgreSQL, which must be installed"
 	@echo "make browser     use connection form, trials tab and report in Chromium; it and PostgreSQL must be installed"
 	@echo "make chaos       run 300 searches while 30 % of all responses are faulty and the triggerer is killed"
-	@echo "make bench       measure the costs of the package, beside others (a quarter of an hour)"
+	@echo "make bench       measure the costs of the package, compared with other providers (a quarter of an hour)"
 	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
 	@echo "make audit       check the dependencies for known vulnerabilities"
 	@echo "make package     build the wheel, install it elsewhere, and run the documented test of a pipeline with it"
-	@echo "make clean       remove what these commands made"
+	@echo "make clean       remove the virtual environments and build output"
 	@echo "AIRFLOW=2.11.2 behind any of them selects that version; the default is $(AIRFLOW)"
 
 demo: $(INSTALLED)
 	@$(BIN)/python scripts/demo.py
 
 check: $(INSTALLED)
-	@began=$$(date +%s); $(MAKE) --no-print-directory $(IN_PARALLEL) unit lint; status=$$?; \
-	    echo "==> Checked in $$(($$(date +%s) - began)) seconds"; exit $$status
+	@began=$$(date +%s); linted=$$(mktemp); $(MAKE) --no-print-directory lint > $$linted 2>&1 & lint=$$!; \
+	    $(MAKE) --no-print-directory unit; unit=$$?; wait $$lint; lint=$$?; cat $$linted; rm $$linted; \
+	    echo "==> Checked in $$(($$(date +%s) - began)) seconds"; exit $$((unit || lint))
 
 test: $(INSTALLED)
 	@echo "==> Running the unit and integration tests on Airflow $(AIRFLOW)"
@@ -59,6 +58,10 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
 
 coverage: $(INSTALLED)
 	@echo "==> Running the unit and integration tests, and counting the branches that they take"

@@ -142,7 +142,7 @@ def test_mapping_makes_a_task_of_each_data_set(run_block):
 
 def test_search_space_example_is_valid(run_block):
     """The search operator accepts it; it contains a range, a grid and a list."""
-    (space,) = blocks(section("The search space", PIPELINES), "json")
+    (space,) = blocks(section("Search space", PIPELINES), "json")
     operator = run_block(SEARCH_AND_RETRAIN)["search"]
 
     search = auto_search(json.loads(space), operator.objective, operator.algorithm)
