@@ -7,8 +7,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_modelarts.api import flows, operations, pagination
@@ -219,8 +218,8 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
     async def call(self, request: Request[T]) -> T:
         """Make one call and return the value that its request reads from the response."""
         if self._is_urgent:
-            urgent = replace(self.settings, retry=self.settings.retry.urgent())
-            return await self._drive(exchange(request, Caller(urgent), self._runtime))
+            urgent = self.settings.retry.urgent()
+            return await self._drive(exchange(request, self._caller, self._runtime, retry=urgent))
         async with self._pool.turn():
             return await self._drive(exchange(request, self._caller, self._runtime))
 
@@ -259,10 +258,9 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
                 if isinstance(error, ModelArtsThrottledError):
                     self._pool.slow_down(seconds)
                 await asyncio.sleep(seconds)
-            case Login(settings=settings, refused=refused):
-                return await single_flight(
-                    session_of(settings), lambda: _log_in(settings, refused, self._runtime, self._on_secret)
-                )
+            case Login(settings=settings):
+                work = partial(_log_in, settings, self._runtime, self._on_secret)
+                return await single_flight(session_of(settings), work)
             case Reload():
                 return await self._reload() if self._reload else None
             case Mask(secret=secret):
@@ -286,14 +284,11 @@ class AsyncModelArtsClient(AsyncModelArtsOperations):
 
 
 async def _log_in(
-    settings: Settings,
-    refused: Credential | None,
-    runtime: Runtime,
-    on_secret: Callable[[str], Awaitable[None]] | None,
+    settings: Settings, runtime: Runtime, on_secret: Callable[[str], Awaitable[None]] | None
 ) -> Credential:
     """Log in over a connection of its own: the client that began may be closed before the end."""
     async with AsyncModelArtsClient(settings, on_secret=on_secret) as client:
-        return await client._drive(login(settings, refused, runtime))
+        return await client._drive(login(settings, runtime))
 
 
 async def _drive(flow: Generator[S, Any, T], carry_out: Callable[[S], Awaitable[object]]) -> T:

@@ -247,9 +247,9 @@ class ModelArtsClient(ModelArtsOperations):
                 return self._transport.send(step, self.settings)
             case Pause(seconds=seconds):
                 time.sleep(seconds)
-            case Login(settings=settings, refused=refused):
+            case Login(settings=settings):
                 with _login_lock:
-                    return self._drive(login(settings, refused, self._runtime))
+                    return self._drive(login(settings, self._runtime))
             case Reload():
                 return self._reload() if self._reload else None
             case Mask(secret=secret):

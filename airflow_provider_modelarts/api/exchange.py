@@ -7,7 +7,7 @@ throw the error in. The clock and the random numbers are passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from airflow_provider_modelarts.api import operations, signing
 from airflow_provider_modelarts.api.credentials import Credential, CredentialProvider, Token, secrets_of
 from airflow_provider_modelarts.api.operations import Request
 from airflow_provider_modelarts.api.responses import Response, read_json, retry_after
-from airflow_provider_modelarts.api.retry import PASSING_ERRORS, next_delay
+from airflow_provider_modelarts.api.retry import PASSING_ERRORS, RetryPolicy, next_delay
 from airflow_provider_modelarts.api.session import known_project_id, session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
@@ -62,13 +62,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Step: run :func:`~airflow_provider_modelarts.api.login.login` once for all callers alike, and return its result.
-
-    :param refused: credential that the platform refused.
-    """
+    """Step: run :func:`~airflow_provider_modelarts.api.login.login` once for all callers alike; return its result."""
 
     settings: Settings
-    refused: Credential | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +99,40 @@ class Runtime:
     spread: Callable[[], float]
 
 
-def exchange(request: Request[T], caller: Caller, runtime: Runtime) -> Exchange[T]:
+def exchange(request: Request[T], caller: Caller, runtime: Runtime, *, retry: RetryPolicy | None = None) -> Exchange[T]:
     """Make one call, after looking up the project id where it is required and unknown.
 
+    A connection that is read again during the call replaces the credentials of the call, not its endpoint and project.
+
+    :param retry: takes precedence over the retry policy of the settings.
     :returns: the value that the request reads from its response.
     :raises ModelArtsError: of the class that fits; that of the last attempt, when several failed.
     """
+    settings = replace(caller.settings, retry=retry) if retry else caller.settings
     project_id = ""
     if "{project_id}" in request.path:
-        project_id = yield from find_project_id(caller, runtime)
-    return (yield from _attempts(request, caller, project_id, runtime))
+        project_id = yield from _find_project_id(settings, caller, runtime)
+    return (yield from _attempts(request, settings, caller, project_id, runtime))
 
 
 def find_project_id(caller: Caller, runtime: Runtime) -> Exchange[str]:
     """Return the project id of the settings, or the one that IAM has for the region."""
-    project_id = known_project_id(caller.settings)
+    return (yield from _find_project_id(caller.settings, caller, runtime))
+
+
+def _find_project_id(settings: Settings, caller: Caller, runtime: Runtime) -> Exchange[str]:
+    project_id = known_project_id(settings)
     if project_id is None:
-        region = caller.settings.known_region()
-        project_id = yield from _attempts(operations.find_project(region), caller, "", runtime)
-        session_of(caller.settings).project_id = project_id
+        lookup = operations.find_project(settings.known_region())
+        project_id = yield from _attempts(lookup, settings, caller, "", runtime)
+        session_of(settings).project_id = project_id
     return project_id
 
 
-def _attempts(request: Request[T], caller: Caller, project_id: str, runtime: Runtime) -> Exchange[T]:
+def _attempts(
+    request: Request[T], settings: Settings, caller: Caller, project_id: str, runtime: Runtime
+) -> Exchange[T]:
     """Authenticate, sign and send; retry while that can help, and once with another credential after a refusal."""
-    settings = caller.settings
     path = request.path.replace("{project_id}", project_id)
     name = f"{request.method} {path}"
     attempts = Attempts(settings, runtime, idempotent=request.idempotent)
@@ -181,11 +186,13 @@ def _credential(settings: Settings, refused: Credential | None, runtime: Runtime
     if isinstance(settings.credentials, AccessKey):
         return None if refused == settings.credentials else settings.credentials
     session = session_of(settings)
-    fresh = session.fresh(refused, runtime.now())
+    if refused is not None:
+        session.refuse(refused)
+    fresh = session.fresh(runtime.now())
     if fresh is not None:
         return fresh
     try:
-        credential = _credential_of((yield Login(settings, refused)))
+        credential = _credential_of((yield Login(settings)))
     except PASSING_ERRORS:
         valid = session.valid(refused, runtime.now())
         if valid is None:

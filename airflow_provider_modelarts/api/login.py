@@ -27,14 +27,13 @@ _HOP_TOKEN_SECONDS = 21_600
 _NO_HOP_TOKENS = frozenset({404, 405, 503})  # the service predates hop tokens, or has them disabled
 
 
-def login(settings: Settings, refused: Credential | None, runtime: Runtime) -> Exchange[Credential]:
+def login(settings: Settings, runtime: Runtime) -> Exchange[Credential]:
     """Return the session's credential; obtain and keep one where none is fresh.
 
-    :param refused: credential that the platform refused, and that is therefore not returned.
     :raises ModelArtsError: as IAM or the metadata service refuses; a wrong password is not retried.
     """
     session = session_of(settings)
-    fresh = session.fresh(refused, runtime.now())
+    fresh = session.fresh(runtime.now())
     if fresh is not None:
         return fresh
     issued = yield from _obtain(settings, runtime)

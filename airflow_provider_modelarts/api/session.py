@@ -34,22 +34,30 @@ class Session:
     project_id: str | None = None
     is_proven: bool = False
     _issued: Issued | None = None
+    _refused: Credential | None = None
     _refusal: Response | None = None
     _refused_until: float = 0.0
 
     def keep(self, issued: Issued) -> None:
         """Replace the credential."""
-        self._issued = issued
+        self._issued, self._refused = issued, None
 
-    def fresh(self, refused: Credential | None, now: float) -> Credential | None:
+    def refuse(self, credential: Credential) -> None:
+        """Record that the platform refused the credential: every caller alike joins its renewal."""
+        self._refused = credential
+
+    def fresh(self, now: float) -> Credential | None:
         """Return the credential, unless it is due for renewal or was refused."""
-        issued = self._unless(refused)
-        return issued.credential if issued and now < issued.renew_at else None
+        issued = self._issued
+        return issued.credential if issued and now < issued.renew_at and issued.credential != self._refused else None
 
     def valid(self, refused: Credential | None, now: float) -> Credential | None:
-        """Return the credential if it has not expired, even when it is due for renewal, unless it was refused."""
-        issued = self._unless(refused)
-        return issued.credential if issued and now < issued.expires_at else None
+        """Return the credential if it has not expired, even when it is due for renewal.
+
+        :param refused: credential that the platform refused to the caller, and that is therefore not returned.
+        """
+        issued = self._issued
+        return issued.credential if issued and now < issued.expires_at and issued.credential != refused else None
 
     def refusal(self, now: float) -> Response | None:
         """Return the refusal of the last minute, if there was one."""
@@ -62,9 +70,6 @@ class Session:
                 self._refusal, self._refused_until = replace(reply, is_repeated=True), now + REFUSAL_SECONDS
             case Response(status=status) if status < 500 and status not in (401, 429):
                 self.is_proven = self.stays_good
-
-    def _unless(self, refused: Credential | None) -> Issued | None:
-        return None if self._issued is None or self._issued.credential == refused else self._issued
 
 
 def session_of(settings: Settings) -> Session:

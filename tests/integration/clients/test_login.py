@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from integration.emulated import DEMO_LOGIN, settings_of
 
 from airflow_provider_modelarts.api.credentials import Issued, MetadataLogin
+from airflow_provider_modelarts.api.responses import Response
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.api.session import session_of
 from airflow_provider_modelarts.api.signing import AccessKey
@@ -152,7 +155,7 @@ def test_failed_renewal_keeps_the_valid_credential(modelarts_emulator, client_fo
     client = client_for(login(modelarts_emulator), retry=RetryPolicy(total=0))
     client.get(job_id)
     now, session = time.time(), session_of(client.settings)
-    session.keep(Issued(session.fresh(None, now), renew_at=now, expires_at=now + 3600))
+    session.keep(Issued(session.fresh(now), renew_at=now, expires_at=now + 3600))
     modelarts_emulator.respond_next(path, status=500, body=b"{}", times=10_000)
 
     assert client.get(job_id) == job_id
@@ -322,3 +325,73 @@ def test_thousand_waits_send_a_wrong_secret_once(modelarts_emulator, job_id, wro
     assert str(refused[-1]).count("Another call got this response less than a minute ago; this one was not sent") == 1
     assert found == [job_id] * 10
     assert len(modelarts_emulator.requests) == 1 + 10
+
+
+def test_urgent_calls_send_a_wrong_secret_of_an_edited_connection_once(modelarts_emulator, job_id):
+    """The end of many deferred tasks at once must not lock the key that a user has just mistyped."""
+    right = settings_of(modelarts_emulator, project_id=modelarts_emulator.project_id, verify=False)
+    replaced = dataclasses.replace(right, credentials=AccessKey("REPLACED", "secret"))
+    mistyped = dataclasses.replace(right, credentials=AccessKey(right.credentials.access_key, "mistyped"))
+    session_of(replaced).learn(Response(200), now=0)  # the old key worked until it was replaced
+
+    async def get():
+        async with AsyncModelArtsClient(replaced, reload=edited, is_urgent=True) as client:
+            await client.get_training_job(job_id)
+
+    async def edited():
+        return mistyped
+
+    async def end():
+        return await asyncio.gather(*(get() for _ in range(30)), return_exceptions=True)
+
+    errors = asyncio.run(end())
+
+    assert {type(error) for error in errors} == {ModelArtsAuthenticationError}
+    assert len(modelarts_emulator.requests) == 30 + 1
+
+
+def test_edited_connection_stays_with_an_urgent_client(modelarts_emulator, job_id):
+    """The second call of the client does not send the refused key again."""
+    good = settings_of(modelarts_emulator, project_id=modelarts_emulator.project_id, verify=False)
+    reloads = []
+
+    async def edited():
+        reloads.append(1)
+        return good
+
+    async def get_twice():
+        wrong = dataclasses.replace(good, credentials=AccessKey("AK", "wrong"))
+        async with AsyncModelArtsClient(wrong, reload=edited, is_urgent=True) as client:
+            return [(await client.get_training_job(job_id)).id for _ in range(2)]
+
+    assert asyncio.run(get_twice()) == [job_id] * 2
+    assert (reloads, len(modelarts_emulator.requests)) == ([1], 1 + 2)
+
+
+def test_threads_do_not_send_a_token_that_is_being_renewed(modelarts_emulator, job_id):
+    """Threads that call while one of them logs in anew wait for its token."""
+    settings = settings_of(modelarts_emulator, credentials=DEMO_LOGIN, project_id=modelarts_emulator.project_id)
+    renewing = threading.Event()
+
+    def hold(request):
+        if request.path == TOKENS:
+            renewing.set()
+            threading.Event().wait(0.3)  # so that the other threads call meanwhile
+
+    calls = f"/v2/{modelarts_emulator.project_id}/training-jobs/{job_id}"
+    with ModelArtsClient(settings) as client:
+        client.get_training_job(job_id)
+        modelarts_emulator.iam.revoke()
+        modelarts_emulator.on_request = hold
+
+    def get(_):
+        with ModelArtsClient(settings) as client:
+            return client.get_training_job(job_id).id
+
+    with ThreadPoolExecutor(10) as threads:
+        first = threads.submit(get, 0)
+        renewing.wait(10)
+        others = list(threads.map(get, range(9)))
+
+    assert [first.result(), *others] == [job_id] * 10
+    assert requests_to(modelarts_emulator, calls) == 1 + 2 + 9

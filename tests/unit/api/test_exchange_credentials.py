@@ -10,11 +10,11 @@ import pytest
 
 from airflow_provider_modelarts.api import operations
 from airflow_provider_modelarts.api.credentials import Issued, PasswordLogin, Token
-from airflow_provider_modelarts.api.exchange import Caller, Login, Mask, Reload, Runtime, Send, exchange
+from airflow_provider_modelarts.api.exchange import Caller, Login, Mask, Pause, Reload, Runtime, Send, exchange
 from airflow_provider_modelarts.api.login import login
 from airflow_provider_modelarts.api.responses import Response
 from airflow_provider_modelarts.api.retry import RetryPolicy
-from airflow_provider_modelarts.api.session import session_of
+from airflow_provider_modelarts.api.session import known_project_id, session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
@@ -119,7 +119,7 @@ def test_refused_token_is_replaced_once():
     resent = flow.send(NEW)
 
     assert isinstance(renewal, Login)
-    assert renewal.refused == OLD
+    assert session_of(ours).fresh(NOW) == NEW
     assert resent.headers["X-Auth-Token"] == "new-token"
 
 
@@ -165,6 +165,26 @@ def test_refused_key_is_sent_once_when_the_project_is_looked_up_too():
     ]
 
 
+def test_edited_connection_replaces_only_the_credentials_of_a_call():
+    """Endpoint and project are those of the first read: the project of another region is neither used nor kept."""
+    old = settings(credentials=AccessKey(f"AK-{uuid4().hex}", "old"), project_id=None)
+    edited = replace(old, credentials=AccessKey(f"AK-{uuid4().hex}", "new"), region="cn-east-3")
+    projects = Response(200, body=b'{"projects": [{"id": "found", "name": "cn-north-4"}]}')
+
+    _, steps = run(Caller(old), REFUSED, edited, projects, GOOD)
+
+    assert "modelarts.cn-north-4." in steps[-1].url
+    assert (known_project_id(old), known_project_id(edited)) == ("found", None)
+
+
+def test_retry_policy_of_a_call_takes_precedence():
+    """An urgent call is retried even if the settings allow no retry."""
+    flow = exchange(GET, Caller(holding(OLD, settings())), RUNTIME, retry=RetryPolicy(first_delay=1.0))
+    next(flow)
+
+    assert isinstance(flow.send(Response(503, body=b"{}")), Pause)
+
+
 def test_login_masks_the_token_before_the_session_holds_it():
     """The token is masked first, because another task may log it as soon as the session holds it."""
     ours = settings()
@@ -173,21 +193,21 @@ def test_login_masks_the_token_before_the_session_holds_it():
         {"x-subject-token": "new-token"},
         b'{"token": {"issued_at": "2023-11-14T00:00:00Z", "expires_at": "2023-11-15T00:00:00Z"}}',
     )
-    flow = login(ours, None, RUNTIME)
+    flow = login(ours, RUNTIME)
     next(flow)
 
     mask = flow.send(issued)
 
     assert mask == Mask("new-token")
-    assert session_of(ours).fresh(None, NOW) is None
+    assert session_of(ours).fresh(NOW) is None
     with pytest.raises(StopIteration) as end:
         flow.send(None)
-    assert end.value.value == session_of(ours).fresh(None, NOW) == NEW
+    assert end.value.value == session_of(ours).fresh(NOW) == NEW
 
 
 def test_login_that_another_thread_has_done_sends_nothing():
     """A login after that of another thread returns the token of the session without a request."""
     with pytest.raises(StopIteration) as end:
-        next(login(holding(NEW, settings()), OLD, RUNTIME))
+        next(login(holding(NEW, settings()), RUNTIME))
 
     assert end.value.value == NEW

@@ -74,19 +74,39 @@ def test_credential_is_fresh_until_renewal_and_valid_until_expiry(now, is_fresh,
     token, session = Token("t"), Session(stays_good=False)
     session.keep(Issued.of(token, lifetime=100, now=0))
 
-    assert session.fresh(None, now) == (token if is_fresh else None)
+    assert session.fresh(now) == (token if is_fresh else None)
     assert session.valid(None, now) == (token if is_valid else None)
 
 
-def test_refused_credential_is_not_returned():
-    """The session returns no refused credential, but the one that replaced it."""
+def test_refused_credential_is_fresh_for_no_caller():
+    """Every caller alike joins the renewal, until it replaces the credential."""
     old, new, session = Token("old"), Token("new"), Session(stays_good=False)
     session.keep(Issued.of(old, 100, 0))
-    refused = session.fresh(old, 1), session.valid(old, 1)
+
+    session.refuse(old)
+    refused = session.fresh(1)
     session.keep(Issued.of(new, 100, 0))
 
-    assert refused == (None, None)
-    assert session.fresh(old, 1) == new
+    assert (refused, session.fresh(1)) == (None, new)
+
+
+def test_late_refusal_leaves_the_new_credential():
+    """The response to a request with the old credential may arrive after the renewal."""
+    old, new, session = Token("old"), Token("new"), Session(stays_good=False)
+    session.keep(Issued.of(new, 100, 0))
+
+    session.refuse(old)
+
+    assert session.fresh(1) == new
+
+
+def test_refused_credential_stays_valid_for_the_other_callers():
+    """During an outage of IAM, a caller that was not refused keeps it."""
+    token, session = Token("t"), Session(stays_good=False)
+    session.keep(Issued.of(token, 100, 0))
+    session.refuse(token)
+
+    assert (session.valid(token, 1), session.valid(None, 1)) == (None, token)
 
 
 @pytest.mark.parametrize(
