@@ -16,7 +16,7 @@ AUTH_METHODS = ["aksk", "password", "ecs_metadata", "environment"]
 EXTRA_FIELDS: dict[str, tuple[str, str, dict[str, object]]] = {
     "auth": (
         "Authentication",
-        "Blank or aksk; password; ecs_metadata; environment. See the README.",
+        "Blank or aksk: access key. Others: password, ecs_metadata, environment.",
         {"enum": AUTH_METHODS},
     ),
     "domain_name": ("Account name", "Account of the IAM user, for password authentication.", {}),
