@@ -21,7 +21,7 @@ from modelarts_emulator.json_values import JSON
 from modelarts_emulator.project import Project
 from modelarts_emulator.runs.executor import Executor
 from modelarts_emulator.scenario import Search
-from modelarts_emulator.scenarios import SCENARIOS, running_search
+from modelarts_emulator.scenarios import SCENARIOS, running_search, scenario
 from modelarts_emulator.signing import ReceivedRequest
 
 DEMO_PROJECT_ID = "e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0"
@@ -104,7 +104,7 @@ class Emulator:
             raise ValueError(f"max_parallel must be at least 1, not {max_parallel}")
         self._max_parallel = max_parallel
         self._job_ids = {
-            name: self.add_search(SCENARIOS[name]()) for name in (SCENARIOS if scenarios is None else scenarios)
+            name: self.add_search(scenario(name)) for name in (SCENARIOS if scenarios is None else scenarios)
         }
 
     @property

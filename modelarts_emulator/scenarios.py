@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from modelarts_emulator.json_values import JSON
 from modelarts_emulator.scenario import Search, TrialScript
@@ -413,3 +414,9 @@ SCENARIOS: Mapping[str, Callable[[], Search]] = {
     "never-settles": never_settles,
     "silent": silent,
 }
+
+
+@cache
+def scenario(name: str) -> Search:
+    """Return the search of a scenario. Searches never change, so that all emulators of a process share them."""
+    return SCENARIOS[name]()
