@@ -9,7 +9,8 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 PEERS := .venv-peers-$(AIRFLOW)
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+# a third worker works while tests of the two others wait
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
@@ -26,7 +27,7 @@ help:
 	@echo "make lint        check style, types and the direction of imports"
 	@echo "make format      fix import order and formatting"
 	@echo "make coverage    run the tests, and fail when fewer branches of the package are run than before"
-	@echo "make e2e         run pipelines with a real scheduler and triggerer on PostgreSQL, which must be installed"
+	@echo "make e2e         run the example DAGs, and pipelines with a real scheduler on PostgreSQL, which must be installed"
 	@echo "make browser     use connection form, trials tab and report in Chromium; it and PostgreSQL must be installed"
 	@echo "make chaos       run 300 searches while 30 % of all responses are faulty and the triggerer is killed"
 	@echo "make bench       measure the costs of the package, compared with other providers (a quarter of an hour)"
@@ -50,7 +51,7 @@ test: $(INSTALLED)
 
 unit: $(INSTALLED)
 	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
-	@$(PYTEST) tests/unit
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
 
 lint: $(INSTALLED)
 	@echo "==> Checking style, types and the direction of imports"
@@ -68,6 +69,8 @@ coverage: $(INSTALLED)
 	@$(PYTEST) --cov
 
 e2e: $(INSTALLED)
+	@echo "==> Running the example DAGs on Airflow $(AIRFLOW)"
+	@$(BIN)/python -m pytest -q tests/system
 	@$(BIN)/python tests/system/e2e.py
 
 browser: $(BROWSER)

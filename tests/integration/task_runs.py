@@ -18,6 +18,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferr
 
 running: ContextVar[TaskInstance] = ContextVar("running")
 MODES = ("poke", "reschedule", "deferrable")
+#: A rescheduled sensor polls as in poke mode; ``sensors/test_mode_agreement.py`` holds all three modes together.
+POLLERS = ("poke", "deferrable")
 
 
 @dataclass
@@ -121,4 +123,4 @@ def fire(trigger: Any) -> Any:
         finally:
             await events.aclose()
 
-    return json.loads(json.dumps(asyncio.run(first_event(), debug=True), allow_nan=False))
+    return json.loads(json.dumps(asyncio.run(first_event()), allow_nan=False))

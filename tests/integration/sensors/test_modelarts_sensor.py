@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
 )
-from integration.task_runs import MODES, run_task
+from integration.task_runs import MODES, POLLERS, run_task
 
 from airflow_provider_modelarts.exceptions import ModelArtsNotFoundError, ModelArtsProtocolError, ModelArtsServerError
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
@@ -49,7 +49,7 @@ def wait(job_id, mode="poke", **arguments):
 
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
 @pytest.mark.parametrize("scenario", ENDS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_sensor_ends_as_the_search_does(connected, mode, scenario, soft_fail):
     """Every mode has the same outcome; soft_fail turns a failure into a skip."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
@@ -72,7 +72,7 @@ def test_modes_return_the_same_summary_and_message(connect, scenario):
     assert others == [first, first]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_summary_is_returned_in_every_mode(connected, mode):
     """The XCom of the sensor is a summary of the search."""
     run = wait(connected.job_id("documented"), mode)
@@ -88,7 +88,7 @@ def test_summary_is_returned_in_every_mode(connected, mode):
     }
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_search_with_trials_to_come_is_not_done(connected, mode):
     """Three of eight trials are listed and all three are TERMINATED: the search is still running."""
     job_id = connected.add_running_search(num_samples=8, terminated=3)
@@ -99,7 +99,7 @@ def test_search_with_trials_to_come_is_not_done(connected, mode):
     assert isinstance(run.error, AirflowSensorTimeout)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_search_with_all_expected_trials_is_done(connected, mode):
     """expected_trials takes precedence over the search's own number."""
     job_id = connected.add_running_search(num_samples=8, terminated=3)
@@ -110,7 +110,7 @@ def test_search_with_all_expected_trials_is_done(connected, mode):
     assert run.value["trial_counts"] == {"TERMINATED": 3}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_failed_trial_ends_the_wait_at_once_with_its_id(connected, mode):
     """A trial in ERROR never becomes TERMINATED: a longer wait is useless."""
     run = wait(connected.job_id("failing-trial"), mode)
@@ -120,7 +120,7 @@ def test_failed_trial_ends_the_wait_at_once_with_its_id(connected, mode):
     assert "max_failed_trials is 0" in run.message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
     """max_failed_trials lets the search run to its end."""
     run = wait(connected.job_id("failing-trial"), mode, max_failed_trials=1)
@@ -129,7 +129,7 @@ def test_tolerated_failed_trial_does_not_end_the_wait(connected, mode):
     assert run.value["trial_counts"]["ERROR"] == 1
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_stopped_search_is_done_if_accepted(connected, mode):
     """accept_stopped=True treats the search as completed, with the trials that ended before."""
     run = wait(connected.job_id("stopped-job"), mode, accept_stopped="true")
@@ -176,7 +176,7 @@ CALLS = {
 
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
 @pytest.mark.parametrize(("status", "body", "error"), CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 @pytest.mark.parametrize("poll", [1, 3], ids=["first poll", "third poll"])
 def test_failed_call_keeps_its_class(connected_once, mode, status, body, error, soft_fail, poll):
     """A failed call is not an outcome of the search: the task fails despite soft_fail, and may be retried."""
@@ -194,7 +194,7 @@ REFUSED = b'{"error_code": "APIGW.0301", "error_msg": "verify aksk signature fai
 
 
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["plain", "soft_fail"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 @pytest.mark.parametrize("poll", [1, 3], ids=["first poll", "third poll"])
 def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, poll):
     """Five bad signatures lock an access key: neither call nor task is retried, and soft_fail is ignored."""
@@ -209,7 +209,7 @@ def test_refused_key_stops_the_retries_of_the_task(connected, mode, soft_fail, p
     assert "verify aksk signature fail" in run.message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_never_fail_skips_after_a_failed_call(connected_once, mode):
     """A failed call skips the task in every mode."""
     job_id = connected_once.job_id("pending-forever")
@@ -218,7 +218,7 @@ def test_never_fail_skips_after_a_failed_call(connected_once, mode):
     assert wait(job_id, mode, timeout=5, never_fail=True).state == "skipped"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_silent_fail_continues_after_a_failed_call(connected_once, mode):
     """silent_fail logs the error, and the next poll succeeds."""
     job_id = connected_once.job_id("growing")
@@ -238,7 +238,7 @@ BAD_ARGUMENTS = {
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS.items())
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_bad_argument_is_named_before_any_request(connected, mode, name, value):
     """The message names the argument."""
     arguments = {"training_job_id": connected.job_id("growing"), name: value}

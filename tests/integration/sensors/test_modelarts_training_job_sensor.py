@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from integration.task_runs import MODES, run_task
+from integration.task_runs import POLLERS, run_task
 
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsTrainingJobSensor
 from airflow_provider_modelarts.task_exceptions import ModelArtsSearchFailedError
@@ -16,7 +16,7 @@ def wait(job_id, mode, **arguments):
     return run_task(lambda: ModelArtsTrainingJobSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_completed_job_is_done(connected, mode):
     """A job that runs through all phases to Completed ends the wait, with a summary."""
     run = wait(connected.job_id("growing"), mode)
@@ -35,7 +35,7 @@ def test_completed_job_is_done(connected, mode):
         ("stopped-job", "was stopped before it ended"),
     ],
 )
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_job_that_failed_or_was_stopped_fails_with_the_reason(connected, mode, scenario, words, soft_fail):
     """No retry can succeed with the same job; soft_fail skips the task."""
     run = wait(connected.job_id(scenario), mode, soft_fail=soft_fail)
@@ -45,13 +45,13 @@ def test_job_that_failed_or_was_stopped_fails_with_the_reason(connected, mode, s
     assert soft_fail or words in run.message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_stopped_job_is_done_if_accepted(connected, mode):
     """accept_stopped treats the job as completed."""
     assert wait(connected.job_id("stopped-job"), mode, accept_stopped="yes").state == "success"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_link_to_the_console_is_pushed_at_once(connected, mode):
     """The link works during the wait: its URL is pushed with the first poll."""
     job_id = connected.job_id("pending-forever")

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-from integration.task_runs import MODES, run_task
+from integration.task_runs import POLLERS, run_task
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsProtocolError, ModelArtsTransportError
@@ -49,7 +49,7 @@ def search(*statuses):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_search_is_done_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
     """Three in ten responses have a transient fault; the summary is that of an undisturbed wait."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
@@ -62,7 +62,7 @@ def test_search_is_done_though_responses_are_faulty(modelarts_emulator_factory, 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_failed_trial_is_named_though_responses_are_faulty(modelarts_emulator_factory, connect, mode, seed):
     """Transient faults do not hide the failed trial."""
     with modelarts_emulator_factory(scenarios=[], fault_share=0.3, fault_seed=seed, fault_seconds=0.1) as emulator:
@@ -86,7 +86,7 @@ PERMANENT = {
 @pytest.mark.parametrize(
     ("fault", "error", "words"), [(name, *fault) for name, fault in PERMANENT.items()], ids=PERMANENT
 )
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_permanent_fault_fails_the_task_with_its_reason(cloud, connect, mode, fault, error, words):
     """The fault is not an outcome of the search: the task fails in each mode, despite soft_fail."""
     connect(cloud, retry_seconds=0.02)
@@ -99,7 +99,7 @@ def test_permanent_fault_fails_the_task_with_its_reason(cloud, connect, mode, fa
     assert words in run.message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_unknown_phase_is_not_an_end(cloud, mode):
     """If the phase stays unknown, the sensor times out; otherwise the wait continues."""
     job_id = cloud.job_id("documented")
@@ -119,7 +119,7 @@ def test_unknown_phase_is_named_by_the_timeout(cloud):
     assert "Hibernating" in wait(job_id, "deferrable", timeout=0.05).message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_unknown_status_is_not_the_end_of_a_trial(cloud, mode):
     """The sensor waits for trials that are not done, with any status."""
     job_id = cloud.job_id("pending-forever")
@@ -129,7 +129,7 @@ def test_unknown_status_is_not_the_end_of_a_trial(cloud, mode):
 
 
 @pytest.mark.parametrize("fault", ["rows reversed", "rows repeated"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
     """At every poll, each trial counts once."""
     job_id = cloud.job_id("growing")
@@ -140,7 +140,7 @@ def test_rows_in_another_order_or_twice_change_nothing(cloud, mode, fault):
 
 @pytest.mark.parametrize("fault", ["page shrinks", "page grows", "rows reversed", "rows repeated"])
 @pytest.mark.parametrize("poll", [1, 3])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_failed_trial_is_named_though_the_table_changes(cloud, mode, poll, fault):
     """One page of one poll differs from the others; the trial in ERROR is still found."""
     job_id = cloud.add_search(search("TERMINATED", "ERROR", "TERMINATED"))
@@ -152,7 +152,7 @@ def test_failed_trial_is_named_though_the_table_changes(cloud, mode, poll, fault
     assert "t2 (ERROR)" in run.message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", POLLERS)
 def test_missing_trials_are_not_a_success(cloud, mode):
     """The platform promises three trials and only ever lists two: the error counts the missing ones."""
     table = [["trial_id", "status", "config"], [["t0", "TERMINATED", {}], ["t1", "TERMINATED", {}]]]

@@ -18,7 +18,7 @@ from integration.emulated import settings_of
 
 from airflow_provider_modelarts.client import ModelArtsClient
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "example_dags"
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 POLICY = """
 def task_policy(task):
     for name in ("poke_interval", "poll_interval"):
