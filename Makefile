@@ -9,8 +9,7 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 PEERS := .venv-peers-$(AIRFLOW)
-# a third worker works while tests of the two others wait
-PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
@@ -45,13 +44,16 @@ check: $(INSTALLED)
 	    $(MAKE) --no-print-directory unit; unit=$$?; wait $$lint; lint=$$?; cat $$linted; rm $$linted; \
 	    echo "==> Checked in $$(($$(date +%s) - began)) seconds"; exit $$((unit || lint))
 
+# of three workers one can compute while tests of the others wait
 test: $(INSTALLED)
 	@echo "==> Running the unit and integration tests on Airflow $(AIRFLOW)"
-	@$(PYTEST)
+	@units=$$(mktemp); $(BIN)/python -m pytest -q tests/unit > $$units 2>&1 & unit=$$!; \
+	    $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/integration; integration=$$?; wait $$unit; unit=$$?; cat $$units; rm $$units; \
+	    exit $$((unit || integration))
 
 unit: $(INSTALLED)
 	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
+	@$(PYTEST) tests/unit
 
 lint: $(INSTALLED)
 	@echo "==> Checking style, types and the direction of imports"
