@@ -33,13 +33,13 @@ from airflow_provider_modelarts.api.responses import (
     Response,
     declared_length,
     no_response,
+    not_sendable,
     unreadable_ca_bundle,
 )
 from airflow_provider_modelarts.api.session import session_of
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
-    ModelArtsConfigurationError,
     ModelArtsError,
     ModelArtsThrottledError,
     ModelArtsTransportError,
@@ -348,10 +348,7 @@ class _Transport:
             temporary = not isinstance(error, aiohttp.ClientSSLError)
             return no_response(f"{send.method} {send.url}", error, temporary=temporary)
         except (aiohttp.ClientError, ValueError) as error:
-            # its text may quote a header, and headers hold the key's id and the signature
-            raise ModelArtsConfigurationError(
-                f"{send.method} {send.url}: cannot be sent: {type(error).__name__}"
-            ) from None
+            raise not_sendable(f"{send.method} {send.url}", error) from None
 
     async def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:

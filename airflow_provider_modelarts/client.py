@@ -33,12 +33,12 @@ from airflow_provider_modelarts.api.responses import (
     Response,
     declared_length,
     no_response,
+    not_sendable,
     unreadable_ca_bundle,
 )
 from airflow_provider_modelarts.api.settings import Settings
 from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.exceptions import (
-    ModelArtsConfigurationError,
     ModelArtsError,
     ModelArtsTransportError,
 )
@@ -296,7 +296,7 @@ class _Transport:
         try:
             prepared, route = _prepared(send), self._route(_host_of(send.url), send.direct)
         except exceptions.RequestException as error:
-            raise _not_sendable(send, error) from None
+            raise not_sendable(f"{send.method} {send.url}", error) from None
         try:
             # not session.send(): that reads the whole body of a redirect, even of one that is not followed
             with self._session.get_adapter(send.url).send(prepared, timeout=timeout, **route) as response:
@@ -311,7 +311,7 @@ class _Transport:
             temporary = not isinstance(error, exceptions.SSLError)
             return no_response(f"{send.method} {send.url}", error, temporary=temporary)
         except exceptions.RequestException as error:
-            raise _not_sendable(send, error) from None
+            raise not_sendable(f"{send.method} {send.url}", error) from None
         except OSError as error:  # all others are wrapped
             raise unreadable_ca_bundle(route["verify"]) from error
 
@@ -335,11 +335,6 @@ def _prepared(send: Send) -> requests.PreparedRequest:
 
 def _host_of(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
-
-
-def _not_sendable(send: Send, error: Exception) -> ModelArtsConfigurationError:
-    """Return an error without the library's text: that may quote a header, and headers hold the signature."""
-    return ModelArtsConfigurationError(f"{send.method} {send.url}: cannot be sent: {type(error).__name__}")
 
 
 def _read(response: requests.Response) -> Response:

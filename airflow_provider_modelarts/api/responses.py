@@ -114,6 +114,14 @@ def no_response(request: str, error: Exception, *, temporary: bool) -> ModelArts
     return ModelArtsTransportError(f"{request}: no response: {reason}. {hint}.", temporary=temporary)
 
 
+def not_sendable(request: str, error: Exception) -> ModelArtsConfigurationError:
+    """Return the error for a request that cannot be sent, without the text of the HTTP library's error.
+
+    That text may quote a header, and headers hold the id of the access key and the signature.
+    """
+    return ModelArtsConfigurationError(f"{request}: cannot be sent: {type(error).__name__}")
+
+
 def unreadable_ca_bundle(path: str) -> ModelArtsConfigurationError:
     """Return the error for a bundle of certificate authorities that cannot be read."""
     return ModelArtsConfigurationError(
