@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -51,13 +51,16 @@ class RankingMixin(ModelArtsBaseOperator):
     scope: str
     constraints: Mapping[str, Mapping[str, float]] | str | None
 
+    def selection_arguments(self) -> dict[str, object]:
+        """Return the arguments of the ranking by name."""
+        return {"metric": self.metric, "mode": self.mode, "scope": self.scope, "constraints": self.constraints}
+
     def selection_options(self) -> SelectionOptions:
-        """Return the arguments of the ranking, validated."""
+        """Return the selection arguments, validated."""
         from airflow_provider_modelarts.core.selection import read_selection_options
 
-        return read_selection_options(
-            metric=self.metric, mode=self.mode, scope=self.scope, constraints=self.constraints
-        )
+        arguments: dict[str, Any] = self.selection_arguments()
+        return read_selection_options(**arguments)
 
     def rank_trials(
         self, context: Context, training_job_id: str, options: SelectionOptions

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_modelarts.core.json_values import JSON
-    from airflow_provider_modelarts.core.selection import SelectionOptions
 
 
 class BestTrialMixin(RankingMixin):
@@ -28,19 +27,14 @@ class BestTrialMixin(RankingMixin):
     only_if_better_than: float | str | None
     on_not_better: str
 
-    def selection_options(self) -> SelectionOptions:
-        """Return the arguments of ranking and selection, validated."""
-        from airflow_provider_modelarts.core.selection import read_selection_options
-
-        return read_selection_options(
-            metric=self.metric,
-            mode=self.mode,
-            scope=self.scope,
-            constraints=self.constraints,
-            top_k=self.top_k,
-            only_if_better_than=self.only_if_better_than,
-            on_not_better=self.on_not_better,
-        )
+    def selection_arguments(self) -> dict[str, object]:
+        """Return the arguments of ranking and selection by name."""
+        return {
+            **super().selection_arguments(),
+            "top_k": self.top_k,
+            "only_if_better_than": self.only_if_better_than,
+            "on_not_better": self.on_not_better,
+        }
 
     def choose(self, context: Context, training_job_id: str) -> dict[str, JSON]:
         """Read a search, push its best trials, and return the config of the best one."""
