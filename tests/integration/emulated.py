@@ -17,6 +17,11 @@ DEMO_LOGIN = PasswordLogin(DEMO_USER.name, DEMO_USER.password, DEMO_USER.domain_
 QUICK_RETRY = RetryPolicy(first_delay=0.002, max_delay=0.02, total=2.0)
 
 
+def requests_for(emulator: Emulator, word: str) -> int:
+    """Return the number of requests with a word in their path."""
+    return sum(word in request.path for request in emulator.requests)
+
+
 def settings_of(emulator: Emulator, **changes: Any) -> Settings:
     """Return the settings of the emulator's Airflow connection, with quick retries.
 

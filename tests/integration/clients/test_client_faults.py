@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from integration.emulated import settings_of
+from integration.emulated import requests_for, settings_of
 from integration.emulator.bench import Bench, until
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
@@ -40,11 +40,6 @@ def settings(emulator, fault="", *, total=60.0):
     emulator.fault_seconds = FAULT_SECONDS.get(fault, 0)
     retry = RetryPolicy(0.002, 0.02, total)
     return settings_of(emulator, retry=retry, read_timeout=READ_TIMEOUT if fault in FAULT_SECONDS else 30.0)
-
-
-def requests_for(emulator, word):
-    """Return the number of requests with a word in their path."""
-    return sum(word in request.path for request in emulator.requests)
 
 
 TRANSIENT = [

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from integration.emulated import settings_of
+from integration.emulated import requests_for, settings_of
 
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
-
-
-def requests_for(emulator, word):
-    """Return the number of requests with a word in their path."""
-    return sum(word in request.path for request in emulator.requests)
 
 
 def ids(trials):

@@ -7,7 +7,7 @@ import socket
 
 import certifi
 import pytest
-from integration.emulated import settings_of
+from integration.emulated import requests_for, settings_of
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import (
@@ -208,8 +208,3 @@ def test_key_that_cannot_be_a_header_is_not_shown(modelarts_emulator, call):
 
     assert "Signature" not in str(raised.value)
     assert raised.value.__cause__ is None
-
-
-def requests_for(emulator, word):
-    """Return the number of requests with a word in their path."""
-    return sum(word in request.path for request in emulator.requests)
