@@ -13,6 +13,10 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 # the linters' own dependencies do not fit beside Airflow 2.11, and one line is enough to lint on
 GROUPS := --group test --group e2e $(if $(filter 3.%,$(AIRFLOW)),--group lint)
 
+# runs two commands at once, and prints the output of the first behind that of the second; failed is 1 if either fails
+side_by_side = output=$$(mktemp); $(1) > $$output 2>&1 & first=$$!; $(2); second=$$?; wait $$first; first=$$?; \
+    cat $$output; rm $$output; failed=$$((first || second))
+
 # everything starts twice as fast with compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -40,16 +44,14 @@ demo: $(INSTALLED)
 	@$(BIN)/python scripts/demo.py
 
 check: $(INSTALLED)
-	@began=$$(date +%s); linted=$$(mktemp); $(MAKE) --no-print-directory lint > $$linted 2>&1 & lint=$$!; \
-	    $(MAKE) --no-print-directory unit; unit=$$?; wait $$lint; lint=$$?; cat $$linted; rm $$linted; \
-	    echo "==> Checked in $$(($$(date +%s) - began)) seconds"; exit $$((unit || lint))
+	@began=$$(date +%s); $(call side_by_side,$(MAKE) --no-print-directory lint,$(MAKE) --no-print-directory unit); \
+	    echo "==> Checked in $$(($$(date +%s) - began)) seconds"; exit $$failed
 
 # of three workers one can compute while tests of the others wait
 test: $(INSTALLED)
 	@echo "==> Running the unit and integration tests on Airflow $(AIRFLOW)"
-	@units=$$(mktemp); $(BIN)/python -m pytest -q tests/unit > $$units 2>&1 & unit=$$!; \
-	    $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/integration; integration=$$?; wait $$unit; unit=$$?; cat $$units; rm $$units; \
-	    exit $$((unit || integration))
+	@$(call side_by_side,$(BIN)/python -m pytest -q tests/unit,\
+	    $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/integration); exit $$failed
 
 unit: $(INSTALLED)
 	@echo "==> Running the unit tests on Airflow $(AIRFLOW)"
