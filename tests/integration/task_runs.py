@@ -22,6 +22,11 @@ MODES = ("poke", "reschedule", "deferrable")
 POLLERS = ("poke", "deferrable")
 
 
+def mode_arguments(mode: str) -> dict[str, Any]:
+    """Return the arguments of a sensor for one of the modes."""
+    return {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
+
+
 @dataclass
 class TaskInstance:
     """Substitute for Airflow's task instance that keeps pushed XComs."""

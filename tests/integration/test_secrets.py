@@ -9,7 +9,7 @@ import re
 import traceback
 
 import pytest
-from integration.task_runs import MODES, TaskInstance, run_task
+from integration.task_runs import MODES, TaskInstance, mode_arguments, run_task
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
@@ -74,8 +74,7 @@ def with_variables(connection):
 
 def wait(mode, job_id):
     """Wait for a search in one of the modes."""
-    arguments = {"task_id": "wait", "training_job_id": job_id, "poke_interval": 0.02}
-    arguments |= {"deferrable": True} if mode == "deferrable" else {"deferrable": False, "mode": mode}
+    arguments = {"task_id": "wait", "training_job_id": job_id, "poke_interval": 0.02, **mode_arguments(mode)}
     return run_task(lambda: ModelArtsHyperparameterSearchSensor(**arguments))
 
 

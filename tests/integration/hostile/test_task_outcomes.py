@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from integration.task_runs import MODES, run_task
+from integration.task_runs import MODES, mode_arguments, run_task
 
 from airflow_provider_modelarts.exceptions import ModelArtsProtocolError
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
@@ -23,10 +23,9 @@ def run_best_trial(job_id, **arguments):
 
 def run_sensor(job_id, mode):
     """Run the sensor."""
-    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
     return run_task(
         lambda: ModelArtsHyperparameterSearchSensor(
-            task_id="wait", training_job_id=job_id, poke_interval=0.01, **options
+            task_id="wait", training_job_id=job_id, poke_interval=0.01, **mode_arguments(mode)
         )
     )
 

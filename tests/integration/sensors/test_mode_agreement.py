@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from integration.task_runs import MODES, run_task
+from integration.task_runs import MODES, mode_arguments, run_task
 from unit.builders import quick
 
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
@@ -119,10 +119,9 @@ def outcome(emulator, mode, search, fault, arguments):
     job_id = emulator.add_search(replace(search, job_id=f"job-{next(_numbers)}"))
     if fault is not None:
         fault.inject(emulator, job_id)
-    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
     run = run_task(
         lambda: ModelArtsHyperparameterSearchSensor(
-            task_id="wait", training_job_id=job_id, poke_interval=0.001, timeout=30, **options, **arguments
+            task_id="wait", training_job_id=job_id, poke_interval=0.001, timeout=30, **mode_arguments(mode), **arguments
         )
     )
     # the messages of some skips are Airflow's own: compare their cause

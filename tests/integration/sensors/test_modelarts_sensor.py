@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
 )
-from integration.task_runs import MODES, POLLERS, run_task
+from integration.task_runs import MODES, POLLERS, mode_arguments, run_task
 
 from airflow_provider_modelarts.exceptions import ModelArtsNotFoundError, ModelArtsProtocolError, ModelArtsServerError
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
@@ -42,8 +42,7 @@ ENDS = {
 
 def wait(job_id, mode="poke", **arguments):
     """Run the sensor in one of its modes to its end."""
-    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **options, **arguments}
+    arguments = {"poke_interval": 0.002, **mode_arguments(mode), **arguments}
     return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from integration.task_runs import POLLERS, run_task
+from integration.task_runs import POLLERS, mode_arguments, run_task
 
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsTrainingJobSensor
 from airflow_provider_modelarts.task_exceptions import ModelArtsSearchFailedError
@@ -11,8 +11,7 @@ from airflow_provider_modelarts.task_exceptions import ModelArtsSearchFailedErro
 
 def wait(job_id, mode, **arguments):
     """Run the sensor in one of its modes to its end."""
-    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **options, **arguments}
+    arguments = {"poke_interval": 0.002, **mode_arguments(mode), **arguments}
     return run_task(lambda: ModelArtsTrainingJobSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-from integration.task_runs import POLLERS, run_task
+from integration.task_runs import POLLERS, mode_arguments, run_task
 
 from airflow_provider_modelarts.api.retry import RetryPolicy
 from airflow_provider_modelarts.exceptions import ModelArtsApiError, ModelArtsProtocolError, ModelArtsTransportError
@@ -31,8 +31,7 @@ def _cloud(modelarts_emulator, connect):
 
 def wait(job_id, mode="poke", **arguments):
     """Run the sensor in one of its modes to its end."""
-    options = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-    arguments = {"poke_interval": 0.002, **options, **arguments}
+    arguments = {"poke_interval": 0.002, **mode_arguments(mode), **arguments}
     return run_task(lambda: ModelArtsHyperparameterSearchSensor(task_id="wait", training_job_id=job_id, **arguments))
 
 
