@@ -19,13 +19,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from chromium import TEXTS, Page, chromium, expect
-from local import ROOT, airflow_environment, print_step
+from local import ROOT, airflow_environment, client_of, print_step
 from selenium.webdriver.common.keys import Keys
 from standalone import PATH, Standalone
 from throwaway import postgresql
 
-from airflow_provider_modelarts.api.settings import Settings
-from airflow_provider_modelarts.api.signing import AccessKey
 from airflow_provider_modelarts.client import ModelArtsClient
 from modelarts_emulator import Emulator, running
 from modelarts_emulator.scenario import Search, TrialScript
@@ -45,12 +43,6 @@ VALUES = ["</td></script><svg onload=top.ran=1>", "javascript:top.ran=1", "${top
 METRICS = ["<iframe src=javascript:top.ran=1>", "<a href=javascript:top.ran=1>loss</a>", "__proto__"]
 
 
-def settings_of(emulator: Emulator) -> Settings:
-    """Return the settings of a client that calls an emulator."""
-    key = AccessKey(emulator.access_key, emulator.secret_key)
-    return Settings(credentials=key, region=emulator.region, endpoint=emulator.endpoint, iam_endpoint=emulator.endpoint)
-
-
 def main() -> int:
     """Run all checks, and return the exit code."""
     with tempfile.TemporaryDirectory(prefix="modelarts-browser-") as folder, ExitStack() as stack:
@@ -59,14 +51,15 @@ def main() -> int:
         print_step("Starting the emulator, PostgreSQL and airflow standalone")
         shutil.copytree(ROOT / "example_dags" / "training", home / "obs" / "demo-bucket" / "code")
         emulator = stack.enter_context(running(root=home / "obs"))
+        local = {"connection": emulator.connection()}
         database = stack.enter_context(postgresql(home / "postgresql"))
-        environment = airflow_environment(home, database.address, {"connection": emulator.connection()})
+        environment = airflow_environment(home, database.address, local)
         os.environ |= environment  # this process writes the reports
         airflow = stack.enter_context(Standalone(home, environment, database))
         print_step("Running the example DAGs")
         start_runs(airflow, emulator)
         page = stack.enter_context(chromium(home, airflow.server))
-        client = stack.enter_context(ModelArtsClient(settings_of(emulator)))
+        client = stack.enter_context(client_of(local))
         check_refusals(page)
         check_order(page)
         sign_in(page, "vic")
