@@ -11,72 +11,14 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from local import ROOT, airflow_environment, client_of, print_step, run_emulator
+from stage import WAIT, WAITING, Stage, expect
 from throwaway import IS_AIRFLOW_3, Airflow, postgresql
-
-from airflow_provider_modelarts.client import ModelArtsClient
-
-WAIT = """
-import argparse, pathlib, time
-parser = argparse.ArgumentParser()
-parser.add_argument("--gate")
-gate = pathlib.Path(__file__).with_name(parser.parse_args().gate)
-while not gate.exists():
-    time.sleep(0.1)
-"""
-WAITING = {"sync": "running", "deferred": "deferred"}  # mode of a wait -> state of its task
-
-
-@dataclass
-class Stage:
-    """Airflow with an emulator."""
-
-    airflow: Airflow
-    client: ModelArtsClient
-    root: Path
-
-    def phases(self, name: str = "") -> list[str]:
-        """Return the phases of the jobs with this name prefix, oldest first."""
-        jobs = self.client.search_training_jobs(filters=[("name", "like", [name])]).jobs
-        return [job.phase_text for job in reversed(jobs) if job.name.startswith(name)]
-
-    def finish_jobs(self, dag_id: str) -> None:
-        """Let the training scripts of a DAG end."""
-        (self.root / "demo-bucket" / "faults" / dag_id).touch()
-
-    def wait_for_task(self, dag_id: str, *states: str) -> None:
-        """Wait until the only task of a DAG has one of these states."""
-        self.airflow.wait_for(f"select state from task_instance where dag_id = '{dag_id}'", *states)
-
-    def wait_for_poll(self, dag_id: str, way: str) -> None:
-        """Wait until the job of a task is Running, and a worker or the triggerer polls it."""
-        self.wait_for_task(dag_id, WAITING[way])
-        self.wait_for_phases(f"{dag_id}-", "Running")
-        if way == "deferred":
-            assigned = "select count(triggerer_id) from trigger join task_instance on trigger.id = trigger_id"
-            self.airflow.wait_for(f"{assigned} where dag_id = '{dag_id}'", "1")
-            time.sleep(2)  # from the assignment of a trigger to its start
-
-    def wait_for_phases(self, name: str, *wanted: str) -> None:
-        """Wait until jobs have these phases; exit after the timeout."""
-        deadline = time.monotonic() + 60
-        while (found := self.phases(name)) != [*wanted]:
-            if time.monotonic() > deadline:
-                sys.exit(f"jobs {name}: expected phases {wanted}, found {found}")
-            time.sleep(0.3)
-
-    def run_path(self, dag_id: str) -> str:
-        """Return the REST API path of the only run of a DAG."""
-        run_id = self.airflow.query(f"select run_id from dag_run where dag_id = '{dag_id}'")
-        return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def main() -> int:
@@ -263,13 +205,6 @@ def check_secrets(stage: Stage, secret: str) -> None:
     print_step("Searching the metadata database and all logs for secrets")
     found = [name for name, text in stage.airflow.written_texts() if secret in text or "Signature=" in text]
     expect("no secrets", not found, found)
-
-
-def expect(what: str, holds: bool, found: Any) -> None:
-    """Print a check that passed; exit at one that failed."""
-    if not holds:
-        sys.exit(f"FAILED: {what}: {found}")
-    print(f"    ok: {what}", flush=True)
 
 
 if __name__ == "__main__":
