@@ -97,7 +97,7 @@ class Bench:
         assert response.status == 400, response.body
         assert response.json["error_msg"]
         assert response.json["error_solution"]
-        assert send(self.emulator, "POST", "/v2/{p}/training-job-searches").json["total"] == 0
+        assert self.list_jobs() == []
         assert sorted(self.emulator.root.rglob("*")) == before
         return response.json["error_code"].removeprefix("ModelArts.")
 
@@ -110,6 +110,10 @@ class Bench:
         query = [tuple(pair.split("=", 1)) for pair in path.partition("?")[2].split("&") if pair]
         text = "" if body is None else json.dumps(body)
         return send(self.emulator, method, f"{JOBS}/{job_id}{path.partition('?')[0]}", query, text)
+
+    def list_jobs(self, **body: object) -> list[dict[str, Any]]:
+        """Return the jobs that a job search lists."""
+        return send(self.emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body)).json["items"]
 
     def stop(self, job_id: str) -> Response:
         """Stop a job."""

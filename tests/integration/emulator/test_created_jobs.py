@@ -8,7 +8,7 @@ import time
 
 import pytest
 from integration.emulator.bench import Bench, until
-from integration.emulator.wire import get_job, get_trials, send
+from integration.emulator.wire import get_job, get_trials
 from unit.emulator.bodies import changed
 
 # Prints arguments, environment and folder.
@@ -197,9 +197,7 @@ def test_created_jobs_are_found(bench):
 
 def found(bench: Bench, **condition: object) -> list[str]:
     """Return the ids of the jobs that a search finds."""
-    body = {"filters": [condition] if condition else []}
-    response = send(bench.emulator, "POST", "/v2/{p}/training-job-searches", body=json.dumps(body))
-    return [job["metadata"]["id"] for job in response.json["items"]]
+    return [job["metadata"]["id"] for job in bench.list_jobs(filters=[condition] if condition else [])]
 
 
 def test_description_can_be_changed(bench):

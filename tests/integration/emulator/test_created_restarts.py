@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from integration.emulator.bench import SCRIPT, STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
-from integration.emulator.wire import get_job, send
+from integration.emulator.wire import get_job
 
 from modelarts_emulator import running
 
@@ -90,8 +90,7 @@ def test_ended_job_is_restored(tmp_path, end):
 
 def listed(bench):
     """Return the names of all jobs, newest first."""
-    page = send(bench.emulator, "POST", "/v2/{p}/training-job-searches").json
-    return [job["metadata"]["name"] for job in page["items"]]
+    return [job["metadata"]["name"] for job in bench.list_jobs()]
 
 
 def test_all_jobs_are_restored(tmp_path):
