@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from modelarts_emulator.json_values import JSON
 from modelarts_emulator.scenario import Search
-from modelarts_emulator.vocabulary import TASK, JobPhase
+from modelarts_emulator.vocabulary import DEFAULT_WORKSPACE, TASK, JobPhase
 
 _ENGINE = "pytorch_1.8.0-cuda_10.2-py_3.7-ubuntu_18.04-x86_64"
 _TRIAL_LEADING = ("done", "pid", "best_reward", "time_total_s", "config")
@@ -59,7 +59,7 @@ def job_document(search: Search, phase: JobPhase, times: JobTimes, now: float) -
             "name": search.name,
             "description": "",
             "create_time": _milliseconds(times.created),
-            "workspace_id": "0",
+            "workspace_id": DEFAULT_WORKSPACE,
             "user_name": "emulator",
         },
         "status": job_status(phase, times, now, (1, search.message) if search.message else None),
@@ -98,7 +98,11 @@ def algorithm_document(search: Search) -> dict[str, JSON]:
     """Return the response of ShowAlgorithmByUuid, in which the values of a discrete parameter are one text."""
     settings = auto_search(replace(search, algorithm_id=None, space=[_with_text(entry) for entry in search.space]))
     return {
-        "metadata": {"id": search.algorithm_id, "name": f"{search.name}-algorithm", "workspace_id": "0"},
+        "metadata": {
+            "id": search.algorithm_id,
+            "name": f"{search.name}-algorithm",
+            "workspace_id": DEFAULT_WORKSPACE,
+        },
         "job_config": {"code_dir": "/emulator/code/", "boot_file": "/emulator/code/train.py", "parameters": []},
         "resource_requirements": [],
         "advanced_config": {"auto_search": settings},

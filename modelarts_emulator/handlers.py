@@ -14,7 +14,7 @@ from modelarts_emulator.errors import bad_body, bad_parameter, bad_request
 from modelarts_emulator.importance import importance_table
 from modelarts_emulator.json_values import JSON, ShapeError, integer
 from modelarts_emulator.project import Project, event_page, matching_jobs, sorted_jobs
-from modelarts_emulator.runs.request import checked_description
+from modelarts_emulator.runs.request import checked_description, checked_workspace_id
 from modelarts_emulator.vocabulary import MAX_PAGE_SIZE
 
 # limit of ShowTrainingJobLogsPreview: 5 MB
@@ -158,10 +158,11 @@ def show_log_preview(project: Project, call: Call) -> object:
 
 
 def search_jobs(project: Project, call: Call) -> object:
-    """ListTrainingJobs. ``offset`` counts pages, ``total`` all jobs found, ``count`` those on the page."""
+    """ListTrainingJobs: a workspace. ``offset`` counts pages, ``total`` all jobs found, ``count`` those on the page."""
     wanted = call.object()
     limit, offset = page_of(wanted)
-    found = matching_jobs((job.document() for job in project.jobs()), wanted.get("filters"))
+    workspace_id = checked_workspace_id(wanted.get("workspace_id"))
+    found = matching_jobs(project.listed_jobs(workspace_id), wanted.get("filters"))
     ordered = sorted_jobs(found, wanted.get("sort_by"), wanted.get("order"))
     items = ordered[offset * limit : (offset + 1) * limit]
     return {
@@ -172,7 +173,7 @@ def search_jobs(project: Project, call: Call) -> object:
         "sort_by": wanted.get("sort_by") or "create_time",
         "order": wanted.get("order") or "desc",
         "group_by": "",
-        "workspace_id": "0",
+        "workspace_id": workspace_id,
         "items": items,
     }
 

@@ -19,6 +19,7 @@ from modelarts_emulator.json_values import JSON, child, integer, text
 from modelarts_emulator.runs.executor import Executor
 from modelarts_emulator.runs.request import checked_body, complete_algorithm
 from modelarts_emulator.scenario import Search
+from modelarts_emulator.vocabulary import DEFAULT_WORKSPACE
 
 Document = Mapping[str, JSON]
 
@@ -77,7 +78,10 @@ class Project:
             self._executor = None
 
     def create(self, body: Document) -> Job:
-        """Add and start the job of a CreateTrainingJob body, or refuse it."""
+        """Add and start the job of a CreateTrainingJob body, or refuse it.
+
+        Names are unique across workspaces: the platform documents no difference between them.
+        """
         if self._executor is None:
             raise RuntimeError("jobs can be created only while the emulator serves")
         checked = checked_body(body)
@@ -104,6 +108,11 @@ class Project:
     def jobs(self) -> list[Job]:
         """Return all jobs, oldest first."""
         return list(self._jobs.values())
+
+    def listed_jobs(self, workspace_id: str) -> list[Document]:
+        """Return the jobs of a workspace as the job search lists them, oldest first."""
+        documents = [job.document() for job in self.jobs()]
+        return [document for document in documents if _workspace_id(document) == workspace_id]
 
     def algorithm(self, algorithm_id: str) -> Document:
         """Return the response of ShowAlgorithmByUuid, or raise the platform's refusal."""
@@ -159,6 +168,10 @@ def _interval(values: Sequence[str]) -> tuple[float, float]:
 
 def _created(document: Document) -> int:
     return integer(child(dict(document), "metadata", "create_time")) or 0
+
+
+def _workspace_id(document: Document) -> str:
+    return text(child(dict(document), "metadata", "workspace_id")) or DEFAULT_WORKSPACE
 
 
 def _value(document: Document, key: str) -> str:

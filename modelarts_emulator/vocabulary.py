@@ -7,6 +7,9 @@ from enum import StrEnum
 #: Task of every job. The emulator runs jobs on one node.
 TASK = "worker-0"
 
+#: Workspace of a job whose body names none, and of a job search that names none.
+DEFAULT_WORKSPACE = "0"
+
 #: Largest ``limit`` of the trial listing and the job search.
 MAX_PAGE_SIZE = 50
 

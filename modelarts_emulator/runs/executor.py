@@ -46,7 +46,7 @@ class Executor:
     def create(self, body: Mapping[str, JSON], algorithm: dict[str, JSON]) -> CreatedJob:
         """Create and start a job, or refuse it.
 
-        :param body: with a checked kind, metadata and name.
+        :param body: with a checked kind and metadata.
         """
         try:
             command = read_command(algorithm, self._buckets)
@@ -97,7 +97,6 @@ def _document(body: Mapping[str, JSON], algorithm: dict[str, JSON], job_id: str,
     return {
         **body,
         "metadata": {
-            "workspace_id": "0",
             "user_name": "emulator",
             **metadata,
             "id": job_id,

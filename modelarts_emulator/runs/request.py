@@ -13,10 +13,11 @@ from pathlib import Path
 from modelarts_emulator.errors import bad_body, bad_request
 from modelarts_emulator.json_values import JSON, as_list, as_object, child, describe, integer, number, text
 from modelarts_emulator.runs.storage import Buckets
+from modelarts_emulator.vocabulary import DEFAULT_WORKSPACE
 
 Algorithms = Callable[[str], Mapping[str, JSON]]
 
-_JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _KINDS = ("job", "autosearch_job")
 _MAX_DESCRIPTION = 256  # limit of the platform
@@ -33,16 +34,29 @@ _FLAGS = {"true", "false", "0", "1"}
 
 
 def checked_body(body: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return a body with a valid kind, name and description, or refuse it."""
+    """Return a body with a valid kind, name, workspace id and description, or refuse it."""
     _check_texts(body)
     if body.get("kind") not in _KINDS:
         raise bad_request("2788", f"kind must be {' or '.join(_KINDS)} here, not {describe(body.get('kind'))}.")
     metadata = as_object(body.get("metadata"), "metadata")
     name = metadata.get("name")
-    if not isinstance(name, str) or not _JOB_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _WORD.fullmatch(name):
         raise bad_request("0104", f"metadata.name must be 1 to 64 letters, digits, '-' and '_', not {describe(name)}.")
-    description = checked_description(metadata.get("description"))
-    return {**body, "metadata": {**metadata, "description": description}}
+    checked: dict[str, JSON] = {
+        "workspace_id": checked_workspace_id(metadata.get("workspace_id")),
+        "description": checked_description(metadata.get("description")),
+    }
+    return {**body, "metadata": {**metadata, **checked}}
+
+
+def checked_workspace_id(workspace_id: JSON) -> str:
+    """Return a workspace id; the default for None. Every valid id is that of a workspace."""
+    if workspace_id is None:
+        return DEFAULT_WORKSPACE
+    if not isinstance(workspace_id, str) or not _WORD.fullmatch(workspace_id):
+        given = describe(workspace_id)
+        raise bad_request("0104", f"workspace_id must be 1 to 64 letters, digits, '-' and '_', not {given}.")
+    return workspace_id
 
 
 def checked_description(description: JSON) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from integration.emulator.bench import STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
 from integration.emulator.wire import get_job
+from unit.emulator.bodies import changed
 
 #: The first run reports and ends; all others wait.
 ONE_ENDS_SCRIPT = f"""
@@ -209,6 +210,14 @@ def test_name_of_a_job_cannot_be_used_again(bench):
     bench.ended(job_id)
 
     assert bench.post(bench.body("mine", x=3)).refusal == (400, "ModelArts.2751")
+
+
+def test_name_of_a_job_cannot_be_used_in_another_workspace(bench):
+    """A name is unique in the whole project."""
+    bench.create(bench.body("mine", x=3))
+    other = changed(bench.body("mine", x=3), "metadata.workspace_id", "team-a")
+
+    assert bench.post(other).refusal == (400, "ModelArts.2751")
 
 
 def test_name_of_a_deleted_job_can_be_used_again(waiting):

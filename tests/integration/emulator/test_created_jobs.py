@@ -200,6 +200,17 @@ def found(bench: Bench, **condition: object) -> list[str]:
     return [job["metadata"]["id"] for job in bench.list_jobs(filters=[condition] if condition else [])]
 
 
+def test_job_is_listed_in_its_workspace(bench):
+    """A body without a workspace id is that of a job in the default workspace."""
+    ours = bench.create(changed(bench.body("ours", x=3), "metadata.workspace_id", "team-a"))
+    default = bench.create(bench.body("default", x=3))
+
+    assert get_job(bench.emulator, default)["metadata"]["workspace_id"] == "0"
+    assert get_job(bench.emulator, ours)["metadata"]["workspace_id"] == "team-a"
+    assert found(bench) == [default]
+    assert [job["metadata"]["id"] for job in bench.list_jobs(workspace_id="team-a")] == [ours]
+
+
 def test_description_can_be_changed(bench):
     """A description has at most 256 characters."""
     job_id = bench.create(bench.body(x=3))

@@ -52,6 +52,26 @@ def test_job_search_ignores_blank_conditions(emulator):
     assert response["total"] == len(emulator.job_ids)
 
 
+WORKSPACES = {
+    "default": ({}, "0", ["none", "zero"]),
+    "zero": ({"workspace_id": "0"}, "0", ["none", "zero"]),
+    "other": ({"workspace_id": "team-a"}, "team-a", ["a"]),
+    "blank": ({"workspace_id": "team-b"}, "team-b", []),
+}
+
+
+@pytest.mark.parametrize(("body", "workspace_id", "found"), WORKSPACES.values(), ids=WORKSPACES)
+def test_job_search_lists_the_jobs_of_one_workspace(body, workspace_id, found):
+    """A job whose metadata name no workspace is in the default one, and the response repeats the workspace id."""
+    emulator = Emulator(scenarios=[])
+    for name, metadata in {"none": {}, "zero": {"workspace_id": "0"}, "a": {"workspace_id": "team-a"}}.items():
+        emulator.add_job(name, {"metadata": {"name": name, **metadata}})
+    response = search_jobs(emulator, **body)
+
+    assert sorted(names(response)) == found
+    assert (response["total"], response["workspace_id"]) == (len(found), workspace_id)
+
+
 BAD_SEARCHES = {
     "key": ({"filters": condition("colour", "in", "red")}, "ModelArts.2807"),
     "operator": ({"filters": condition("name", "above", "x")}, "ModelArts.2808"),
@@ -62,6 +82,8 @@ BAD_SEARCHES = {
     "sort that is a list": ({"sort_by": ["name"]}, "ModelArts.2790"),
     "order": ({"order": "upwards"}, "ModelArts.2790"),
     "order that is an object": ({"order": {"name": "asc"}}, "ModelArts.2790"),
+    "workspace with a slash": ({"workspace_id": "../team"}, "ModelArts.0104"),
+    "workspace that is a number": ({"workspace_id": 0}, "ModelArts.0104"),
 }
 
 

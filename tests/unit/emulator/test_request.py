@@ -26,6 +26,17 @@ def test_good_body_is_accepted(buckets):
     assert refusal(job_body(x=1), buckets) == ""
 
 
+LONG_ID = f"team_A-{'7' * 57}"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("0", "0"), (LONG_ID, LONG_ID)])
+def test_checked_body_has_a_workspace(given, expected):
+    """Every valid workspace id is accepted; the default is zero."""
+    checked = checked_body(changed(job_body(), "metadata.workspace_id", given))
+
+    assert checked["metadata"]["workspace_id"] == expected
+
+
 OUT = "algorithm.outputs.0"
 
 
@@ -39,6 +50,10 @@ BODY = {
     "name with a slash": ("metadata.name", "../name", "0104"),
     "name with a line break": ("metadata.name", "name\n", "0104"),
     "name that is a number": ("metadata.name", 7, "0104"),
+    "blank workspace": ("metadata.workspace_id", "", "0104"),
+    "workspace of 65": ("metadata.workspace_id", "w" * 65, "0104"),
+    "workspace with a slash": ("metadata.workspace_id", "../team", "0104"),
+    "workspace that is a number": ("metadata.workspace_id", 0, "0104"),
     "long description": ("metadata.description", "d" * 257, "0104"),
     "description that is not text": ("metadata.description", ["d"], "0104"),
     "no algorithm": ("algorithm", None, "2788"),
