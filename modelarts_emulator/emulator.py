@@ -50,11 +50,20 @@ class Emulator:
     :param on_request: called with each request before the response, on the server's thread.
     :param root: folder whose subfolders are the buckets, and which keeps the created jobs; None for a temporary one.
     :param max_parallel: number of trials of one search that may run at once.
+    :param listing_lag: seconds from the creation of a job until the job search lists it; ``math.inf`` for never. A GET
+        returns the job at once.
+    :param lists_descriptions: whether the job search returns the descriptions of jobs. A GET always does.
+    :param unique_names: whether the creation of a job is refused if another job has its name.
+    :param reserves_names: whether the name of a deleted job stays in use, if names are unique. Another emulator on the
+        same root does not know such names.
     :param fault_share: share of all responses that are faulty, at random.
     :param fault_seed: the same seed and the same requests give the same faults.
     :param faults: names of the random faults; None for the transient ones of
         :data:`~modelarts_emulator.faults.FAULTS`.
     :param fault_seconds: duration of a silence, and of slow bytes.
+
+    ``listing_lag``, ``lists_descriptions``, ``unique_names`` and ``reserves_names`` are also attributes. A test may set
+    them at any time, and they apply from the next request on.
 
     Created jobs execute their scripts on this machine, as its user. They end with the emulator: when it stops serving,
     and also when it is killed, all processes in their process groups are killed. A script that was just being started
@@ -76,6 +85,10 @@ class Emulator:
         on_request: Callable[[SeenRequest], None] | None = None,
         root: str | os.PathLike[str] | None = None,
         max_parallel: int = 2,
+        listing_lag: float = 0.0,
+        lists_descriptions: bool = True,
+        unique_names: bool = True,
+        reserves_names: bool = False,
         fault_share: float = 0.0,
         fault_seed: int = 0,
         faults: Iterable[str] | None = None,
@@ -90,8 +103,12 @@ class Emulator:
         self.requests: list[SeenRequest] = []
         self.fault_counts: Counter[str] = Counter()
         self.fault_seconds = fault_seconds
+        self.listing_lag = listing_lag
+        self.lists_descriptions = lists_descriptions
+        self.unique_names = unique_names
+        self.reserves_names = reserves_names
         style = TableStyle(ConfigEncoding(config_encoding), OffsetUnit(offset_unit), header_seed, extra_columns or {})
-        self.project = Project(region=region, project_id=project_id, style=style, clock=clock)
+        self.project = Project(region=region, project_id=project_id, style=style, clock=clock, rules=self)
         self.auth = Authenticator(key, clock, self.project.iam)
         self._key = key
         self._clock = clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from modelarts_emulator.auth import Clock, Iam
 from modelarts_emulator.documents import TableStyle, algorithm_document
@@ -38,21 +39,35 @@ _MAX_EVENTS = 100
 _MAX_PATTERN = 256
 
 
+class JobRules(Protocol):
+    """Rules for the names and the listing of jobs, read at each request.
+
+    :class:`~modelarts_emulator.Emulator` documents them.
+    """
+
+    listing_lag: float
+    lists_descriptions: bool
+    unique_names: bool
+    reserves_names: bool
+
+
 class Project:
     """One project in one region.
 
     :param style: of trial tables.
-    :param clock: seconds since the epoch, for the times of jobs.
+    :param clock: seconds since the epoch, for the times of jobs and the lag of the job search.
     """
 
-    def __init__(self, *, region: str, project_id: str, style: TableStyle, clock: Clock) -> None:
+    def __init__(self, *, region: str, project_id: str, style: TableStyle, clock: Clock, rules: JobRules) -> None:
         self.region = region
         self.project_id = project_id
         self.style = style
         self.iam = Iam(clock, region, project_id)
         self._executor: Executor | None = None
         self._clock = clock
+        self._rules = rules
         self._jobs: dict[str, Job] = {}
+        self._deleted_names: set[str] = set()
         self._algorithms: dict[str, Document] = {}
 
     def add(self, job: Job) -> None:
@@ -85,8 +100,8 @@ class Project:
         if self._executor is None:
             raise RuntimeError("jobs can be created only while the emulator serves")
         checked = checked_body(body)
-        name = child(checked, "metadata", "name")
-        if any(child(dict(job.document()), "metadata", "name") == name for job in self.jobs()):
+        name = text(child(checked, "metadata", "name"))
+        if self._rules.unique_names and name in self._used_names():
             raise bad_request("2751", f"The training job name {name} is in use.")
         job = self._executor.create(checked, complete_algorithm(checked, self.algorithm))
         self.add(job)
@@ -94,7 +109,7 @@ class Project:
 
     def delete(self, job_id: str) -> None:
         """Remove a job, and end it if it is running."""
-        self.job(job_id)
+        self._deleted_names.add(_value(self.job(job_id).document(), "name"))
         del self._jobs[job_id]
         if self._executor is not None:
             self._executor.remove(job_id)
@@ -111,14 +126,24 @@ class Project:
 
     def listed_jobs(self, workspace_id: str) -> list[Document]:
         """Return the jobs of a workspace as the job search lists them, oldest first."""
-        documents = [job.document() for job in self.jobs()]
-        return [document for document in documents if _workspace_id(document) == workspace_id]
+        documents = (job.document() for job in self.jobs())
+        listed = [document for document in documents if self._is_listed(document, workspace_id)]
+        return listed if self._rules.lists_descriptions else [_without_description(document) for document in listed]
 
     def algorithm(self, algorithm_id: str) -> Document:
         """Return the response of ShowAlgorithmByUuid, or raise the platform's refusal."""
         if algorithm_id not in self._algorithms:
             raise algorithm_not_found()
         return self._algorithms[algorithm_id]
+
+    def _used_names(self) -> set[str]:
+        """Return the names that a new job cannot have."""
+        names = {_value(job.document(), "name") for job in self.jobs()}
+        return names | self._deleted_names if self._rules.reserves_names else names
+
+    def _is_listed(self, document: Document, workspace_id: str) -> bool:
+        lag, age = self._rules.listing_lag, round(self._clock() * 1000) - _created(document)
+        return _workspace_id(document) == workspace_id and (lag <= 0 or age >= lag * 1000)
 
 
 def matching_jobs(documents: Iterable[Document], filters: JSON) -> list[Document]:
@@ -164,6 +189,12 @@ def _interval(values: Sequence[str]) -> tuple[float, float]:
     except (ValueError, OverflowError):
         raise bad_filter("ModelArts.2809", "filter value") from None
     return first, last
+
+
+def _without_description(document: Document) -> Document:
+    metadata = child(dict(document), "metadata")
+    fields = metadata if isinstance(metadata, dict) else {}
+    return {**document, "metadata": {name: value for name, value in fields.items() if name != "description"}}
 
 
 def _created(document: Document) -> int:

@@ -225,3 +225,32 @@ def test_name_of_a_deleted_job_can_be_used_again(waiting):
     delete(waiting, waiting.create(waiting.body("mine")))
 
     assert waiting.post(waiting.body("mine")).status == 201
+
+
+def test_name_of_a_deleted_job_may_stay_in_use(modelarts_emulator_factory, tmp_path):
+    """The name is in use although no job of that name is listed, until a test releases it."""
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path, reserves_names=True) as emulator:
+        bench = Bench(emulator)
+        bench.write("")
+        delete(bench, bench.create(bench.body("mine")))
+        refused = bench.post(bench.body("mine"))
+        emulator.reserves_names = False
+
+        assert refused.refusal == (400, "ModelArts.2751")
+        assert bench.list_jobs() == []
+        assert bench.post(bench.body("mine")).status == 201
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_two_jobs_may_have_one_name(modelarts_emulator_factory, tmp_path, reserved):
+    """Names that are not unique are not in use, neither those of listed jobs nor those of deleted jobs."""
+    options = {"unique_names": False, "reserves_names": reserved}
+    with modelarts_emulator_factory(scenarios=[], root=tmp_path, **options) as emulator:
+        bench = Bench(emulator)
+        bench.write("")
+        deleted, *kept = (bench.create(bench.body("mine")) for _ in range(3))
+        delete(bench, deleted)
+        kept.append(bench.create(bench.body("mine")))
+
+        assert [job["metadata"]["id"] for job in bench.list_jobs()] == kept[::-1]
+        assert {job["metadata"]["name"] for job in bench.list_jobs()} == {"mine"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 
@@ -209,6 +210,42 @@ def test_job_is_listed_in_its_workspace(bench):
     assert get_job(bench.emulator, ours)["metadata"]["workspace_id"] == "team-a"
     assert found(bench) == [default]
     assert [job["metadata"]["id"] for job in bench.list_jobs(workspace_id="team-a")] == [ours]
+
+
+def test_job_that_is_not_listed_yet_exists(bench):
+    """A GET returns the job at once, and its name is in use."""
+    bench.emulator.listing_lag = math.inf
+    job_id = bench.create(bench.body("mine", x=3))
+
+    assert found(bench) == []
+    assert get_job(bench.emulator, job_id)["metadata"]["name"] == "mine"
+    assert bench.post(bench.body("mine", x=3)).refusal == (400, "ModelArts.2751")
+
+
+def test_job_is_listed_once_the_lag_is_over(modelarts_emulator_factory):
+    """The clock of the emulator measures the lag."""
+    ahead = 0
+    with modelarts_emulator_factory(scenarios=[], listing_lag=600, clock=lambda: time.time() + ahead) as emulator:
+        bench = Bench(emulator)
+        bench.write("")
+        job_id = bench.create(bench.body())
+        early = found(bench)
+        ahead = 600
+        late = found(bench)
+
+    assert (early, late) == ([], [job_id])
+
+
+def test_description_is_listed_unless_it_is_left_out(bench):
+    """A GET always returns the description."""
+    job = bench.done(bench.body(x=3))
+    listed = bench.list_jobs()
+    bench.emulator.lists_descriptions = False
+    (without,) = bench.list_jobs()
+
+    assert listed == [job] == [get_job(bench.emulator, job["metadata"]["id"])]
+    assert job["metadata"] == {**without["metadata"], "description": "a test"}
+    assert "description" not in without["metadata"]
 
 
 def test_description_can_be_changed(bench):

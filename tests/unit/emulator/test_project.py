@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from unit.emulator.calls import get_job, search_jobs
 
@@ -70,6 +72,48 @@ def test_job_search_lists_the_jobs_of_one_workspace(body, workspace_id, found):
 
     assert sorted(names(response)) == found
     assert (response["total"], response["workspace_id"]) == (len(found), workspace_id)
+
+
+@pytest.mark.parametrize(("seconds", "listed"), [(0, ["tie"]), (4.99, ["tie"]), (5, ["growing", "tie"])])
+def test_job_search_lists_a_job_after_the_lag(seconds, listed):
+    """The lag starts at the creation of the job."""
+    now = 1_800_000_000.0
+    emulator = Emulator(scenarios=["tie", "growing"], listing_lag=5, clock=lambda: now)
+    now += seconds
+
+    assert names(search_jobs(emulator)) == listed
+
+
+def test_job_search_without_a_lag_lists_a_job_of_the_future():
+    """The clock was set back after the creation of the job."""
+    now = 1_800_000_000.0
+    emulator = Emulator(scenarios=["growing"], clock=lambda: now)
+    now -= 60
+
+    assert names(search_jobs(emulator)) == ["growing"]
+
+
+def test_job_search_with_an_infinite_lag_lists_no_job(emulator):
+    """A lag that a test sets or removes applies at once, and a GET returns the job."""
+    emulator.listing_lag = math.inf
+    hidden = search_jobs(emulator)
+    emulator.listing_lag = 0.0
+    shown = search_jobs(emulator)
+
+    assert get_job(emulator, emulator.job_id("tie"))["metadata"]["name"] == "tie"
+    assert (hidden["total"], shown["total"]) == (0, len(emulator.job_ids))
+
+
+def test_job_search_may_leave_descriptions_out():
+    """The other metadata and the response to a GET stay the same."""
+    emulator = Emulator(scenarios=[], lists_descriptions=False)
+    job = {"metadata": {"name": "mine", "description": "a test"}, "status": {"phase": "Completed"}}
+    emulator.add_job("mine", job)
+    without = search_jobs(emulator)["items"]
+    emulator.lists_descriptions = True
+
+    assert without == [{**job, "metadata": {"name": "mine"}}]
+    assert search_jobs(emulator)["items"] == [get_job(emulator, "mine")] == [job]
 
 
 BAD_SEARCHES = {
