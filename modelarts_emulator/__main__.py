@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         offset_unit=options.offset_unit,
         root=options.root,
         max_parallel=options.max_parallel,
+        listing_lag=options.listing_lag,
         fault_share=options.fault_share,
         fault_seed=options.fault_seed,
     )
@@ -88,13 +90,25 @@ def _positive(text: str) -> int:
 
 
 def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
+    share = _float(text)
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
     return share
+
+
+def _seconds(text: str) -> float:
+    seconds = _float(text)
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 on")
+    return seconds
+
+
+def _float(text: str) -> float:
+    """Return the number in a text, or NaN, which is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--secret-key", default=DEMO_KEY.secret_key, help="its secret (default: a fixed one, see --ready-file)")
     add("--root", type=Path, help="folder of the buckets, which also keeps the jobs (default: a temporary one)")
     add("--max-parallel", type=_positive, default=2, help="trials of a search that run at once (default: %(default)s)")
+    add(
+        "--listing-lag",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="time until job searches list a new job (default: none)",
+    )
     add("--fault-share", type=_share, default=0.0, help="share of faulty responses, from 0 to 1 (default: none)")
     add("--fault-seed", type=int, default=0, help="the same seed gives the same faults (default: %(default)s)")
     add("--ready-file", type=Path, help="JSON file to write once the emulator serves: endpoint, connection, job ids")

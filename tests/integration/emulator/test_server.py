@@ -15,6 +15,7 @@ from integration.emulator.wire import get_trials, send
 from airflow_provider_modelarts.api.settings import read_connection
 from airflow_provider_modelarts.client import ModelArtsClient
 from modelarts_emulator import DEMO_KEY, SCENARIOS, AccessKey, running
+from modelarts_emulator.__main__ import main
 
 COMMAND = [sys.executable, "-m", "modelarts_emulator"]
 
@@ -148,6 +149,29 @@ def test_command_applies_its_options(tmp_path):
     assert set(known["jobs"]) == {"tie", "large"}
     assert page["items"]["data"][0][4] == "1a490077"
     assert isinstance(page["items"]["data"][0][3], str)
+
+
+def test_command_applies_a_listing_lag(tmp_path):
+    """A job search lists the scenario that ended an hour ago, and not the one that is being created."""
+    ready = tmp_path / "ready.json"
+    options = ["--scenario", "tie", "--scenario", "growing", "--listing-lag", "600", "--ready-file", str(ready)]
+    with subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        fields = connection_fields(json.loads(ready.read_text()))
+        with ModelArtsClient(read_connection(host=None, port=None, **fields)) as client:
+            page = client.request("POST", "/v2/{project_id}/training-job-searches", body={})
+        process.terminate()
+
+    assert [job["metadata"]["name"] for job in page["items"]] == ["tie"]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "soon"])
+def test_command_refuses_a_listing_lag_out_of_range(seconds, capsys):
+    """The command exits with a message."""
+    with pytest.raises(SystemExit):
+        main([f"--listing-lag={seconds}"])
+
+    assert f"'{seconds}' is not a number of seconds from 0 on" in capsys.readouterr().err
 
 
 def test_command_warns_when_other_machines_can_reach_it():
