@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from integration.emulator.bench import SCRIPT, STUBBORN_SCRIPT, WAITING_SCRIPT, Bench, lives, until
 from integration.emulator.wire import get_job
+from unit.emulator.bodies import changed
 
 from modelarts_emulator import running
 
@@ -100,6 +101,28 @@ def test_all_jobs_are_restored(tmp_path):
         bench.call("DELETE", ids["b"])
     with serving(tmp_path) as bench:
         assert listed(bench) == ["d", "c", "a"]
+
+
+def test_changed_description_is_listed_after_a_restart(tmp_path):
+    """The description is listed as a GET returns it, before and after the restart."""
+    with serving(tmp_path) as bench:
+        job_id = bench.done(bench.body(x=3))["metadata"]["id"]
+        bench.call("PUT", job_id, body={"description": "changed since"})
+        before = bench.list_jobs()
+    with serving(tmp_path) as bench:
+        after = bench.list_jobs()
+
+        assert before == after == [get_job(bench.emulator, job_id)]
+    assert after[0]["metadata"]["description"] == "changed since"
+
+
+def test_workspace_is_restored(tmp_path):
+    """The job is listed in its workspace only."""
+    with serving(tmp_path) as bench:
+        job = bench.done(changed(bench.body(x=3), "metadata.workspace_id", "team-a"))
+    with serving(tmp_path) as bench:
+        assert bench.list_jobs(workspace_id="team-a") == [job]
+        assert bench.list_jobs() == []
 
 
 def test_names_of_restored_jobs_stay_in_use(tmp_path):
