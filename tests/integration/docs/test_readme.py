@@ -22,7 +22,8 @@ from airflow_provider_modelarts.get_provider_info import EXTRA_FIELDS
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsBestTrialOperator
 from airflow_provider_modelarts.sensors.modelarts import ModelArtsHyperparameterSearchSensor
-from modelarts_emulator import FAULTS
+from modelarts_emulator import FAULTS, Emulator
+from modelarts_emulator.project import JobRules
 
 PACKAGE = "airflow_provider_modelarts"
 ROOT = Path(__file__).resolve().parents[3]
@@ -157,6 +158,17 @@ def test_fault_table_lists_every_fault():
     listed = [(name, random == "yes") for names, _, random in rows for name in quoted(names)]
 
     assert sorted(listed) == sorted((fault.name, fault.is_transient) for fault in FAULTS.values())
+
+
+def test_job_search_table_lists_options_of_the_emulator():
+    """Each option is an argument, and an attribute with its value; the default is another value."""
+    rows = table_rows(section("Job search", TEXTS["docs/testing.md"]))
+    options = {name: ast.literal_eval(value) for (cell, _) in rows for name, value in [cell.strip("`").split("=")]}
+    emulator, default = Emulator(scenarios=[], **options), Emulator(scenarios=[])
+
+    assert sorted(options) == sorted(JobRules.__annotations__)
+    assert {name: getattr(emulator, name) for name in options} == options
+    assert not [name for name, value in options.items() if getattr(default, name) == value]
 
 
 def test_connection_example_is_a_connection(example_connection):
