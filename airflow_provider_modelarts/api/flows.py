@@ -142,7 +142,7 @@ def read_log(training_job_id: str, task: str) -> Flow[str]:
 
 
 def explain_failure(training_job_id: str) -> Flow[str]:
-    """Return the last error events and log lines of a job, or why they cannot be read."""
+    """Return who failed, and the last error events and log lines of a job, or why they cannot be read."""
     events = yield from _readable("events", _last_events(training_job_id))
     lines = yield from _readable("log", _last_lines(training_job_id))
     return "\n".join([*events, *lines])
@@ -163,8 +163,14 @@ def _last_events(training_job_id: str) -> Flow[list[str]]:
 
 def _last_lines(training_job_id: str) -> Flow[list[str]]:
     job: TrainingJob = yield operations.show_training_job(training_job_id)
-    lines = []
+    lines = [_culprit(job)] if job.phase.is_failure else []
     for task in job.tasks[:1]:
         log = yield from read_log(training_job_id, task)
         lines += [f"{task}: {line}" for line in log.splitlines()[-_MAX_LOG_LINES:]]
     return lines
+
+
+def _culprit(job: TrainingJob) -> str:
+    if job.exit_code is None:
+        return "The platform failed: it reports no exit code of the training script."
+    return f"The training script failed with exit code {job.exit_code}. Its last lines:"

@@ -11,7 +11,7 @@ from airflow_provider_modelarts.api.flows import Flow, snapshot_for_polling
 from airflow_provider_modelarts.core.jobs import SearchSettings, TrainingJob
 from airflow_provider_modelarts.core.json_values import JSON
 from airflow_provider_modelarts.core.log_lines import ChangeLog, progress_line, time_left
-from airflow_provider_modelarts.core.progress import SearchSnapshot, State, WaitPolicy, assess, assess_job
+from airflow_provider_modelarts.core.progress import FailureCause, SearchSnapshot, State, WaitPolicy, assess, assess_job
 from airflow_provider_modelarts.core.selection import best_so_far
 from airflow_provider_modelarts.core.xcom import job_summary, search_summary
 
@@ -27,12 +27,14 @@ class PollResult:
     :param message: why the job is done or failed, or what it still waits for.
     :param summary: XCom of the sensor.
     :param log_line: for the log, when it differs from that of the last poll.
+    :param cause: of a failure.
     """
 
     state: State
     message: str
     summary: dict[str, JSON]
     log_line: str | None
+    cause: FailureCause | None = None
 
 
 class Poller(Protocol):
@@ -71,7 +73,7 @@ class SearchPoller:
         if state is State.WAITING and self._is_reached(snapshot):
             state, message = State.DONE, f"training job {snapshot.job.id} has reached {self.stop_when!r}"
         line = self._log.line_if_new(progress_line(snapshot, progress), now, aside=time_left(snapshot, progress))
-        return PollResult(state, message, search_summary(snapshot.job, progress), line)
+        return PollResult(state, message, search_summary(snapshot.job, progress), line, progress.cause)
 
     def timeout_message(self) -> str:
         """Return the message of a wait whose deadline has passed."""
@@ -95,9 +97,9 @@ class JobPoller:
     def poll(self, clock: Clock) -> Flow[PollResult]:
         """Read the job and assess it."""
         job: TrainingJob = yield operations.show_training_job(self.training_job_id)
-        state, message = assess_job(job, accept_stopped=self.accept_stopped)
+        state, message, cause = assess_job(job, accept_stopped=self.accept_stopped)
         line = self._log.line_if_new(f"Training job {job.id} is {job.phase_text}", clock())
-        return PollResult(state, message, job_summary(job), line)
+        return PollResult(state, message, job_summary(job), line, cause)
 
     def timeout_message(self) -> str:
         """Return the message of a wait whose deadline has passed."""

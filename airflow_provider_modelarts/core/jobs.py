@@ -116,6 +116,7 @@ class TrainingJob:
     :param tasks: names such as ``worker-0``, under which the platform keeps logs.
     :param ended_at: end in seconds since the epoch; None while the job runs, or when unknown.
     :param message: the platform's reasons for a failure.
+    :param exit_code: of the training script, where it failed.
     :param raw: the whole response.
     """
 
@@ -131,6 +132,7 @@ class TrainingJob:
     tasks: tuple[str, ...] = ()
     ended_at: float | None = None
     message: str = ""
+    exit_code: int | None = None
     raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
 
 
@@ -199,6 +201,7 @@ def read_job(response: JSON) -> TrainingJob:
         tasks=tuple(filter(is_identifier, map(text, items(child(job, "status", "tasks"))))),
         ended_at=_ended_at(job) if phase.is_terminal else None,
         message=_message(job),
+        exit_code=_exit_code(job),
         raw=job,
     )
 
@@ -213,8 +216,18 @@ def _ended_at(job: dict[str, JSON]) -> float | None:
     return float(end) if end else None
 
 
+def _exit_code(job: dict[str, JSON]) -> int | None:
+    """Return the first exit code of a task that is not 0."""
+    codes = (integer(task.get("exit_code")) for task in _task_statuses(job))
+    return next(filter(None, codes), None)
+
+
+def _task_statuses(job: dict[str, JSON]) -> list[dict[str, JSON]]:
+    return _objects(child(job, "status", "task_statuses"))[:_MAX_TASKS]
+
+
 def _message(job: dict[str, JSON]) -> str:
-    tasks = _objects(child(job, "status", "task_statuses"))[:_MAX_TASKS]
+    tasks = _task_statuses(job)
     records = _objects(child(job, "status", "running_records"))
     reason = one_line(records[-1].get("end_reason"), _MAX_MESSAGE_CHARS) if records else ""
     return "; ".join(filter(None, [*map(_task_message, tasks), reason]))[:_MAX_MESSAGE_CHARS]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from airflow_provider_modelarts.core import coerce
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
@@ -23,6 +24,23 @@ class State(StrEnum):
     WAITING = "waiting"
     DONE = "done"
     FAILED = "failed"
+
+
+class FailureCause(StrEnum):
+    """Cause of a failed search or job."""
+
+    JOB = "job"  # it is Failed or Abnormal
+    STOPPED = "stopped"  # it was stopped
+    TRIALS = "trials"  # more of its trials ended in ERROR than tolerated
+    TABLE = "table"  # it is Completed, but its trials are not
+
+
+class Verdict(NamedTuple):
+    """State of a job with the reason; the cause of a failure."""
+
+    state: State
+    message: str
+    cause: FailureCause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,7 @@ class Progress:
     """Assessment of a search at one moment.
 
     :param message: why it is done or failed, or what is still missing.
+    :param cause: of a failure.
     :param counts: trials per status, in the platform's own words.
     :param expected: how many trials will run; None when unknown.
     """
@@ -87,6 +106,7 @@ class Progress:
     ended: int
     listed: int
     expected: int | None
+    cause: FailureCause | None = None
 
 
 def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -> Progress:
@@ -95,11 +115,12 @@ def assess(job: TrainingJob, listing: Listing, policy: WaitPolicy, now: float) -
     :param now: seconds since the epoch; only compared with the end of the job.
     """
     expected = policy.expected_trials or (job.search.num_samples if job.search else None)
-    state, message = _decide(job, listing, policy, expected, now)
+    state, message, cause = _decide(job, listing, policy, expected, now)
     trials = listing.trials
     return Progress(
         state=state,
         message=message,
+        cause=cause,
         counts=count_by_status(trials),
         ended=sum(trial.ended for trial in trials),
         listed=len(trials),
@@ -112,33 +133,36 @@ def count_by_status(trials: Sequence[Trial]) -> dict[str, int]:
     return dict(sorted(Counter(trial.status_text for trial in trials).items()))
 
 
-def assess_job(job: TrainingJob, *, accept_stopped: bool = False) -> tuple[State, str]:
-    """Decide whether a training job is done, failed or still waiting; return the state and the reason."""
+def assess_job(job: TrainingJob, *, accept_stopped: bool = False) -> Verdict:
+    """Decide whether a training job is done, failed or still waiting."""
     if job.phase.is_failure:
-        return State.FAILED, _failure(job)
+        return _failure(job)
     if job.phase is JobPhase.TERMINATED and not accept_stopped:
-        return State.FAILED, f"training job {job.id} was stopped before it ended"
+        return _stopped(f"training job {job.id} was stopped before it ended")
     state = State.DONE if job.phase.is_terminal else State.WAITING
-    return state, f"training job {job.id} is {job.phase_text}"
+    return Verdict(state, f"training job {job.id} is {job.phase_text}")
 
 
-def _failure(job: TrainingJob) -> str:
+def _failure(job: TrainingJob) -> Verdict:
     reason = f": {job.message}" if job.message else ", and the platform gives no reason"
-    return f"training job {job.id} is {job.phase_text}{reason}"
+    return Verdict(State.FAILED, f"training job {job.id} is {job.phase_text}{reason}", FailureCause.JOB)
 
 
-def _decide(
-    job: TrainingJob, listing: Listing, policy: WaitPolicy, expected: int | None, now: float
-) -> tuple[State, str]:
+def _stopped(message: str) -> Verdict:
+    return Verdict(State.FAILED, message, FailureCause.STOPPED)
+
+
+def _decide(job: TrainingJob, listing: Listing, policy: WaitPolicy, expected: int | None, now: float) -> Verdict:
     trials = listing.trials
     if job.phase.is_failure:
-        return State.FAILED, _failure(job)
+        return _failure(job)
     failed = [trial for trial in trials if trial.status is TrialStatus.ERROR]
     if len(failed) > policy.max_failed_trials:
-        return State.FAILED, (
+        message = (
             f"{len(failed)} of {len(trials)} trials of training job {job.id} ended in ERROR: {_named(failed)}; "
             f"max_failed_trials is {policy.max_failed_trials}"
         )
+        return Verdict(State.FAILED, message, FailureCause.TRIALS)
     if job.phase is JobPhase.TERMINATED:
         return _decide_stopped(job, trials, policy)
     unfinished = [trial for trial in trials if not trial.ended]
@@ -146,34 +170,37 @@ def _decide(
         return _decide_completed(job, listing, unfinished, policy, now)
     all_listed = expected is not None and len(trials) >= max(expected, listing.total)
     if trials and not unfinished and all_listed and job.phase is not JobPhase.UNKNOWN:
-        return State.DONE, f"all {len(trials)} trials of training job {job.id} have ended"
-    return State.WAITING, f"training job {job.id} is {job.phase_text}"
+        return Verdict(State.DONE, f"all {len(trials)} trials of training job {job.id} have ended")
+    return Verdict(State.WAITING, f"training job {job.id} is {job.phase_text}")
 
 
-def _decide_stopped(job: TrainingJob, trials: Sequence[Trial], policy: WaitPolicy) -> tuple[State, str]:
+def _decide_stopped(job: TrainingJob, trials: Sequence[Trial], policy: WaitPolicy) -> Verdict:
     if not policy.accept_stopped:
-        return State.FAILED, (
+        return _stopped(
             f"training job {job.id} was stopped before its search ended; to use its trials, set accept_stopped=True on "
             "a sensor, or run ModelArtsBestTrialOperator"
         )
     finished = sum(trial.status is TrialStatus.TERMINATED for trial in trials)
     if finished:
-        return State.DONE, f"training job {job.id} was stopped; {finished} of its trials have ended"
-    return State.FAILED, f"training job {job.id} was stopped before any of its trials ended"
+        return Verdict(State.DONE, f"training job {job.id} was stopped; {finished} of its trials have ended")
+    return _stopped(f"training job {job.id} was stopped before any of its trials ended")
 
 
 def _decide_completed(
     job: TrainingJob, listing: Listing, unfinished: Sequence[Trial], policy: WaitPolicy, now: float
-) -> tuple[State, str]:
+) -> Verdict:
     listed = len(listing.trials)
     if not listed and not listing.total:
-        return State.FAILED, f"training job {job.id} is Completed and has no trials: it has no hyperparameter search"
+        message = f"training job {job.id} is Completed and has no trials: it has no hyperparameter search"
+        return Verdict(State.FAILED, message, FailureCause.TABLE)
     if not unfinished and listed >= listing.total:
-        return State.DONE, f"all {listed} trials of training job {job.id} have ended"
+        return Verdict(State.DONE, f"all {listed} trials of training job {job.id} have ended")
     lag = _named(unfinished) if unfinished else f"{listing.total - listed} of {listing.total} not listed"
     if job.ended_at is not None and now < job.ended_at + policy.settle_seconds:
-        return State.WAITING, f"training job {job.id} is Completed, but its trial table is not final yet: {lag}"
-    return State.FAILED, f"training job {job.id} is Completed, but its trials never ended: {lag}"
+        message = f"training job {job.id} is Completed, but its trial table is not final yet: {lag}"
+        return Verdict(State.WAITING, message)
+    message = f"training job {job.id} is Completed, but its trials never ended: {lag}"
+    return Verdict(State.FAILED, message, FailureCause.TABLE)
 
 
 def _named(trials: Sequence[Trial]) -> str:

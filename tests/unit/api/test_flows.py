@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from unit.builders import converse, job, page, search, trial, trials
 
@@ -15,7 +17,7 @@ from airflow_provider_modelarts.api.flows import (
     stop_job,
     stop_running_trial,
 )
-from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, SearchSettings
+from airflow_provider_modelarts.core.jobs import Algorithm, JobEvent, JobPhase, SearchSettings
 from airflow_provider_modelarts.core.trials import TrialPage
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
@@ -319,6 +321,7 @@ def event(number):
 
 
 FAILED = job("Failed", tasks=("worker-0", "worker-1"))
+PLATFORM = "The platform failed: it reports no exit code of the training script."
 
 
 def test_explanation_is_the_last_events_and_lines():
@@ -331,6 +334,7 @@ def test_explanation_is_the_last_events_and_lines():
     assert explanation.splitlines() == [
         "2026-01-01T00:00:01 Job: error 1",
         "2026-01-01T00:00:02 Job: error 2",
+        PLATFORM,
         *(f"worker-0: line {number}" for number in range(11, 30)),
         f"worker-0: {'x' * 287}...",
     ]
@@ -338,14 +342,32 @@ def test_explanation_is_the_last_events_and_lines():
 
 def test_explanation_of_a_job_without_tasks():
     """The explanation of a job without tasks holds no log."""
-    assert run(explain_failure("job-1"), [], job("Abnormal"))[0] == ""
+    assert run(explain_failure("job-1"), [], job("Abnormal"))[0] == PLATFORM
+
+
+def test_explanation_of_a_failed_script():
+    """The exit code tells a fault of the script from one of the platform."""
+    failed = replace(FAILED, exit_code=137)
+
+    assert run(explain_failure("job-1"), [], failed, "out of memory")[0].splitlines() == [
+        "The training script failed with exit code 137. Its last lines:",
+        "worker-0: out of memory",
+    ]
+
+
+def test_explanation_of_a_job_that_has_not_failed():
+    """The last lines of a search whose trials failed say why; the job itself did not."""
+    assert run(explain_failure("job-1"), [], replace(FAILED, phase=JobPhase.RUNNING), "oops")[0] == "worker-0: oops"
 
 
 @pytest.mark.parametrize(
     ("responses", "explanation"),
     [
         ([GONE, GONE], ["(its events cannot be read: {GONE})", "(its log cannot be read: {GONE})"]),
-        ([DENIED, FAILED, "out of memory"], ["(its events cannot be read: {DENIED})", "worker-0: out of memory"]),
+        (
+            [DENIED, FAILED, "out of memory"],
+            ["(its events cannot be read: {DENIED})", PLATFORM, "worker-0: out of memory"],
+        ),
         ([[event(1)], FAILED, BROKEN], ["2026-01-01T00:00:01 Job: error 1", "(its log cannot be read: {BROKEN})"]),
     ],
     ids=["all", "events", "log"],
