@@ -160,7 +160,7 @@ class AsyncModelArtsOperations(ABC):
         return await self.run(flows.read_log(training_job_id, task))
 
     async def search_training_jobs(
-        self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0
+        self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0, workspace_id: str = "0"
     ) -> JobPage:
         """Return one page of the training jobs, newest first (ListTrainingJobs).
 
@@ -168,8 +168,11 @@ class AsyncModelArtsOperations(ABC):
             ``("phase", "in", ["Running"])``.
         :param limit: jobs per page, 1 to 50.
         :param offset: number of the page, from 0.
+        :param workspace_id: the workspace whose jobs are listed.
         """
-        return await self.call(operations.search_training_jobs(filters=filters, limit=limit, offset=offset))
+        return await self.call(
+            operations.search_training_jobs(filters=filters, limit=limit, offset=offset, workspace_id=workspace_id)
+        )
 
     async def request(
         self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None

@@ -156,15 +156,20 @@ class ModelArtsOperations(ABC):
         """
         return self.run(flows.read_log(training_job_id, task))
 
-    def search_training_jobs(self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> JobPage:
+    def search_training_jobs(
+        self, *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0, workspace_id: str = "0"
+    ) -> JobPage:
         """Return one page of the training jobs, newest first (ListTrainingJobs).
 
         :param filters: key, operator (between, like, in, not) and values of each condition, such as
             ``("phase", "in", ["Running"])``.
         :param limit: jobs per page, 1 to 50.
         :param offset: number of the page, from 0.
+        :param workspace_id: the workspace whose jobs are listed.
         """
-        return self.call(operations.search_training_jobs(filters=filters, limit=limit, offset=offset))
+        return self.call(
+            operations.search_training_jobs(filters=filters, limit=limit, offset=offset, workspace_id=workspace_id)
+        )
 
     def request(self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: JSON = None) -> JSON:
         """Call any other operation, with the same signature, retries and errors; return its JSON.

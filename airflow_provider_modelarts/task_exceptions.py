@@ -4,6 +4,7 @@
 
     AirflowException
     ├── ModelArtsTrainingJobFailedError     a job that the task created failed; a retry creates a new one
+    ├── ModelArtsTaskInterruptedError       the worker was told to end; a retry adopts the job
     └── AirflowFailException                no retry of the task can succeed
         ├── ModelArtsSearchFailedError      the search or its job failed or was stopped; ``soft_fail`` skips
         ├── ModelArtsBestTrialError         the trials were read, but none can be selected as the best
@@ -28,6 +29,10 @@ from airflow_provider_modelarts.exceptions import (
 
 class ModelArtsTrainingJobFailedError(AirflowException):
     """A training job that the task created failed or was stopped. A retry of the task creates a new one."""
+
+
+class ModelArtsTaskInterruptedError(AirflowException):
+    """The process of the task was told to end before its job had ended."""
 
 
 class ModelArtsSearchFailedError(AirflowFailException):

@@ -1,19 +1,28 @@
 """Exactly-once creation of a training job.
 
-A job costs money, and ``POST`` is not idempotent. The name of a job identifies its task instance: a retry finds the job
-of an earlier try by it, and a ``POST`` without a response is resolved by a search for it.
+A job costs money, and ``POST`` is not idempotent. The name of a job identifies its task: a retry finds the job of an
+earlier try by it, and a ``POST`` without a response is resolved by a search for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from airflow_provider_modelarts.api import operations
 from airflow_provider_modelarts.api.flows import Flow, Sleep, stop_job
-from airflow_provider_modelarts.core.job_identity import TaskIdentity, is_active, is_usable, plan
+from airflow_provider_modelarts.core.job_identity import (
+    OnClear,
+    Plan,
+    Relation,
+    TaskIdentity,
+    Training,
+    is_active,
+    plan,
+)
 from airflow_provider_modelarts.core.jobs import JobPage, TrainingJob
-from airflow_provider_modelarts.core.json_values import JSON, as_object, text
+from airflow_provider_modelarts.core.json_values import JSON, as_object, child, text
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsError,
@@ -23,81 +32,205 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
 )
 
+#: How long a listing may lag behind the creation of a job, in seconds; measured lags are not published.
+MAX_LISTING_LAG = 300.0
+
 _NAME_IS_TAKEN = "ModelArts.2751"
-_SEARCH_DELAYS = (0.0, 1.0, 2.0, 4.0)  # seconds before each search for a job whose creation got no response
+_MAX_NAMES = 5  # to try: names of deleted jobs may stay reserved
+_MAX_DELAY = 15.0  # seconds between two searches
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Creation that may have arrived.
+
+    :param name: of the job.
+    :param at: seconds since the epoch.
+    """
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """Job that a task asks for.
+
+    :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
+    :param on_clear: treatment of the jobs from before a clear.
+    :param known_id: id of the last job that the task has stored; it spares a search.
+    :param posted: the ``POST`` of an earlier try whose response was not stored.
+    :param stops_others: stop the other active jobs of the task.
+    :param search_seconds: how long to search for a job whose creation got no response.
+    """
+
+    identity: TaskIdentity
+    body: Mapping[str, JSON]
+    on_clear: OnClear = OnClear.RESTART
+    known_id: str | None = None
+    posted: Posted | None = None
+    search_seconds: float = 90.0
+    stops_others: bool = True
+
+    @property
+    def training(self) -> Training:
+        """What the job trains."""
+        return Training.of(self.body)
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace of the job: a search lists the jobs of one."""
+        return text(child(dict(self.body), "metadata", "workspace_id")) or "0"
 
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """Job of a task; ``adopted`` when an earlier try created it."""
+    """Job of a task.
+
+    :param adopted: whether an earlier try created it.
+    :param left: active jobs of the same task and run id that were left alone, because they are not provably its own.
+    """
 
     job: TrainingJob
     adopted: bool
+    left: tuple[TrainingJob, ...] = ()
+
+
+class CreationLog(Protocol):
+    """Record of a creation that outlives the process of the task."""
+
+    def begin(self, name: str) -> None:
+        """Record that the ``POST`` of a job is about to be sent."""
+
+    def refuse(self) -> None:
+        """Record that the platform has refused it."""
 
 
 def acquire_job(
-    body: Mapping[str, JSON], identity: TaskIdentity, *, since: float = 0.0, remembered_id: str | None = None
+    request: JobRequest,
+    *,
+    is_healthy: Callable[[TrainingJob], Flow[bool]],
+    log: CreationLog,
+    clock: Callable[[], float],
 ) -> Flow[Acquired]:
     """Adopt the job of this generation of the task, or create it.
 
-    Before a job is created, active jobs of other generations are stopped: see
-    :func:`~airflow_provider_modelarts.core.job_identity.plan`.
+    Other active jobs of the task are stopped first: see :func:`~airflow_provider_modelarts.core.job_identity.plan`.
 
-    :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
-    :param since: seconds since the epoch; a job that is older was not created by this task.
-    :param remembered_id: id of the job that this task has stored; no other proof is required.
+    :param is_healthy: returns whether to adopt a job of the task that is not active.
+    :param clock: returns seconds since the epoch.
     :raises ModelArtsError: as the platform refuses; a note says so when it stays unknown whether a job was created.
     """
-    if remembered_id is not None:
-        known = yield from _show(remembered_id)
-        if known is not None and identity.owns(known) and is_usable(known):
-            return Acquired(known, adopted=True)
-    decision = plan(identity, (yield from _similar(identity)), since=since)
-    if decision.adopt is not None:
-        return Acquired(decision.adopt, adopted=True)
-    for earlier in decision.superseded:
-        yield from stop_job(earlier.id)
-    return (yield from _create(_named(body, identity, decision.name), identity, decision.name))
+    known = (yield from _show(request.known_id)) if request.known_id else None
+    is_own = known and request.identity.relation(known, request.training) is Relation.OWN
+    if known and is_own and (yield from _is_usable(known, is_healthy)):
+        return Acquired(known, adopted=True)
+    decision = yield from _find(request, known, clock)
+    for other in decision.superseded if request.stops_others else ():
+        yield from stop_job(other.id)
+    candidate = decision.candidate
+    if candidate and (yield from _is_usable(candidate, is_healthy)):
+        return Acquired(candidate, adopted=True, left=decision.foreign)
+    created = yield from _create(request, decision.number, log)
+    return replace(created, left=decision.foreign)
 
 
-def stop_unanswered(identity: TaskIdentity) -> Flow[bool]:
+def stop_unanswered(request: JobRequest) -> Flow[bool]:
     """Stop the job of a task whose creation was interrupted; return False if none was found."""
-    for seconds in _SEARCH_DELAYS:
+    for seconds in (0.0, 1.0, 2.0, 4.0):
         yield Sleep(seconds)
-        if (yield from _stop_active(identity)):
+        decision = plan(request.identity, request.training, (yield from _similar(request)))
+        if decision.candidate and is_active(decision.candidate):
+            yield from stop_job(decision.candidate.id)
             return True
     return False
 
 
-def _create(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> Flow[Acquired]:
-    unanswered: ModelArtsError
+def _is_usable(job: TrainingJob, is_healthy: Callable[[TrainingJob], Flow[bool]]) -> Flow[bool]:
+    return is_active(job) or (yield from is_healthy(job))
+
+
+def _find(request: JobRequest, known: TrainingJob | None, clock: Callable[[], float]) -> Flow[Plan]:
+    """Search for the jobs of the task; after a ``POST`` that may have arrived, until its job must be listed."""
+    posted = request.posted
+    for pause in _pauses():
+        jobs = yield from _similar(request)
+        if known and known.id not in {job.id for job in jobs}:
+            jobs.append(known)
+        left = posted.at + MAX_LISTING_LAG - clock() if posted else 0.0
+        if left <= 0 or (posted and posted.name in {job.name for job in jobs}):
+            break
+        yield Sleep(min(pause, left))
+    return plan(request.identity, request.training, jobs, request.on_clear)
+
+
+def _create(request: JobRequest, first_number: int, log: CreationLog) -> Flow[Acquired]:
+    for number in range(first_number, first_number + _MAX_NAMES):
+        name = request.identity.name(number)
+        answer = yield from _post(request, name, log)
+        if isinstance(answer, TrainingJob):
+            return Acquired(answer, adopted=False)
+        if found := (yield from _search(request, name)):
+            return Acquired(found, adopted=True)
+        error = answer
+        if not _is_name_taken(error):
+            break
+    error.add_note(f"No training job named {name} was found since. A retry of the task searches for it again.")
+    raise error
+
+
+def _post(request: JobRequest, name: str, log: CreationLog) -> Flow[TrainingJob | ModelArtsError]:
+    """Create a job; return the error after which the job may exist."""
+    log.begin(name)
     try:
-        return Acquired((yield operations.create_training_job(body)), adopted=False)
+        job: TrainingJob = yield operations.create_training_job(_named(request, name))
     except (ModelArtsTransportError, ModelArtsServerError, ModelArtsProtocolError) as error:
-        unanswered = error
+        return error
     except ModelArtsApiError as error:
-        if error.code != _NAME_IS_TAKEN:
-            raise
-        unanswered = error
-    for seconds in _SEARCH_DELAYS:
-        yield Sleep(seconds)
-        for job in (yield from _similar(identity)):
-            if job.name == name and identity.owns(job):
-                return Acquired(job, adopted=True)
-    unanswered.add_note(f"No training job named {name} was found since. A retry of the task searches for it again.")
-    raise unanswered
+        if _is_name_taken(error):
+            return error
+        log.refuse()
+        raise
+    return job
 
 
-def _similar(identity: TaskIdentity) -> Flow[list[TrainingJob]]:
-    page: JobPage = yield operations.search_training_jobs(filters=[("name", "like", [identity.name])])
-    return list(page.jobs)
+def _is_name_taken(error: ModelArtsError) -> bool:
+    return isinstance(error, ModelArtsApiError) and error.code == _NAME_IS_TAKEN
 
 
-def _stop_active(identity: TaskIdentity) -> Flow[bool]:
-    active = [job for job in (yield from _similar(identity)) if identity.owns(job) and is_active(job)]
-    for job in active:
-        yield from stop_job(job.id)
-    return bool(active)
+def _search(request: JobRequest, name: str) -> Flow[TrainingJob | None]:
+    """Return the job of a name; None if the search does not list it in time, or lists that of another task."""
+    left = request.search_seconds
+    for pause in _pauses():
+        for job in (yield from _similar(request)):
+            if job.name == name:
+                is_own = request.identity.relation(job, request.training) is Relation.OWN
+                return job if is_own else None
+        if left <= 0:
+            return None
+        yield Sleep(min(pause, left))
+        left -= pause
+    return None
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the seconds between two searches, without an end."""
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(2 * pause, _MAX_DELAY)
+
+
+def _similar(request: JobRequest) -> Flow[list[TrainingJob]]:
+    """Return the jobs of the task, of all its runs with this id."""
+    page: JobPage = yield operations.search_training_jobs(
+        filters=[("name", "like", [request.identity.stem])], workspace_id=request.workspace_id
+    )
+    jobs = [job for job in page.jobs if request.identity.read_name(job.name)]
+    for place, job in enumerate(jobs):
+        if not job.description and not request.identity.nonce_is_proof:  # a listing may leave it out
+            jobs[place] = (yield from _show(job.id)) or job
+    return jobs
 
 
 def _show(training_job_id: str) -> Flow[TrainingJob | None]:
@@ -108,7 +241,7 @@ def _show(training_job_id: str) -> Flow[TrainingJob | None]:
     return job
 
 
-def _named(body: Mapping[str, JSON], identity: TaskIdentity, name: str) -> dict[str, JSON]:
-    metadata = as_object(body.get("metadata") or {}, "body.metadata")
-    description = identity.described(text(metadata.get("description")))
-    return {**body, "metadata": {**metadata, "name": name, "description": description}}
+def _named(request: JobRequest, name: str) -> dict[str, JSON]:
+    metadata = as_object(request.body.get("metadata") or {}, "body.metadata")
+    description = request.identity.described(text(metadata.get("description")), request.training)
+    return {**request.body, "metadata": {**metadata, "name": name, "description": description}}

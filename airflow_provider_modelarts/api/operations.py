@@ -135,9 +135,12 @@ def show_algorithm(algorithm_id: str) -> Request[Algorithm]:
     return Request("GET", f"/v2/{{project_id}}/algorithms/{algorithm_id}", read_algorithm)
 
 
-def search_training_jobs(*, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0) -> Request[JobPage]:
-    """ListTrainingJobs, newest first. ``offset`` counts pages from 0."""
+def search_training_jobs(
+    *, filters: Sequence[Filter] = (), limit: int = 50, offset: int = 0, workspace_id: str = "0"
+) -> Request[JobPage]:
+    """ListTrainingJobs of one workspace, newest first. ``offset`` counts pages from 0."""
     body: dict[str, JSON] = {"limit": limit, "offset": offset, "sort_by": "create_time", "order": "desc"}
+    body["workspace_id"] = workspace_id
     if filters:
         body["filters"] = [
             {"key": key, "operator": operator, "value": list(values)} for key, operator, values in filters

@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.progress import SearchSnapshot
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class ModelArtsBaseOperator(BaseOperator):
     """Operator with a connection. Each operator sets the attributes in its own constructor."""
 
-    operator_extra_links = (ModelArtsTrainingJobLink(),)
+    operator_extra_links: Sequence[BaseOperatorLink] = (ModelArtsTrainingJobLink(),)
 
     modelarts_conn_id: str
     region: str | None

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsError
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsError, with_hint
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
 from airflow_provider_modelarts.operators.base import ModelArtsBaseOperator
-from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError, as_task_errors
+from airflow_provider_modelarts.task_exceptions import (
+    ModelArtsSearchFailedError,
+    ModelArtsTaskInterruptedError,
+    ModelArtsTrainingJobFailedError,
+    as_task_errors,
+)
+from airflow_provider_modelarts.task_state import JOB_ID_KEY, Ending, learn_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import AirflowException, Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_modelarts.api.create_once import Acquired
+    from airflow_provider_modelarts.api.create_once import Acquired, JobRequest
+    from airflow_provider_modelarts.api.flows import Flow
     from airflow_provider_modelarts.api.polling import Poller, PollResult
-    from airflow_provider_modelarts.core.job_identity import TaskIdentity
+    from airflow_provider_modelarts.core.jobs import TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
+    from airflow_provider_modelarts.core.progress import FailureCause
 
-JOB_ID_KEY = "training_job_id"  # of the XCom, and of the task state store of Airflow 3.3
-
-_CLOCK_SKEW_SECONDS = 300.0  # between Airflow's clock and the platform's, at most
 _TRIGGER_FAILED = "__fail__"  # the method that Airflow resumes with if a trigger timed out or raised
+_MAX_END_SECONDS = 60.0  # Airflow 2.11 kills a process so long after its signal, 3.3 after 5 seconds
+_ON_JOB_FAILURE = ("retry", "fail")
 
 
 class TrainingJobBaseOperator(ModelArtsBaseOperator):
@@ -44,13 +54,19 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
     body: Mapping[str, Any] | str
     hyperparameters: Mapping[str, Any] | str | None
     wait_for_completion: bool
+    cancel_on_kill: bool
+    on_clear: str
+    on_job_failure: str
     poll_interval: float | str
     deferrable: bool
 
     _hyperparameters_given: bool
     _job_id: str | None = None
-    _creating: TaskIdentity | None = None
-    _killed = False
+    _creating: JobRequest | None = None
+    _context: Context | None = None
+    _ending: threading.Thread | None = None
+    _interrupted: threading.Event
+    _must_stop = False
 
     def make_poller(self, training_job_id: str) -> Poller:
         """Return a poller of the job."""
@@ -73,44 +89,60 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         Airflow 2.11 ends a task that has exceeded its ``execution_timeout`` without resuming it.
         """
         super().pre_execute(context)
-        ti = context["ti"]
-        self._job_id = ti.xcom_pull(task_ids=self.task_id, key=JOB_ID_KEY, map_indexes=ti.map_index)
+        if getattr(
+            context["ti"], "next_method", None
+        ):  # of Airflow 2.11; a missing XCom is an error in Airflow 3's log
+            self._read_job_id(context)
 
     def execute(self, context: Context) -> dict[str, JSON]:
         """Create or adopt the job, and wait for its end."""
         from airflow_provider_modelarts.core.xcom import job_summary
 
-        with as_task_errors():
-            job = self._acquire(context).job
-        if not self.wait_for_completion:
-            return job_summary(job)
-        return self._wait(context, job.id)
+        with self._killable(context):
+            with as_task_errors():
+                job = self._acquire(context).job
+            if not self.wait_for_completion:
+                return job_summary(job)
+            return self._wait(context, job.id)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, JSON]:
         """Resume with the event of the trigger."""
         from airflow_provider_modelarts.triggers.modelarts import TriggerOutcome
 
-        with self._call_errors():
+        with self._call_errors(self._job_id):
             outcome = TriggerOutcome.from_event(event, self._job_id)
             outcome.raise_error()
         if outcome.status == "timeout":
             self._stop_job_or_warn()
             raise AirflowTaskTimeout(outcome.message)
         if outcome.status != "done":
-            raise self._failure(outcome.message)
+            raise self._failure(outcome.message, outcome.failure_cause())
         self.log.info(outcome.message)
         return self.result(context, outcome.summary)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after the trigger; stop the job if Airflow reports that the trigger failed."""
-        if next_method == _TRIGGER_FAILED:
-            self._stop_job_or_warn()
-        return super().resume_execution(next_method, next_kwargs, context)
+        """Resume after the trigger.
+
+        Stop the job if Airflow reports a timeout of the trigger. A trigger that failed otherwise leaves the job to the
+        retry, if there is one.
+        """
+        self._read_job_id(context)
+        with self._killable(context):
+            if next_method == _TRIGGER_FAILED:
+                self._end_after_failed_trigger(str((next_kwargs or {}).get("error")), context)
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Stop the job: the task was ended, or has exceeded its ``execution_timeout``."""
-        self._killed = True
-        self._stop_job_or_warn()
+        """Stop the job if the task was ended or has exceeded its ``execution_timeout``; not if only the worker ends.
+
+        Airflow calls this in a signal handler. The interrupted process may hold the locks of Airflow's messages and of
+        the log, so that a thread asks, decides and logs.
+        """
+        if isinstance(sys.exc_info()[1], AirflowTaskTimeout):  # it may have cut an answer of Airflow: ask nothing
+            self._stop_job_or_warn()
+        elif self._context is not None and (self._ending is None or not self._ending.is_alive()):
+            self._ending = threading.Thread(target=self._end, args=(self._context,), daemon=True)
+            self._ending.start()
 
     def job_body(self) -> dict[str, JSON]:
         """Return the body of CreateTrainingJob; validates all arguments before any request."""
@@ -138,8 +170,43 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
         if self._job_id and self.hook.run(stop_job(self._job_id)):
             self.log.info("Training job %s is being stopped", self._job_id)
-        elif self._creating and self.hook.run(stop_unanswered(self._creating)):
+        elif not self._job_id and self._creating and self.hook.run(stop_unanswered(self._creating)):
             self.log.info("The training job whose creation was interrupted is being stopped")
+
+    @contextmanager
+    def _killable(self, context: Context) -> Iterator[None]:
+        """Let ``on_kill`` work, and wait for its thread at the end."""
+        self._interrupted = threading.Event()
+        self._context = context
+        try:
+            yield
+        finally:
+            if self._ending:
+                self._ending.join(_MAX_END_SECONDS)
+
+    def _end(self, context: Context) -> None:
+        """Decide what becomes of the job after a signal, on a thread."""
+        ti = context["ti"]
+        ending = learn_ending(ti, self._job_id, ti.max_tries)
+        self._must_stop = ending is Ending.ENDED or (ending is not Ending.TAKEN_OVER and not _is_retry_left(context))
+        if self._must_stop:
+            self._stop_job_or_warn()
+        else:
+            self.log.warning(
+                "The worker was told to end, but the task has not ended: training job %s goes on; a retry adopts it",
+                self._job_id or "",
+            )
+        self._interrupted.set()
+
+    def _end_after_failed_trigger(self, error: str, context: Context) -> None:
+        if "timeout" in error.lower() or not _is_retry_left(context):
+            self._stop_job_or_warn()
+        else:
+            self.log.warning("The trigger failed: training job %s goes on, and a retry adopts it", self._job_id)
+
+    def _read_job_id(self, context: Context) -> None:
+        ti = context["ti"]
+        self._job_id = self._job_id or ti.xcom_pull(task_ids=self.task_id, key=JOB_ID_KEY, map_indexes=ti.map_index)
 
     def _read_hyperparameters(self) -> Mapping[str, object]:
         from airflow_provider_modelarts.core import coerce
@@ -160,51 +227,84 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
     def _acquire(self, context: Context) -> Acquired:
         """Adopt the job of an earlier try, or create a job, and store its id."""
-        from airflow_provider_modelarts.api.create_once import acquire_job
+        from airflow_provider_modelarts.api.create_once import JobRequest, acquire_job
+        from airflow_provider_modelarts.core.job_identity import OnClear
+        from airflow_provider_modelarts.operators.job_record import JobRecord, identity_of
 
-        self._interval()
-        body, identity = self.job_body(), self._identity(context)
-        store = context.get("task_state_store")  # from Airflow 3.3 on; before, only the job's name identifies it
-        remembered = store.get(JOB_ID_KEY) if store else None
-        self._creating = identity
-        acquired = self.hook.run(
-            acquire_job(
-                body,
-                identity,
-                since=_earliest_creation(context),
-                remembered_id=remembered if isinstance(remembered, str) else None,
-            )
+        self._check_arguments()
+        body, on_clear = self.job_body(), OnClear.read(self.on_clear)
+        settings, record = self.hook.get_conn().settings, JobRecord.read(context)
+        request = JobRequest(
+            identity_of(context, settings.job_name_prefix, record),
+            body,
+            on_clear,
+            known_id=record.job_id,
+            posted=record.posted,
+            search_seconds=settings.retry.total,
+            stops_others=self.cancel_on_kill,
         )
+        self._creating = request
+        if request.posted:
+            self.log.info("Searching for training job %s, whose creation got no response", request.posted.name)
+        with self._call_errors(record.job_id):
+            acquired = self.hook.run(acquire_job(request, is_healthy=self._is_healthy, log=record, clock=time.time))
         job = acquired.job
         self._job_id, self._creating = job.id, None
-        if self._killed:  # Airflow 3 lets the task continue after on_kill, until its process is killed
-            self._stop_job_or_warn()
-            raise ModelArtsTrainingJobFailedError(f"the task was ended while it created training job {job.id}")
-        if store:
-            store.set(JOB_ID_KEY, job.id)
+        record.finish(job.id)
         context["ti"].xcom_push(key=JOB_ID_KEY, value=job.id)
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
-        self._log_acquired(acquired)
+        self._log_acquired(request, acquired)
+        self._check_ending()
         return acquired
 
-    def _identity(self, context: Context) -> TaskIdentity:
-        from airflow_provider_modelarts.core.job_identity import TaskIdentity
+    def _check_arguments(self) -> None:
+        self._interval()
+        if self.on_job_failure not in _ON_JOB_FAILURE:
+            raise ModelArtsConfigurationError(f"on_job_failure must be 'retry' or 'fail', not {self.on_job_failure!r}")
 
-        ti = context["ti"]
-        return TaskIdentity(
-            prefix=self.hook.get_conn().settings.job_name_prefix,
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            run_id=ti.run_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            generation=ti.max_tries or 0,  # changed by a clear; neither by a retry nor by an edit of the DAG
-        )
+    def _is_healthy(self, job: TrainingJob) -> Flow[bool]:
+        """Return whether to adopt a job that is not active: it is done, or its failure is final."""
+        from airflow_provider_modelarts.core.jobs import JobPhase
+        from airflow_provider_modelarts.core.progress import State
 
-    def _log_acquired(self, acquired: Acquired) -> None:
+        polled: PollResult = yield from self.make_poller(job.id).poll(time.time)
+        if polled.state is State.FAILED:
+            return self._is_final(polled.cause)
+        return job.phase is not JobPhase.TERMINATING
+
+    def _is_final(self, cause: FailureCause | None) -> bool:
+        """Return whether a new job would fail alike, or is not wanted."""
+        from airflow_provider_modelarts.core.progress import FailureCause
+
+        return cause is FailureCause.TRIALS or (cause is FailureCause.JOB and self.on_job_failure == "fail")
+
+    def _check_ending(self) -> None:
+        """Stop a job that was created while the task was being ended."""
+        if self._ending is None:
+            return
+        self._ending.join(_MAX_END_SECONDS)
+        if self._must_stop:
+            self._stop_job_or_warn()
+            raise ModelArtsTaskInterruptedError(f"the task was ended while it created training job {self._job_id}")
+
+    def _log_acquired(self, request: JobRequest, acquired: Acquired) -> None:
         job = acquired.job
-        self.log.info("%s training job %s (%s)", "Adopted" if acquired.adopted else "Created", job.id, job.name)
-        if self.hyperparameters and not acquired.adopted:
-            self.log.info("Hyperparameters of training job %s: %s", job.id, self.hyperparameters)
+        if acquired.adopted:
+            since = datetime.fromtimestamp(job.created_at, UTC).isoformat(timespec="seconds")
+            self.log.info("Adopted training job %s (%s), which exists since %s", job.id, job.name, since)
+            if not request.training.is_that_of(job):
+                self.log.warning("Training job %s was created from another body than this try's", job.id)
+        else:
+            self.log.info("Created training job %s (%s)", job.id, job.name)
+            if self.hyperparameters:
+                self.log.info("Hyperparameters of training job %s: %s", job.id, self.hyperparameters)
+        for other in acquired.left:
+            self.log.warning(
+                "Training job %s (%s) is at work and left alone: another run or deployment may have created it. Give "
+                "each deployment its own job_name_prefix in its connection",
+                other.id,
+                other.name,
+            )
 
     def _wait(self, context: Context, training_job_id: str) -> dict[str, JSON]:
         from airflow_provider_modelarts.core.progress import State
@@ -212,23 +312,24 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         poller = self.make_poller(training_job_id)
         polled = self._poll(poller)
         if polled.state is State.WAITING and self.deferrable:
-            self._defer(training_job_id)
+            self._defer(context, training_job_id)
         while polled.state is State.WAITING:
-            time.sleep(self._interval())
+            if self._interrupted.wait(self._interval()):
+                raise ModelArtsTaskInterruptedError(f"the worker was told to end while training job {self._job_id} ran")
             polled = self._poll(poller)
         if polled.state is State.FAILED:
-            raise self._failure(polled.message)
+            raise self._failure(polled.message, polled.cause)
         self.log.info(polled.message)
         return self.result(context, polled.summary)
 
     def _poll(self, poller: Poller) -> PollResult:
-        with self._call_errors():
+        with self._call_errors(self._job_id):
             polled = self.hook.run(poller.poll(time.time))
         if polled.log_line:
             self.log.info(polled.log_line)
         return polled
 
-    def _defer(self, training_job_id: str) -> None:
+    def _defer(self, context: Context, training_job_id: str) -> None:
         from airflow_provider_modelarts.triggers.modelarts import defer_to_trigger
 
         limit = self.execution_timeout
@@ -238,31 +339,40 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             seconds=limit.total_seconds() if limit else None,
             training_job_id=training_job_id,
             poll_interval=self._interval(),
-            stop_on_kill=True,
+            stop_on_kill=self.cancel_on_kill,
+            generation=context["ti"].max_tries,
         )
 
     @contextmanager
-    def _call_errors(self) -> Iterator[None]:
-        """Translate the error of a call into the task's, and log that the job may still be running."""
+    def _call_errors(self, job_id: str | None) -> Iterator[None]:
+        """Translate the error of a call into the task's, which says that the job may still be running."""
         with as_task_errors():
             try:
                 yield
-            except ModelArtsError:
-                self.log.warning(
-                    "Training job %s may still be running. A retry adopts it; clearing the task stops it", self._job_id
+            except ModelArtsError as error:
+                if job_id is None:
+                    raise
+                advice = (
+                    f"Training job {job_id} may still be running: a retry adopts it. After the last retry, clear the "
+                    'task with on_clear="resume" to adopt it; with "restart", the default, a clear stops it.'
                 )
-                raise
+                raise with_hint(error, advice).with_traceback(error.__traceback__) from error.__cause__
 
-    def _failure(self, message: str) -> ModelArtsTrainingJobFailedError:
+    def _failure(self, message: str, cause: FailureCause | None) -> AirflowException:
         """Return the error of a failed job, with its last events and log lines; stop the job if it still runs."""
         from airflow_provider_modelarts.api.flows import explain_failure
 
         if self._job_id:
             message = f"{message}\n{self.hook.run(explain_failure(self._job_id))}".rstrip()
             self._stop_job_or_warn()
-        return ModelArtsTrainingJobFailedError(message)
+        return (ModelArtsSearchFailedError if self._is_final(cause) else ModelArtsTrainingJobFailedError)(message)
 
     def _stop_job_or_warn(self) -> None:
+        """Stop the job, unless ``cancel_on_kill`` is False."""
+        if self.cancel_on_kill:
+            self._stop_or_warn()
+
+    def _stop_or_warn(self) -> None:
         """Stop the job; only log a failure to do so, which must not hide why the task ends."""
         try:
             self.stop_job()
@@ -272,13 +382,6 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             )
 
 
-def _earliest_creation(context: Context) -> float:
-    """Return the earliest time at which the task can have created a job, in seconds since the epoch.
-
-    A retry adopts jobs of any age. So does a first try, back to the start of its DAG run: Airflow 3 may execute a try
-    twice if a task resumes before the scheduler has seen it defer.
-    """
-    began = context["dag_run"].start_date
-    if began is None or context["ti"].try_number > 1:
-        return 0.0
-    return float(began.timestamp()) - _CLOCK_SKEW_SECONDS
+def _is_retry_left(context: Context) -> bool:
+    ti = context["ti"]
+    return bool(ti.try_number <= (ti.max_tries or 0))

@@ -10,7 +10,7 @@ from airflow_provider_modelarts.task_exceptions import as_task_errors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
 
 class JobActionBaseOperator(ModelArtsBaseOperator):
@@ -18,6 +18,7 @@ class JobActionBaseOperator(ModelArtsBaseOperator):
 
     template_fields: Sequence[str] = ("training_job_id", "modelarts_conn_id", "region", "project_id")
     ui_color = "#f6dfd0"
+    operator_extra_links: Sequence[BaseOperatorLink] = ()
 
     def __init__(
         self,

@@ -61,6 +61,12 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
     :param on_not_better: ``skip`` or ``fail`` the task if the best trial does not beat ``only_if_better_than``.
         (templated)
     :param wait_for_completion: wait for the end of the search; if False, return once the job is created.
+    :param cancel_on_kill: stop the search when the task is ended, exceeds its ``execution_timeout``, fails, or dies on
+        its last try, and stop earlier ones after a clear; if False, never.
+    :param on_clear: after a clear of the task, ``restart``: stop the earlier search and create another; or ``resume``:
+        adopt it if it is active or Completed and has the same body. (templated)
+    :param on_job_failure: after a search whose phase is Failed or Abnormal, ``retry``: create another if the task has
+        retries; or ``fail`` the task without a retry. (templated)
     :param poll_interval: seconds between two polls. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param modelarts_conn_id: id of the connection. (templated)
@@ -85,6 +91,8 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
         "top_k",
         "only_if_better_than",
         "on_not_better",
+        "on_clear",
+        "on_job_failure",
         "poll_interval",
         "modelarts_conn_id",
         "region",
@@ -114,6 +122,9 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
         only_if_better_than: float | str | None = None,
         on_not_better: str = "skip",
         wait_for_completion: bool = True,
+        cancel_on_kill: bool = True,
+        on_clear: str = "restart",
+        on_job_failure: str = "retry",
         poll_interval: float | str = 30,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         modelarts_conn_id: str = "modelarts_default",
@@ -140,6 +151,9 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
         self.only_if_better_than = only_if_better_than
         self.on_not_better = on_not_better
         self.wait_for_completion = wait_for_completion
+        self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_job_failure = on_job_failure
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.modelarts_conn_id = modelarts_conn_id
@@ -196,7 +210,7 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
 
     def _stop_at_goal(self) -> None:
         if self.stop_when is not None:
-            self._stop_job_or_warn()
+            self._stop_or_warn()
 
     def _goal(self) -> float | None:
         from airflow_provider_modelarts.core import coerce

@@ -36,6 +36,12 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
     :param hyperparameters: values for ``algorithm.parameters`` of the body, such as the config of the best trial; a
         mapping or JSON text. An empty rendered value raises an error; ``{}`` sets none. (templated)
     :param wait_for_completion: wait for the end of the job; if False, return once the job is created.
+    :param cancel_on_kill: stop the job when the task is ended, exceeds its ``execution_timeout``, fails, or dies on
+        its last try, and stop earlier ones after a clear; if False, never.
+    :param on_clear: after a clear of the task, ``restart``: stop the earlier job and create another; or ``resume``:
+        adopt it if it is active or Completed and has the same body. (templated)
+    :param on_job_failure: after a job whose phase is Failed or Abnormal, ``retry``: create another if the task has
+        retries; or ``fail`` the task without a retry. (templated)
     :param poll_interval: seconds between two polls. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param modelarts_conn_id: id of the connection. (templated)
@@ -46,6 +52,8 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
     template_fields: Sequence[str] = (
         "body",
         "hyperparameters",
+        "on_clear",
+        "on_job_failure",
         "poll_interval",
         "modelarts_conn_id",
         "region",
@@ -58,6 +66,9 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
         body: Mapping[str, Any] | str,
         hyperparameters: Mapping[str, Any] | str | None = None,
         wait_for_completion: bool = True,
+        cancel_on_kill: bool = True,
+        on_clear: str = "restart",
+        on_job_failure: str = "retry",
         poll_interval: float | str = 30,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         modelarts_conn_id: str = "modelarts_default",
@@ -70,6 +81,9 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
         self.hyperparameters = hyperparameters
         self._hyperparameters_given = hyperparameters is not None
         self.wait_for_completion = wait_for_completion
+        self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_job_failure = on_job_failure
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.modelarts_conn_id = modelarts_conn_id

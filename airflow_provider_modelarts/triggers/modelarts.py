@@ -8,12 +8,14 @@ import random
 import threading
 import time
 from abc import abstractmethod
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol
 
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_modelarts.exceptions import (
@@ -24,17 +26,21 @@ from airflow_provider_modelarts.exceptions import (
     error_from_dict,
     error_to_dict,
 )
+from airflow_provider_modelarts.task_state import Ending, learn_ending_in_trigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from concurrent.futures import ThreadPoolExecutor
 
     from airflow_provider_modelarts.api.polling import Poller, PollResult
     from airflow_provider_modelarts.async_client import AsyncModelArtsClient
+    from airflow_provider_modelarts.core.progress import FailureCause
     from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 
+_MAX_END_SECONDS = 25.0  # Airflow allows on_kill 30 seconds
 _BACKSTOP = timedelta(minutes=5)  # Airflow's own timeout after the trigger's deadline, if the triggerer is down
-_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")  # from 3.3 on
+# From 3.3 on, Airflow calls on_kill. On 3.0 and 3.1, a question in a trigger may be answered with another's answer.
+_CANCEL_MEANS_KILL = not hasattr(BaseTrigger, "on_kill") and (AIRFLOW_V_3_2_PLUS or not AIRFLOW_V_3_0_PLUS)
 
 
 class _DeferrableTask(Protocol):
@@ -77,6 +83,7 @@ class TriggerOutcome(NamedTuple):
     :param message: reason; empty for an ``error``.
     :param summary: summary of a job that is ``done`` or ``failed``.
     :param error: the error of the call, as plain JSON.
+    :param cause: of a failure, as a word of :class:`~airflow_provider_modelarts.core.progress.FailureCause`.
     """
 
     training_job_id: str
@@ -84,6 +91,7 @@ class TriggerOutcome(NamedTuple):
     message: str = ""
     summary: dict[str, Any] = {}  # noqa: RUF012 - an outcome is never changed
     error: dict[str, Any] = {}  # noqa: RUF012
+    cause: str = ""
 
     def to_event(self) -> dict[str, Any]:
         """Return the payload of the event, as plain JSON, without what is empty."""
@@ -106,6 +114,12 @@ class TriggerOutcome(NamedTuple):
                 return cls(**{"training_job_id": training_job_id or "", **known})
         raise ModelArtsProtocolError(f"the trigger of training job {training_job_id} ended without a readable outcome")
 
+    def failure_cause(self) -> FailureCause | None:
+        """Return the cause of a failure; None for one that is not known here."""
+        from airflow_provider_modelarts.core.progress import FailureCause
+
+        return FailureCause(self.cause) if self.cause in set(FailureCause) else None
+
     def raise_error(self) -> None:
         """Raise the error of the call that ended the wait, if one did."""
         if self.status == "error":
@@ -126,6 +140,7 @@ class _ModelArtsBaseTrigger(BaseTrigger):
     deadline: float | None
     ignore_errors: bool
     stop_on_kill: bool
+    generation: int | None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -146,7 +161,8 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         try:
             outcome = await self._wait()
         except asyncio.CancelledError:
-            await self._stop_if_ended()
+            if self.stop_on_kill and _CANCEL_MEANS_KILL:
+                await _finish(self._stop_if_ended())
             raise
         except ModelArtsError as error:
             outcome = self._failed_call(error)
@@ -157,27 +173,46 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         yield TriggerEvent(outcome.to_event())
 
     async def on_kill(self) -> None:
-        """Stop the job, if the task created it. Airflow calls this from 3.3 on, when the task is ended.
+        """Stop the job, if the task created it and has ended. Airflow calls this from 3.3 on.
 
-        Airflow calls it once and cancels it after half a minute, so that it must not queue behind throttled calls.
+        Airflow also calls it for triggers that another triggerer has taken over. It cancels the call a second later.
         """
-        from airflow_provider_modelarts.api.flows import stop_job
-
-        if not self.stop_on_kill:
-            return
-        async with await self._hook().get_async_conn(is_urgent=True) as client:
-            await client.run(stop_job(self.training_job_id))
-        await self._write_log(
-            logging.INFO, "Training job %s is being stopped because its task was ended", self.training_job_id
-        )
+        if self.stop_on_kill:
+            await _finish(self._stop_if_ended())
 
     async def _stop_if_ended(self) -> None:
-        """Stop the job if its task was ended; before Airflow 3.3 a shutdown of the triggerer looks the same."""
-        if self.stop_on_kill and not _AIRFLOW_CALLS_ON_KILL:
-            from airflow_provider_modelarts.triggers.task_state import is_still_deferred
+        """Stop the job if its task has ended; log a failure to do so."""
+        ending = await self._learn_ending()
+        if ending is not Ending.ENDED:
+            await self._write_log(
+                logging.INFO,
+                "The trigger was cancelled, but its task has not ended: training job %s goes on",
+                self.training_job_id,
+            )
+            return
+        from airflow_provider_modelarts.api.flows import stop_job
 
-            if not await is_still_deferred(self.task_instance):
-                await self.on_kill()
+        try:
+            async with await self._hook().get_async_conn(is_urgent=True) as client:
+                await client.run(stop_job(self.training_job_id))
+        except ModelArtsError as error:
+            message = "Failed to stop training job %s, whose task was ended and which may still be running: %s"
+            await self._write_log(logging.ERROR, message, self.training_job_id, error)
+        else:
+            message = "Training job %s is being stopped because its task was ended"
+            await self._write_log(logging.INFO, message, self.training_job_id)
+
+    async def _learn_ending(self) -> Ending:
+        """Ask Airflow; any error means that it is unknown whether the task has ended."""
+        asked = asyncio.ensure_future(
+            learn_ending_in_trigger(self.task_instance, self.training_job_id, self.generation)
+        )
+        await asyncio.wait({asked})
+        error = asked.exception()
+        if error is None:
+            return asked.result()
+        await self._write_log(logging.WARNING, "Airflow cannot be asked for the state of the task: %r", error)
+        return Ending.UNKNOWN
 
     def _failed_call(self, error: ModelArtsError) -> TriggerOutcome:
         return TriggerOutcome(self.training_job_id, "error", error=error_to_dict(error))
@@ -199,7 +234,8 @@ class _ModelArtsBaseTrigger(BaseTrigger):
                 polled = await self._poll(client, poller)
                 if polled is not None and polled.state is not State.WAITING:
                     status: Literal["done", "failed"] = "done" if polled.state is State.DONE else "failed"
-                    return TriggerOutcome(self.training_job_id, status, polled.message, polled.summary)
+                    cause = polled.cause or ""
+                    return TriggerOutcome(self.training_job_id, status, polled.message, polled.summary, cause=cause)
                 if not await self._sleep(next_delay(self.poll_interval, random.random())):
                     return TriggerOutcome(self.training_job_id, "timeout", poller.timeout_message())
 
@@ -245,6 +281,7 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
     :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
+    :param generation: the task's ``max_tries`` when it deferred, which a clear changes.
     :param expected_trials: number of trials that the search will run; its own ``num_samples`` when None.
     :param max_failed_trials: number of trials that may end in ERROR.
     :param accept_stopped: treat a stopped search as completed, if one of its trials has ended.
@@ -269,6 +306,7 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
         deadline: float | None = None,
         ignore_errors: bool = False,
         stop_on_kill: bool = False,
+        generation: int | None = None,
         expected_trials: int | None = None,
         max_failed_trials: int = 0,
         accept_stopped: bool = False,
@@ -284,6 +322,7 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
             deadline=deadline,
             ignore_errors=ignore_errors,
             stop_on_kill=stop_on_kill,
+            generation=generation,
             expected_trials=expected_trials,
             max_failed_trials=max_failed_trials,
             accept_stopped=accept_stopped,
@@ -312,6 +351,7 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
     :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
+    :param generation: the task's ``max_tries`` when it deferred, which a clear changes.
     :param accept_stopped: treat a stopped job as completed.
     """
 
@@ -328,6 +368,7 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
         deadline: float | None = None,
         ignore_errors: bool = False,
         stop_on_kill: bool = False,
+        generation: int | None = None,
         accept_stopped: bool = False,
     ) -> None:
         super().__init__(
@@ -339,6 +380,7 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
             deadline=deadline,
             ignore_errors=ignore_errors,
             stop_on_kill=stop_on_kill,
+            generation=generation,
             accept_stopped=accept_stopped,
         )
 
@@ -347,6 +389,20 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
         from airflow_provider_modelarts.api.polling import JobPoller
 
         return JobPoller(self.training_job_id, self.accept_stopped)
+
+
+_unfinished: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Do some work to its end, although Airflow cancels the caller at each of its next rounds."""
+    task = asyncio.ensure_future(work)
+    _unfinished.add(task)
+    task.add_done_callback(_unfinished.discard)
+    deadline = time.monotonic() + _MAX_END_SECONDS
+    while not task.done() and time.monotonic() < deadline:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=_MAX_END_SECONDS)
 
 
 @cache

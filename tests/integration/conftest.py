@@ -13,6 +13,7 @@ from modelarts_emulator.pytest_plugin import _modelarts_emulator, _modelarts_emu
 
 # before the first import of Airflow
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="modelarts-tests-")
+os.environ["MODELARTS_TEST_STATE_STORES"] = tempfile.mkdtemp(prefix="modelarts-stores-")
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = "sqlite:////nonexistent-folder/none.db"
@@ -68,6 +69,32 @@ def _task_log(caplog, capsys):
     caplog.set_level("INFO")
     caplog.set_level("ERROR", logger="asyncio")  # its debug mode warns of slow steps on a busy machine
     return lambda: caplog.text or capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _state_stores(monkeypatch, tmp_path_factory):
+    """Provide empty task state stores of Airflow 3.3 to each test."""
+    from integration.task_runs import STORES
+
+    monkeypatch.setenv(STORES, str(tmp_path_factory.mktemp("stores")))
+
+
+@pytest.fixture(name="task_is")
+def _task_is(monkeypatch):
+    """Return a function that sets what Airflow answers when a process asks for its task: state and other facts."""
+    from airflow_provider_modelarts import task_state
+
+    def set_facts(state, **facts):
+        found = task_state.TaskFacts(state, **facts)
+
+        async def ask(key):
+            return found
+
+        monkeypatch.setattr(task_state, "_ask_supervisor", lambda key: found)
+        monkeypatch.setattr(task_state, "_ask_database", lambda key: found)
+        monkeypatch.setattr(task_state, "_ask_in_trigger", ask)
+
+    return set_facts
 
 
 @pytest.fixture(autouse=True)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+#: Environment variable with the folder of the task state stores, which outlive a process.
+STORES = "MODELARTS_TEST_STATE_STORES"
 
 running: ContextVar[TaskInstance] = ContextVar("running")
 MODES = ("poke", "reschedule", "deferrable")
@@ -41,6 +47,9 @@ class TaskInstance:
     rescheduled_first: datetime | None = None
     task: Any = None
     run_started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    run_cleared: int = 0
+    run_row: int = 1
+    id: str = "row"
 
     def next_try(self) -> TaskInstance:
         """Return the task instance of the next try, without the XComs of this one."""
@@ -57,6 +66,24 @@ class TaskInstance:
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         """Return the time of the first reschedule, which Airflow 3 reads."""
         return self.rescheduled_first
+
+
+@dataclass
+class StateStore:
+    """Substitute for the task state store of Airflow 3.3, in a file."""
+
+    path: Path
+
+    def get(self, key: str) -> Any:
+        """Return a stored value, or None."""
+        return self._read().get(key)
+
+    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
+        """Store a value as JSON."""
+        self.path.write_text(json.dumps({**self._read(), key: value}))
+
+    def _read(self) -> dict[str, Any]:
+        return dict(json.loads(self.path.read_text())) if self.path.exists() else {}
 
 
 @dataclass
@@ -104,8 +131,15 @@ def run_task(make: Callable[[], Any], ti: TaskInstance | None = None) -> Run:
 
 
 def context_of(ti: TaskInstance) -> dict[str, Any]:
-    """Return the context of a task."""
-    return {"ti": ti, "task_instance": ti, "dag_run": SimpleNamespace(start_date=ti.run_started)}
+    """Return the context of a task: with a state store on Airflow 3.3, with the row id of the run on 2.11."""
+    run = SimpleNamespace(start_date=ti.run_started, clear_number=ti.run_cleared, logical_date=None)
+    context = {"ti": ti, "task_instance": ti, "dag_run": run}
+    if AIRFLOW_V_3_0_PLUS:
+        name = f"{ti.dag_id}.{ti.run_id}.{ti.run_row}.{ti.task_id}.{ti.map_index}"
+        context["task_state_store"] = StateStore(Path(os.environ[STORES]) / name)
+    else:
+        run.id = ti.run_row
+    return context
 
 
 def prepared(operator: Any, context: Any) -> Any:

@@ -58,7 +58,7 @@ def test_dag_file_imports_load_only_thin_modules(added):
     """Core, clients and hook are not loaded when a DAG file is parsed."""
     parts = {name.split(".")[1] for name in added if name.startswith("airflow_provider_modelarts.")}
 
-    assert parts == {"exceptions", "links", "operators", "sensors", "task_exceptions", "triggers"}
+    assert parts == {"exceptions", "links", "operators", "sensors", "task_exceptions", "task_state", "triggers"}
 
 
 @pytest.mark.parametrize("module", ["airflow_provider_modelarts.client", "airflow_provider_modelarts.async_client"])

@@ -211,7 +211,11 @@ def run_task(number: int, triggerer: Triggerer) -> Outcome:
 
 def run_try(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
     """Run one try of a task: create or adopt, wait, select."""
-    context = {"ti": ti, "outlet_events": {}, "dag_run": SimpleNamespace(start_date=BEGAN)}
+    context = {
+        "ti": ti,
+        "outlet_events": {},
+        "dag_run": SimpleNamespace(start_date=BEGAN, clear_number=0, logical_date=None),
+    }
     try:
         config = operator(number, context).execute(context)
         fired_at = time.time()

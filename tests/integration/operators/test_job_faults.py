@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from integration.task_runs import TaskInstance, context_of, fire, prepared, run_
 
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
 from airflow_provider_modelarts.operators.modelarts import ModelArtsTrainingJobOperator
-from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
+from airflow_provider_modelarts.task_exceptions import ModelArtsTaskInterruptedError
 from airflow_provider_modelarts.triggers.modelarts import ModelArtsTrainingJobTrigger
 
 BOTH_MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -45,6 +46,22 @@ def operator(body, **arguments):
 def train(body, ti=None, **arguments):
     """Run the operator as Airflow does."""
     return run_task(lambda: operator(body, **arguments), ti)
+
+
+def exceed_timeout(task):
+    """Let Airflow end a task that has exceeded its ``execution_timeout``."""
+    try:
+        raise AirflowTaskTimeout  # noqa: TRY301 - as Airflow does
+    except AirflowTaskTimeout:
+        task.on_kill()
+        raise
+
+
+def trigger_of(job_id, **arguments):
+    """Return the trigger of a task that waits for a job."""
+    trigger = ModelArtsTrainingJobTrigger(training_job_id=job_id, stop_on_kill=True, **arguments)
+    trigger.task_instance = TaskInstance()
+    return trigger
 
 
 def jobs():
@@ -165,8 +182,9 @@ def test_triggerer_that_is_restarted_neither_stops_nor_loses_the_job(cloud, body
     assert phases() == ["Completed"]
 
 
-def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
+def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body, task_is):
     """Airflow calls on_kill: no running job is left behind."""
+    task_is("failed", is_live=True)
     task = operator(body(sleep=30), wait_for_completion=False)
     task.execute(context_of(TaskInstance()))
 
@@ -175,11 +193,12 @@ def test_task_that_is_ended_on_a_worker_stops_its_job(cloud, body):
     assert phases() == ["Terminated"]
 
 
-def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body):
+def test_task_that_is_ended_while_deferred_stops_its_job(cloud, body, task_is):
     """From Airflow 3.3 on, the triggerer calls the on_kill of the trigger."""
     job_id = train(body(sleep=30), wait_for_completion=False).value["training_job_id"]
+    task_is("failed")
 
-    asyncio.run(ModelArtsTrainingJobTrigger(training_job_id=job_id, stop_on_kill=True).on_kill())
+    asyncio.run(trigger_of(job_id).on_kill())
 
     assert phases() == ["Terminated"]
 
@@ -196,8 +215,10 @@ def test_deferred_task_that_is_ended_before_it_resumes_stops_its_job(cloud, body
     """Airflow 2.11 resumes a task past its execution_timeout in a new process, and calls on_kill at once."""
     first = train(body(sleep=30), wait_for_completion=False)
 
+    first.ti.next_method = "execute_complete"
     resumed = prepared(operator(body(sleep=30)), context_of(first.ti))
-    resumed.on_kill()
+    with suppress(AirflowTaskTimeout):
+        exceed_timeout(resumed)
 
     assert phases() == ["Terminated"]
 
@@ -259,9 +280,10 @@ class Terminated(BaseException):
     """Error that Airflow 2.11 ends a task with, after on_kill."""
 
 
-@pytest.mark.parametrize("error", [ModelArtsTrainingJobFailedError, Terminated], ids=["continues", "is ended"])
-def test_task_that_is_ended_during_the_creation_stops_the_job(cloud, body, error):
+@pytest.mark.parametrize("error", [ModelArtsTaskInterruptedError, Terminated], ids=["continues", "is ended"])
+def test_task_that_is_ended_during_the_creation_stops_the_job(cloud, body, error, task_is):
     """Airflow calls on_kill before the response to the creation; Airflow 3 then lets the task continue."""
+    task_is("failed", is_live=True)
     task = operator(body(sleep=30))
     cloud.respond_next("/training-jobs", method="POST", executes=True, delay=0.3, status=500)
     cloud.on_request = lambda request: (

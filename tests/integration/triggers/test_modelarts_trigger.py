@@ -39,6 +39,7 @@ ARGUMENTS = {
     "deadline": 1_800_000_000.0,
     "ignore_errors": True,
     "stop_on_kill": True,
+    "generation": 2,
     "expected_trials": 3,
     "max_failed_trials": 1,
     "accept_stopped": True,
@@ -47,7 +48,7 @@ ARGUMENTS = {
 }
 
 
-OF_JOBS = {name: ARGUMENTS[name] for name in [*list(ARGUMENTS)[:8], "accept_stopped"]}
+OF_JOBS = {name: ARGUMENTS[name] for name in [*list(ARGUMENTS)[:9], "accept_stopped"]}
 TRIGGERS = {ModelArtsHyperparameterSearchTrigger: ARGUMENTS, ModelArtsTrainingJobTrigger: OF_JOBS}
 each_trigger = pytest.mark.parametrize(("trigger", "arguments"), TRIGGERS.items())
 
@@ -88,6 +89,7 @@ def test_defaults_are_those_of_rows_that_are_stored_already():
         "deadline": None,
         "ignore_errors": False,
         "stop_on_kill": False,
+        "generation": None,
         "expected_trials": None,
         "max_failed_trials": 0,
         "accept_stopped": False,
@@ -155,7 +157,7 @@ def test_task_never_succeeds_on_an_unreadable_event(make, event):
     context = context_of(TaskInstance(xcom={"training_job_id": "job"}))
 
     with pytest.raises(ModelArtsProtocolError, match="the trigger of training job job ended without"):
-        prepared(make(), context).execute_complete(context, event)
+        prepared(make(), context).resume_execution("execute_complete", {"event": event}, context)
 
 
 def test_missing_connection_ends_in_an_error_event(monkeypatch):
@@ -238,11 +240,13 @@ def test_first_poll_does_not_wait_beyond_the_deadline(connected):
     assert fire(wait)["status"] == "timeout"
 
 
-def test_job_of_a_killed_task_is_stopped_in_time(connected):
+def test_job_of_a_killed_task_is_stopped_in_time(connected, task_is):
     """Airflow allows 30 seconds, while the platform throttles the poll and the stop for a minute."""
+    task_is("failed")
     job_id = connected.add_running_search(num_samples=2, terminated=1)
     connected.respond_next(job_id, times=2, status=429, headers={"Retry-After": "60"}, body=b"{}")
     wait = ModelArtsHyperparameterSearchTrigger(training_job_id=job_id, poll_interval=0, stop_on_kill=True)
+    wait.task_instance = TaskInstance()
 
     async def kill():
         polling = asyncio.ensure_future(anext(wait.run()))

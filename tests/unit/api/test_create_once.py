@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_modelarts.api.create_once import acquire_job, stop_unanswered
+from airflow_provider_modelarts.api.create_once import JobRequest, Posted, acquire_job, stop_unanswered
 from airflow_provider_modelarts.api.flows import Sleep
-from airflow_provider_modelarts.core.job_identity import TaskIdentity
+from airflow_provider_modelarts.core.job_identity import OnClear, TaskIdentity, Training
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
     ModelArtsError,
@@ -18,10 +18,17 @@ from airflow_provider_modelarts.exceptions import (
     ModelArtsTransportError,
 )
 
-TASK = TaskIdentity(prefix="prod", dag_id="dag", task_id="train", run_id="r1", map_index=-1, generation=0)
+NOW = 1_000_000.0
+#: A task of Airflow 3.3, whose names are proof, and one of Airflow 3.0, in a run that began an hour ago.
+TASK = TaskIdentity(
+    prefix="prod", dag_id="dag", task_id="train", run_id="r1", map_index=-1, generation=2, nonce="5ca1ab1e",
+    nonce_is_proof=True,
+)  # fmt: skip
+OLD = replace(TASK, nonce="", nonce_is_proof=False, since=NOW - 3600)
 BODY = {"kind": "job", "metadata": {"description": "nightly"}, "algorithm": {}}
 RESET = ModelArtsTransportError("connection reset")
 SERVER_ERROR = ModelArtsServerError("oops", status=500, code="ModelArts.2950")
+HEALTHY = frozenset({"Completed"})
 
 
 class Platform:
@@ -33,7 +40,10 @@ class Platform:
         self.slept = 0.0
         self.creation_error = None
         self.creation_arrives = True
-        self.listing_lag = 0  # listings that do not show the newest job yet
+        self.reserved = set()  # names that are in use although no job has them
+        self.listing_lag = 0  # seconds before a created job is listed
+        self.lists_descriptions = True
+        self.now = NOW
 
     def run(self, flow):
         """Respond to the requests of a flow, and return its result."""
@@ -53,9 +63,11 @@ class Platform:
         """Respond to one request."""
         if isinstance(step, Sleep):
             self.slept += step.seconds
+            self.now += step.seconds
             return None
         if step.path.endswith("/training-job-searches"):
-            return step.read({"items": self.listed(), "total": len(self.jobs)})
+            items = self.listed(json.loads(step.body)["workspace_id"])
+            return step.read({"items": items, "total": len(items)})
         if step.path.endswith("/actions"):
             return step.read(self.stop(step.path.split("/")[-2]))
         if step.method == "POST":
@@ -65,13 +77,14 @@ class Platform:
             raise ModelArtsNotFoundError("gone", status=400, code="ModelArts.2775")
         return step.read(self.jobs[job_id])
 
-    def listed(self):
+    def listed(self, workspace_id):
         """Return the jobs that a search lists, newest first."""
-        jobs = list(self.jobs.values())[::-1]
-        if self.created and self.listing_lag > 0:
-            self.listing_lag -= 1
-            return jobs[1:]
-        return jobs
+        return [
+            listed_form(job, described=self.lists_descriptions)
+            for job in list(self.jobs.values())[::-1]
+            if job["metadata"]["workspace_id"] == workspace_id
+            and self.now * 1000 >= job["metadata"]["create_time"] + self.listing_lag * 1000
+        ]
 
     def stop(self, job_id):
         """Stop a job, and return it."""
@@ -85,9 +98,9 @@ class Platform:
     def create(self, body):
         """Create a job, raise ``creation_error``, or both."""
         name = body["metadata"]["name"]
-        if any(job["metadata"]["name"] == name for job in self.jobs.values()):
+        if name in self.reserved or any(job["metadata"]["name"] == name for job in self.jobs.values()):
             raise ModelArtsApiError("duplicate name", status=400, code="ModelArts.2751")
-        created = job(name, "Creating", description=body["metadata"]["description"])
+        created = job(name, "Creating", self.now, body=body)
         if self.creation_error is None or self.creation_arrives:
             self.created.append(name)
             self.jobs[created["metadata"]["id"]] = created
@@ -97,19 +110,48 @@ class Platform:
         return created
 
 
-def acquire(platform, remembered_id=None, *, identity=TASK, since=0.0):
-    """Return the job that a task acquires."""
-    return platform.run(acquire_job(BODY, identity, since=since, remembered_id=remembered_id))
+class Log:
+    """Creation log that keeps what it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def begin(self, name):
+        """Note a creation."""
+        self.lines.append(name)
+
+    def refuse(self):
+        """Note a refusal."""
+        self.lines.append("refused")
 
 
-def job(name, phase, description=None):
+def acquire(platform, identity=TASK, *, body=BODY, healthy=HEALTHY, log=None, **changes):
+    """Return the job that a task acquires; ended jobs in the phases ``healthy`` are worth adopting."""
+
+    def is_healthy(found):
+        yield Sleep(0)
+        return found.phase_text in healthy
+
+    request = JobRequest(identity, body, search_seconds=20.0, **changes)
+    flow = acquire_job(request, is_healthy=is_healthy, log=log or Log(), clock=lambda: platform.now)
+    return platform.run(flow)
+
+
+def job(name, phase, created=NOW, body=BODY, description=None):
     """Return a job in the form of the platform; its description holds the mark of the task by default."""
-    description = f"nightly {TASK.mark}" if description is None else description
-    return {
-        "metadata": {"id": f"id-of-{name}", "name": name, "description": description},
-        "status": {"phase": phase},
-        "algorithm": {},
-    }
+    metadata = {"id": f"id-of-{name}", "workspace_id": "0", **body["metadata"], "name": name}
+    metadata["create_time"] = int(created * 1000)
+    if description is not None:
+        metadata["description"] = description
+    elif "[airflow" not in metadata["description"]:
+        metadata["description"] = TASK.described("nightly", Training.of(body))
+    return {"metadata": metadata, "status": {"phase": phase}, "algorithm": body["algorithm"]}
+
+
+def listed_form(document, *, described):
+    """Return a job as a search lists it."""
+    hidden = set() if described else {"description"}
+    return {**document, "metadata": {name: value for name, value in document["metadata"].items() if name not in hidden}}
 
 
 def test_first_try_creates_a_job_with_name_and_mark():
@@ -119,145 +161,183 @@ def test_first_try_creates_a_job_with_name_and_mark():
     acquired = acquire(platform)
 
     assert not acquired.adopted
-    assert platform.created == [TASK.name]
-    assert acquired.job.description == f"nightly {TASK.mark}"
+    assert platform.created == [TASK.name()]
+    assert acquired.job.description == TASK.described("nightly", Training.of(BODY))
 
 
+@pytest.mark.parametrize("identity", [TASK, OLD], ids=["3.3", "3.0"])
 @pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed", "Somewhere"])
-def test_retry_adopts_job_that_has_not_failed(phase):
-    """A retry adopts a job that has neither failed nor stopped, rather than pay for a second one."""
-    platform = Platform(job(TASK.name, phase))
+def test_retry_adopts_a_job_that_is_active_or_healthy(identity, phase):
+    """A retry pays for no second job."""
+    platform = Platform(job(identity.name(), phase))
 
-    acquired = acquire(platform)
-
-    assert acquired.adopted
+    assert acquire(platform, identity).adopted
     assert platform.created == []
 
 
-@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated", "Terminating"])
-def test_retry_after_failed_job_creates_another(phase):
-    """A retry after a failed or stopped job creates a job under the next name."""
-    platform = Platform(job(TASK.name, phase))
+@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated", "Terminating", "Completed"])
+def test_retry_after_a_job_that_is_not_healthy_creates_another(phase):
+    """The second job has the next name, also if the first is Completed without an outcome of use."""
+    platform = Platform(job(TASK.name(), phase))
 
-    acquire(platform)
+    acquire(platform, healthy=())
 
-    assert platform.created == [f"{TASK.name}-2"]
-
-
-def test_job_older_than_dag_run_is_not_adopted():
-    """A job of a deleted DAG run is not adopted, because its result is stale."""
-    platform = Platform(job(TASK.name, "Completed"))
-
-    assert not acquire(platform, since=1.0).adopted
-    assert platform.created == [f"{TASK.name}-2"]
+    assert platform.created == [TASK.name(2)]
 
 
-def test_remembered_job_older_than_dag_run_is_adopted():
-    """A job whose id the task has stored is adopted, even if the clocks disagree."""
-    platform = Platform(job(TASK.name, "Completed"))
+def test_retry_adopts_a_failure_that_is_final():
+    """A job that failed for good is adopted: the wait fails at once, and no second job fails alike."""
+    platform = Platform(job(TASK.name(), "Failed"))
 
-    assert acquire(platform, f"id-of-{TASK.name}", since=1.0).adopted
+    assert acquire(platform, healthy={"Failed"}).adopted
+
+
+@pytest.mark.parametrize(
+    ("identity", "created"), [(OLD, NOW - 4000), (replace(TASK, nonce="0ddba11e"), NOW)], ids=["older", "other nonce"]
+)
+def test_job_of_a_deleted_run_is_not_adopted(identity, created):
+    """A job of a deleted DAG run, whose result is stale, is left alone."""
+    name = OLD.name() if identity is OLD else TASK.name()
+    platform = Platform(job(name, "Running", created))
+
+    acquired = acquire(platform, identity)
+
+    assert not acquired.adopted
+    assert platform.phases()[name] == "Running"
+    assert [other.name for other in acquired.left] == [name]
 
 
 def test_cleared_task_stops_its_active_jobs():
     """A cleared task creates a job and stops its older active ones, but no job of another task."""
+    before = replace(TASK, generation=1)
     platform = Platform(
-        job(TASK.name, "Running"),
-        job(f"{TASK.name}-2", "Failed"),
-        job(f"{TASK.name}-3", "Pending", description=replace(TASK, generation=3).mark),
-        job("unrelated", "Running", description="mine"),
-    )
+        job(before.name(), "Running"), job(before.name(2), "Failed"), job(before.name(3), "Pending"),
+        job("unrelated", "Running"),
+    )  # fmt: skip
 
-    acquired = acquire(platform, identity=replace(TASK, generation=5))
+    acquired = acquire(platform)
 
-    assert platform.created == [acquired.job.name] == [f"{TASK.name}-4"]
+    assert platform.created == [acquired.job.name] == [TASK.name()]
     assert platform.phases() == {
-        TASK.name: "Terminating",
-        f"{TASK.name}-2": "Failed",
-        f"{TASK.name}-3": "Terminating",
+        before.name(): "Terminating",
+        before.name(2): "Failed",
+        before.name(3): "Terminating",
         "unrelated": "Running",
-        f"{TASK.name}-4": "Creating",
+        TASK.name(): "Creating",
     }
 
 
-@pytest.mark.parametrize("listing_lag", [0, 2])
+def test_cleared_task_that_may_not_stop_leaves_its_active_job():
+    """``cancel_on_kill=False`` never stops a job."""
+    before = replace(TASK, generation=1)
+    platform = Platform(job(before.name(), "Running"))
+
+    acquire(platform, stops_others=False)
+
+    assert platform.phases() == {before.name(): "Running", TASK.name(): "Creating"}
+
+
+@pytest.mark.parametrize("phase", ["Running", "Completed"])
+def test_cleared_task_that_resumes_adopts_the_earlier_job(phase):
+    """``on_clear="resume"`` takes the healthy job from before the clear."""
+    before = replace(TASK, generation=1)
+    platform = Platform(job(before.name(), phase))
+
+    assert acquire(platform, on_clear=OnClear.RESUME).job.name == before.name()
+    assert platform.created == []
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Terminated"])
+def test_cleared_task_that_resumes_after_a_failure_creates_a_job(phase):
+    """There is nothing to resume."""
+    platform = Platform(job(replace(TASK, generation=1).name(), phase))
+
+    assert not acquire(platform, on_clear=OnClear.RESUME).adopted
+
+
+def test_cleared_task_stops_the_stored_job_that_is_not_listed():
+    """The listing lags, but the id is stored."""
+    before = replace(TASK, generation=1)
+    platform = Platform(job(before.name(), "Running"))
+    platform.listing_lag = 1000
+
+    acquire(platform, known_id=f"id-of-{before.name()}")
+
+    assert platform.phases() == {before.name(): "Terminating", TASK.name(): "Creating"}
+
+
+@pytest.mark.parametrize("listing_lag", [0, 3])
 def test_job_of_interrupted_creation_is_stopped(listing_lag):
     """A job whose creation was interrupted before the response is found and stopped, even if listings lag."""
     platform = Platform()
     acquire(platform)
     platform.listing_lag = listing_lag
 
-    assert platform.run(stop_unanswered(TASK))
-    assert platform.phases() == {TASK.name: "Terminating"}
+    assert platform.run(stop_unanswered(JobRequest(TASK, BODY)))
+    assert platform.phases() == {TASK.name(): "Terminating"}
 
 
 def test_interrupted_creation_that_never_arrived_stops_nothing():
     """Nothing is stopped if the platform lists no job of the task."""
-    assert not Platform().run(stop_unanswered(TASK))
+    assert not Platform().run(stop_unanswered(JobRequest(TASK, BODY)))
 
 
-def test_retry_name_follows_that_of_the_newest_job():
-    """The name of the third job follows that of the second."""
-    platform = Platform(job(TASK.name, "Failed"), job(f"{TASK.name}-2", "Failed"))
-
-    acquire(platform)
-
-    assert platform.created == [f"{TASK.name}-3"]
-
-
-def test_retry_adopts_the_remembered_job_without_a_search():
+def test_retry_adopts_the_stored_job_without_a_search():
     """The stored id is enough to adopt a job: no search is sent."""
-    platform = Platform(job(TASK.name, "Running"))
-    platform.listed = lambda: pytest.fail("no search is required")
+    platform = Platform(job(TASK.name(), "Running"))
+    platform.listed = lambda _: pytest.fail("no search is required")
 
-    assert acquire(platform, f"id-of-{TASK.name}").adopted
+    assert acquire(platform, known_id=f"id-of-{TASK.name()}").adopted
 
 
-def test_remembered_job_that_was_deleted_is_replaced():
+def test_stored_job_that_was_deleted_is_replaced():
     """A task whose stored job no longer exists creates a new one."""
     platform = Platform()
 
-    assert not acquire(platform, "id-of-old").adopted
-    assert platform.created == [TASK.name]
+    assert not acquire(platform, known_id="id-of-old").adopted
+    assert platform.created == [TASK.name()]
 
 
-def test_remembered_job_of_another_generation_is_not_adopted():
-    """A cleared task does not adopt a job of an earlier generation, even if its id is still stored."""
-    platform = Platform(job(TASK.name, "Completed", description=replace(TASK, generation=1).mark))
+@pytest.mark.parametrize("identity", [TASK, OLD], ids=["3.3", "3.0"])
+@pytest.mark.parametrize("lists_descriptions", [True, False])
+@pytest.mark.parametrize("description", ["edited by hand", ""])
+def test_job_with_an_edited_description_is_adopted(identity, description, lists_descriptions):
+    """Neither an edit in the console nor a listing without descriptions costs a second job."""
+    platform = Platform(job(identity.name(), "Running", description=description))
+    platform.lists_descriptions = lists_descriptions
 
-    assert not acquire(platform, f"id-of-{TASK.name}").adopted
+    assert acquire(platform, identity).adopted
 
 
-def test_job_without_the_mark_is_not_adopted():
-    """A job with the task's name but without its mark is not adopted, and the creation fails as a duplicate."""
-    platform = Platform(job(TASK.name, "Running", description="mine, by hand"))
+def test_listing_without_descriptions_hides_no_other_training():
+    """The description of a job that a listing leaves out is read from the job itself."""
+    other = {**BODY, "algorithm": {"boot_file": "/b/other.py"}}
+    platform = Platform(job(OLD.name(), "Running", NOW - 3590, body=other))
+    platform.lists_descriptions = False
 
-    with pytest.raises(ModelArtsApiError, match="duplicate name"):
-        acquire(platform)
+    assert acquire(platform, OLD).job.name == OLD.name(2)
 
-    assert platform.created == []
+
+def test_job_of_another_workspace():
+    """A retry searches the workspace of its body."""
+    body = {**BODY, "metadata": {**BODY["metadata"], "workspace_id": "w1"}}
+    platform = Platform()
+    acquire(platform, body=body)
+
+    assert acquire(platform, body=body).adopted
 
 
 @pytest.mark.parametrize("error", [RESET, SERVER_ERROR], ids=["reset", "500"])
-def test_unanswered_creation_that_arrived_is_adopted(error):
-    """A job whose creation response was lost is found by its name and adopted."""
+@pytest.mark.parametrize("lag", [0, 15])
+def test_unanswered_creation_that_arrived_is_adopted(error, lag):
+    """A job whose creation response was lost is found by its name and adopted, even if listings lag."""
     platform = Platform()
-    platform.creation_error = error
+    platform.creation_error, platform.listing_lag = error, lag
 
     acquired = acquire(platform)
 
     assert acquired.adopted
-    assert platform.created == [TASK.name]
-
-
-def test_unanswered_creation_that_is_listed_late_is_adopted():
-    """A lagging listing is polled until it shows the job."""
-    platform = Platform()
-    platform.creation_error, platform.listing_lag = RESET, 2
-
-    assert acquire(platform).adopted
-    assert platform.created == [TASK.name]
-    assert platform.slept > 0
+    assert platform.created == [TASK.name()]
 
 
 def test_unanswered_creation_that_never_arrived_is_raised():
@@ -268,28 +348,84 @@ def test_unanswered_creation_that_never_arrived_is_raised():
     with pytest.raises(ModelArtsTransportError) as raised:
         acquire(platform)
 
-    assert TASK.name in raised.value.__notes__[0]
-    assert platform.created == []
+    assert TASK.name() in raised.value.__notes__[0]
+    assert (platform.created, platform.slept) == ([], 20.0)
 
 
-def test_retry_after_a_creation_that_never_arrived_creates_the_job():
-    """The next try of the task finds no job of that name, and creates it."""
+def test_retry_after_a_creation_that_never_arrived_searches_for_five_minutes():
+    """Listings may lag: only then is a second job created."""
     platform = Platform()
-    platform.creation_error, platform.creation_arrives = RESET, False
+
+    acquire(platform, posted=Posted(TASK.name(), NOW - 100))
+
+    assert platform.created == [TASK.name()]
+    assert platform.slept == 200.0
+
+
+def test_retry_after_a_creation_that_arrived_late_adopts_it():
+    """The retry searches until the listing shows the job of the first try."""
+    platform = Platform()
+    platform.creation_error, platform.listing_lag = RESET, 60
     with pytest.raises(ModelArtsTransportError):
         acquire(platform)
 
-    assert not acquire(platform).adopted
-    assert platform.created == [TASK.name]
+    assert acquire(platform, posted=Posted(TASK.name(), NOW)).adopted
+    assert platform.created == [TASK.name()]
 
 
-def test_refused_creation_is_raised_at_once():
-    """A creation that the platform refuses raises at once, without polling for the job."""
-    platform = Platform()
+def test_cleared_task_waits_for_the_job_of_an_unanswered_creation():
+    """The job from before the clear is stopped as soon as it is listed."""
+    before = replace(TASK, generation=1)
+    platform = Platform(job(before.name(), "Running", NOW - 5))
+    platform.listing_lag = 60
+
+    acquire(platform, posted=Posted(before.name(), NOW - 5))
+
+    assert platform.phases() == {before.name(): "Terminating", TASK.name(): "Creating"}
+
+
+def test_creation_is_recorded_before_it_is_sent():
+    """The record outlives the process; a refusal ends it."""
+    log, platform = Log(), Platform()
     platform.creation_error = ModelArtsApiError("bad flavor", status=400, code="ModelArts.2763")
     platform.creation_arrives = False
 
     with pytest.raises(ModelArtsApiError, match="bad flavor"):
+        acquire(platform, log=log)
+
+    assert log.lines == [TASK.name(), "refused"]
+    assert platform.slept == 0
+
+
+def test_reserved_name_is_followed_by_the_next():
+    """The platform refuses the name of a deleted job: after a search that finds nothing, the next number is taken."""
+    platform = Platform()
+    platform.reserved = {TASK.name(), TASK.name(2)}
+
+    assert acquire(platform).job.name == TASK.name(3)
+    assert platform.slept == 40.0
+
+
+def test_reserved_names_without_end_are_an_error():
+    """After five names the refusal is raised."""
+    platform = Platform()
+    platform.reserved = {TASK.name(number) for number in range(1, 10)}
+
+    with pytest.raises(ModelArtsApiError, match="duplicate name"):
         acquire(platform)
 
+
+def test_taken_name_of_a_job_that_is_listed_late_is_adopted():
+    """A refused name may be that of the task's own job."""
+    platform = Platform(job(TASK.name(), "Running", NOW))
+    platform.listing_lag = 10
+
+    assert acquire(platform).adopted
+
+
+def test_name_of_a_foreign_job_is_not_tried():
+    """On Airflow 3.0 a foreign job may have the task's name."""
+    platform = Platform(job(OLD.name(), "Running", NOW - 9000))
+
+    assert acquire(platform, OLD).job.name == OLD.name(2)
     assert platform.slept == 0

@@ -10,19 +10,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.builders import quick
 
-from airflow_provider_modelarts.core.job_identity import Plan, TaskIdentity, is_usable, plan
+from airflow_provider_modelarts.core.job_identity import (
+    OnClear,
+    Plan,
+    Relation,
+    TaskIdentity,
+    Training,
+    is_active,
+    plan,
+)
 from airflow_provider_modelarts.core.jobs import JobPhase, TrainingJob
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
+BEGAN = 1_000_000.0
 ME = TaskIdentity(
     prefix="prod",
     dag_id="search",
     task_id="train",
     run_id="scheduled__2026-01-01T00:00:00+00:00",
     map_index=-1,
-    generation=0,
+    generation=2,
 )
-NAME = "prod-search-train-b3fa10c66d66"
-MARK = "[airflow b3fa10c66d66 0]"
+STEM = "prod-search-train-b3fa10c66d66"
+NAME = f"{STEM}-g2"
+BODY = {
+    "metadata": {"name": "x"},
+    "algorithm": {
+        "boot_file": "/b/train.py",
+        "parameters": [{"name": "lr", "value": "0.1"}, {"name": "layers", "value": "3"}],
+        "outputs": [{"name": "train_url", "remote": {"obs": {"obs_url": "/b/out/1/"}}}],
+    },
+    "spec": {"resource": {"flavor_id": "modelarts.vm.cpu.2u", "node_count": 1}, "auto_stop": {"duration": 1}},
+}
+TRAINING = Training.of(BODY)
+OTHER = Training("0" * 12, {"lr": "0.2"})
+
+#: What Airflow offers: 3.3 a random nonce, 2.11 the row of the run, 3.0 to 3.2 nothing; all but 3.3 the start.
+STORED = replace(ME, nonce="5ca1ab1e", nonce_is_proof=True)
+ROW = replace(ME, nonce="0000aaaa", since=BEGAN)
+TIMED = replace(ME, since=BEGAN)
+LINES = pytest.mark.parametrize("me", [STORED, ROW, TIMED, ME], ids=["3.3", "2.11", "3.0", "cleared 3.0"])
 
 identities = st.builds(
     TaskIdentity,
@@ -31,18 +58,23 @@ identities = st.builds(
     task_id=st.text(max_size=250),
     run_id=st.text(max_size=250),
     map_index=st.integers(-1, 1024),
-    generation=st.integers(0, 99),
+    generation=st.integers(0, 9999),
+    nonce=st.sampled_from(["", "5ca1ab1e"]),
 )
 
 
-def job(suffix="", phase="Running", name=NAME, description=MARK):
-    """Return a job of the task, unless its name or description differs."""
-    return TrainingJob(f"id{suffix}", f"{name}{suffix}", JobPhase.read(phase), phase, description=description)
+def job(me=ME, number=1, phase="Running", *, training=TRAINING, name=None, description=None, **changes):
+    """Return a job of a task, created long after the start of the run unless ``created_at`` says otherwise."""
+    name = me.name(number) if name is None else name
+    description = me.described("nightly", training) if description is None else description
+    kept = {"created_at": BEGAN + 3600, **changes}
+    return TrainingJob(f"id-{name}", name, JobPhase.read(phase), phase, description=description, **kept)
 
 
 def test_name_across_releases():
     """The hash is SHA-256 of all parts between zero bytes, so that a retry after an upgrade finds its job."""
-    assert (ME.name, ME.fingerprint, ME.mark) == (NAME, "b3fa10c66d66", MARK)
+    assert (ME.stem, ME.name(), ME.name(2)) == (STEM, NAME, f"{NAME}-2")
+    assert STORED.name(3) == f"{STEM}-5ca1ab1e-g2-3"
 
 
 @pytest.mark.parametrize(
@@ -60,16 +92,16 @@ def test_name_across_releases():
     ],
 )
 def test_name_for_another_task_instance(change):
-    """Another deployment, DAG, task, run or map index has another name and another mark."""
+    """The job of another deployment, DAG, task, run or map index is a stranger to the task."""
     other = replace(ME, **change)
 
-    assert other.name != ME.name
-    assert other.mark != ME.mark
+    assert other.stem != ME.stem
+    assert ME.relation(job(other), TRAINING) is None
 
 
 def test_name_of_ids_that_differ_in_forbidden_characters():
     """Ids that differ only in forbidden characters have different names."""
-    names = {replace(ME, dag_id=dag_id).name for dag_id in ("a.b", "a-b", "a b", "ä-b", "a..b")}
+    names = {replace(ME, dag_id=dag_id).name() for dag_id in ("a.b", "a-b", "a b", "ä-b", "a..b")}
 
     assert len(names) == 5
 
@@ -81,70 +113,36 @@ def test_name_of_ids_that_differ_in_forbidden_characters():
         ({"dag_id": "my.dag", "task_id": "group.task"}, "prod-my-dag-group-task"),
         ({"dag_id": "under_score"}, "prod-under_score-train"),
         ({"dag_id": "a ... b"}, "prod-a-b-train"),
-        ({"dag_id": "d" * 100}, "prod-" + "d" * 42),
-        ({"dag_id": "d" * 41}, "prod-" + "d" * 41),
+        ({"dag_id": "d" * 100}, "prod-" + "d" * 27),
+        ({"dag_id": "d" * 26}, "prod-" + "d" * 26),
         ({"prefix": "", "dag_id": ".hidden."}, "hidden--train"),
     ],
 )
 def test_name_is_readable(change, readable):
     """A name begins with prefix, DAG and task, cut to the available length and without forbidden characters."""
-    assert replace(ME, **change).name.rpartition("-")[0] == readable
+    assert replace(ME, **change).stem.rpartition("-")[0] == readable
 
 
 @quick
-@given(identities)
-def test_name_is_allowed_by_the_platform(identity):
-    """A name holds letters, digits, hyphens and underscores, and leaves room for a number."""
-    assert re.fullmatch(r"[A-Za-z0-9_-]{13,60}", identity.name)
+@given(identities, st.integers(1, 999))
+def test_name_is_allowed_by_the_platform_and_read_again(identity, number):
+    """The names of the first 999 jobs of 9,999 generations hold letters, digits, hyphens and underscores."""
+    name = identity.name(number)
+
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)
+    assert identity.read_name(name) == (identity.nonce, identity.generation, number)
 
 
 def test_name_of_ids_without_any_allowed_character():
     """A name for Chinese ids, which Airflow allows, begins with a letter or digit."""
-    assert replace(ME, prefix="", dag_id="训练", task_id="搜索").name[0].isalnum()
-
-
-@pytest.mark.parametrize(
-    ("description", "described"),
-    [
-        ("", MARK),
-        ("nightly", f"nightly {MARK}"),
-        ("学习 nightly", f"学习 nightly {MARK}"),
-        ("x" * 300, "x" * 231 + f" {MARK}"),
-    ],
-)
-def test_description_carries_the_mark(description, described):
-    """The mark follows the user's description and is never cut."""
-    assert ME.described(description) == described
-
-
-@quick
-@given(identities, st.text(max_size=400))
-def test_description_is_allowed_by_the_platform(identity, description):
-    """A description has at most 256 characters and ends with the whole mark."""
-    described = identity.described(description)
-
-    assert len(described) <= 256
-    assert described.endswith(identity.mark)
-
-
-@pytest.mark.parametrize("suffix", ["", "-2", "-3", "-17"])
-def test_own_job(suffix):
-    """A job with the task's name, numbered or not, and the task's mark belongs to the task."""
-    assert ME.owns(job(suffix))
-
-
-@pytest.mark.parametrize(
-    "description", ["", "NULL", NAME, "[airflow 000000000000]", "[airflow 35259f89df59", "airflow"]
-)
-def test_own_name_without_the_mark(description):
-    """A job with the task's name but without its mark does not belong to the task."""
-    assert not ME.owns(job(description=description))
+    assert replace(ME, prefix="", dag_id="训练", task_id="搜索").name()[0].isalnum()
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "",
+        STEM,
         "prod-search-train",
         f"x{NAME}",
         f"-{NAME}",
@@ -155,154 +153,222 @@ def test_own_name_without_the_mark(description):
         f"{NAME}-2-copy",
         f"{NAME}-2.0",
         f"{NAME}_2",
-        f"{NAME}2",
-        f"{NAME}{NAME}",
+        f"{NAME}\n",
+        f"{STEM}-5ca1ab1-g2",
+        f"{STEM}-5ca1ab1e",
+        f"{STEM}-2",
         NAME.upper(),
     ],
 )
-def test_own_mark_under_another_name(name):
-    """A copy of a job under another name, description included, does not belong to the task."""
-    assert not ME.owns(job(name=name))
-
-
-@pytest.mark.parametrize("change", [{"generation": 1}, {"map_index": 0}, {"run_id": "r2"}, {"prefix": "test"}])
-def test_jobs_of_another_task_instance(change):
-    """A job belongs to one generation, map index, run and deployment only."""
-    other = replace(ME, **change)
-
-    assert not other.owns(job())
-    assert not ME.owns(job(name=other.name, description=other.mark))
-
-
-@pytest.mark.parametrize(("suffix", "number"), [("", 1), ("-2", 2), ("-10", 10), ("-x", None), ("2", None)])
-def test_number_of_a_job(suffix, number):
-    """The first job has no number in its name, and later jobs count from 2."""
-    assert ME.number(job(suffix)) == number
-
-
-@quick
-@given(identities, st.integers(2, 999))
-def test_numbered_name_belongs_to_the_task(identity, number):
-    """The names of a task's first 999 jobs are short enough and belong to the task."""
-    numbered = job(name=f"{identity.name}-{number}", description=identity.described("some words"))
-
-    assert len(numbered.name) <= 64
-    assert identity.owns(numbered)
-    assert identity.number(numbered) == number
+def test_name_that_only_resembles(name):
+    """A job under another name, such as a copy, is a stranger to the task, description included."""
+    assert ME.relation(job(name=name), TRAINING) is None
 
 
 @pytest.mark.parametrize(
-    ("phase", "usable"),
+    ("description", "described"),
+    [
+        ("", f"[airflow b3fa10c66d66 {TRAINING.digest}]"),
+        ("nightly", f"nightly [airflow b3fa10c66d66 {TRAINING.digest}]"),
+        ("学习 nightly", f"学习 nightly [airflow b3fa10c66d66 {TRAINING.digest}]"),
+        ("x" * 300, "x" * 220 + f" [airflow b3fa10c66d66 {TRAINING.digest}]"),
+    ],
+)
+def test_description_carries_the_mark(description, described):
+    """The mark follows the user's description, is never cut, and fits into 256 characters."""
+    assert ME.described(description, TRAINING) == described
+    assert len(described) <= 256
+
+
+OF_A_TRAINING = {
+    "lr": {"algorithm": {**BODY["algorithm"], "parameters": [{"name": "lr", "value": "0.2"}]}},
+    "script": {"algorithm": {**BODY["algorithm"], "boot_file": "/b/other.py"}},
+    "engine": {"algorithm": {**BODY["algorithm"], "engine": {"engine_id": "pytorch"}}},
+    "search": {"algorithm": {**BODY["algorithm"], "policies": {"auto_search": {}}}},
+    "nodes": {"spec": {"resource": {"node_count": 2}}},
+}
+OF_NO_TRAINING = {
+    "name": {"metadata": {"name": "y", "description": "z"}},
+    "outputs": {"algorithm": {**BODY["algorithm"], "outputs": []}},
+    "order": {"algorithm": {**BODY["algorithm"], "parameters": BODY["algorithm"]["parameters"][::-1]}},
+    "auto_stop": {"spec": {"resource": BODY["spec"]["resource"]}},
+}
+
+
+@pytest.mark.parametrize("change", OF_A_TRAINING.values(), ids=OF_A_TRAINING)
+def test_training_of_another_body(change):
+    """What is trained makes a difference."""
+    assert Training.of({**BODY, **change}).digest != TRAINING.digest
+
+
+@pytest.mark.parametrize("change", OF_NO_TRAINING.values(), ids=OF_NO_TRAINING)
+def test_training_of_a_body_with_another_name_or_folder(change):
+    """Names, output folders and the order of hyperparameters make none: templates put the try's number there."""
+    assert Training.of({**BODY, **change}).digest == TRAINING.digest
+
+
+@pytest.mark.parametrize(
+    ("description", "echoed", "same"),
+    [
+        (f"nightly [airflow b3fa10c66d66 {TRAINING.digest}]", "0.2", True),
+        ("nightly [airflow b3fa10c66d66 000000000000]", "0.1", False),
+        ("edited by hand", "0.1", True),
+        ("edited by hand", "0.2", False),
+        ("", None, True),
+    ],
+)
+def test_training_of_a_job(description, echoed, same):
+    """The mark decides; without one, the hyperparameters that the platform returns."""
+    parameters = [{"name": "lr", "value": echoed}, {"name": "world_size", "value": "1"}] if echoed else []
+    found = job(description=description, raw={"algorithm": {"parameters": parameters}})
+
+    assert TRAINING.is_that_of(found) is same
+
+
+RELATIONS = [
+    # what Airflow offers, the job, its relation
+    (STORED, job(STORED), Relation.OWN),
+    (STORED, job(STORED, training=OTHER), Relation.OWN),
+    (STORED, job(STORED, description="edited"), Relation.OWN),
+    (STORED, job(STORED, created_at=1.0), Relation.OWN),
+    (STORED, job(replace(STORED, generation=1), training=OTHER), Relation.EARLIER),
+    (STORED, job(replace(STORED, nonce="0ddba11e")), Relation.FOREIGN),
+    (STORED, job(ME), Relation.FOREIGN),
+    (ROW, job(ROW), Relation.OWN),
+    (ROW, job(ROW, training=OTHER), Relation.OWN),  # a template with the try's number in it
+    (ROW, job(ROW, created_at=BEGAN + 10), Relation.OWN),
+    (ROW, job(ROW, created_at=BEGAN + 10, training=OTHER), Relation.FOREIGN),  # SQLite gives an id again
+    (ROW, job(ROW, created_at=BEGAN - 301), Relation.FOREIGN),
+    (ROW, job(ROW, created_at=0.0), Relation.OWN),
+    (ROW, job(replace(ROW, generation=1), training=OTHER, created_at=BEGAN + 10), Relation.EARLIER),
+    (ROW, job(replace(ROW, nonce="0000bbbb")), Relation.FOREIGN),
+    (TIMED, job(), Relation.OWN),
+    (TIMED, job(training=OTHER), Relation.OWN),
+    (TIMED, job(created_at=BEGAN + 10), Relation.OWN),
+    (TIMED, job(created_at=BEGAN - 10), Relation.OWN),  # the clocks may differ
+    (TIMED, job(created_at=BEGAN + 10, training=OTHER), Relation.FOREIGN),
+    (TIMED, job(created_at=BEGAN - 301), Relation.FOREIGN),
+    (TIMED, job(replace(ME, generation=1)), Relation.EARLIER),
+    (TIMED, job(replace(ME, generation=1), created_at=BEGAN + 10, training=OTHER), Relation.FOREIGN),
+    (TIMED, job(STORED), Relation.FOREIGN),
+    (ME, job(created_at=1.0), Relation.OWN),
+    (ME, job(training=OTHER), Relation.FOREIGN),
+    (ME, job(description="edited"), Relation.OWN),
+    (ME, job(replace(ME, generation=1)), Relation.EARLIER),
+    (ME, job(replace(ME, generation=1), training=OTHER), Relation.FOREIGN),
+]
+
+
+@pytest.mark.parametrize(("me", "found", "relation"), RELATIONS)
+def test_relation_of_a_job(me, found, relation):
+    """The nonce is proof, then the row and the start of the run; the training decides only where they do not."""
+    assert me.relation(found, TRAINING) is relation
+
+
+@pytest.mark.parametrize(
+    ("phase", "active"),
     [
         ("Creating", True),
         ("Pending", True),
         ("Running", True),
-        ("Terminating", False),
-        ("Completed", True),
         ("Hibernating", True),
+        ("Terminating", False),
+        ("Completed", False),
         ("Failed", False),
         ("Abnormal", False),
         ("Terminated", False),
     ],
 )
-def test_usable_job(phase, usable):
-    """A retry can continue with an active or a Completed job; a job in an unknown phase counts as active."""
-    assert is_usable(job(phase=phase)) is usable
+def test_active_job(phase, active):
+    """A job in an unknown phase counts as active."""
+    assert is_active(job(phase=phase)) is active
 
 
-def test_plan_without_any_job():
+@LINES
+def test_plan_without_any_job(me):
     """A task without jobs creates the first one."""
-    assert plan(ME, []) == Plan(None, NAME)
+    assert plan(me, TRAINING, []) == Plan(None, 1)
 
 
-@pytest.mark.parametrize("phase", ["Creating", "Pending", "Running", "Completed"])
-def test_plan_adopts(phase):
-    """An active or Completed job is adopted instead of paying for a second one."""
-    mine = job(phase=phase)
+@LINES
+@pytest.mark.parametrize("phase", ["Creating", "Running", "Completed", "Failed", "Terminated"])
+def test_plan_with_a_job_of_the_generation(me, phase):
+    """The job is the candidate in every phase; its health is judged elsewhere."""
+    mine = job(me, phase=phase)
 
-    assert plan(ME, [mine]) == Plan(mine, NAME)
-
-
-@pytest.mark.parametrize("phase", ["Failed", "Abnormal", "Terminated"])
-def test_plan_after_an_unusable_job(phase):
-    """A failed or stopped job is followed by a new job under the next name."""
-    assert plan(ME, [job(phase=phase)]) == Plan(None, f"{NAME}-2")
+    assert plan(me, TRAINING, [mine]) == Plan(mine, 2)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "name"),
-    [
-        ([job(phase="Failed"), job("-2", "Failed")], f"{NAME}-3"),
-        ([job("-2", "Failed"), job(phase="Failed")], f"{NAME}-3"),
-        ([job("-9", "Failed"), job("-10", "Abnormal"), job("-2", "Failed")], f"{NAME}-11"),
-        ([job("-3", "Terminated")], f"{NAME}-4"),
-        ([job(phase="Completed"), job("-2", "Failed")], f"{NAME}-3"),
-    ],
-)
-def test_plan_next_name(jobs, name):
-    """The next name follows the highest number, in any order of the jobs."""
-    assert plan(ME, jobs) == Plan(None, name)
-
-
-@pytest.mark.parametrize(("since", "adopts"), [(0, True), (1000, True), (1000.5, False)])
-def test_plan_with_a_job_from_before_the_run(since, adopts):
-    """A job from before the start of the DAG run is left over from a deleted run and not adopted."""
-    mine = replace(job(phase="Completed"), created_at=1000.0)
-
-    assert plan(ME, [mine], since=since) == (Plan(mine, NAME) if adopts else Plan(None, f"{NAME}-2"))
-
-
-@pytest.mark.parametrize("before", [0, 3, 30])
-def test_plan_after_a_clear_supersedes_active_jobs(before):
-    """A clear adopts no earlier job, supersedes the active ones and takes the next name."""
-    cleared = replace(ME, generation=4)
-    marked = replace(ME, generation=before).mark
-    jobs = [job("", "Completed", description=marked), job("-2", "Running", description=marked)]
-
-    assert plan(cleared, jobs) == Plan(None, f"{NAME}-3", superseded=(jobs[1],))
-
-
-def test_plan_after_a_clear_adopts_its_own():
-    """A retry after a clear adopts the job that the clear created."""
-    cleared = replace(ME, generation=4)
-    mine = job("-2", "Running", description=cleared.mark)
-
-    assert plan(cleared, [job("-3", "Running"), mine, job("", "Completed")]) == Plan(mine, mine.name)
-
-
-def test_mark_that_begins_like_another():
-    """A job of generation 10 does not belong to generation 1."""
-    first, tenth = replace(ME, generation=1), replace(ME, generation=10)
-
-    assert not first.owns(job(description=tenth.mark))
-
-
+@LINES
 @pytest.mark.parametrize("step", [1, -1])
-def test_plan_adopts_the_newest(step):
-    """The job with the highest number is adopted, in any order of the jobs."""
-    jobs = [job("-9", "Failed"), job("-10", "Running"), job("", "Terminated")][::step]
+def test_plan_takes_the_newest(me, step):
+    """The newest job is the candidate, in any order of the jobs; 10 follows 9."""
+    jobs = [job(me, 9, "Failed"), job(me, 10, "Completed", created_at=BEGAN + 3601), job(me, 1, "Terminated")][::step]
 
-    decision = plan(ME, jobs)
+    decision = plan(me, TRAINING, jobs)
 
-    assert (decision.adopt.name, decision.name) == (f"{NAME}-10", f"{NAME}-10")
+    assert (decision.candidate.name, decision.number) == (me.name(10), 11)
 
 
-@pytest.mark.parametrize(
-    "foreign",
-    [
-        job(description="somebody else's"),
-        job("-2", description=""),
-        job(name=f"x{NAME}"),
-        job("-2-copy"),
-        job(name=replace(ME, map_index=1).name, description=replace(ME, map_index=1).mark),
-    ],
-)
-def test_plan_ignores_foreign_jobs(foreign):
-    """A foreign job is neither adopted nor counted."""
-    mine = job(phase="Failed")
+def test_plan_prefers_an_active_job():
+    """A job that is at work is the candidate, even if a newer one has failed."""
+    active, failed = job(STORED, 1), job(STORED, 2, "Failed", created_at=BEGAN + 4000)
 
-    assert plan(ME, [foreign]) == Plan(None, NAME)
-    assert plan(ME, [foreign, mine]) == Plan(None, f"{NAME}-2")
+    assert plan(STORED, TRAINING, [active, failed]) == Plan(active, 3)
+
+
+@pytest.mark.parametrize("me", [STORED, ROW, TIMED], ids=["3.3", "2.11", "3.0"])
+@pytest.mark.parametrize("before", [0, 3, 30])
+def test_plan_after_a_clear_supersedes_active_jobs(me, before):
+    """A clear adopts no earlier job, supersedes the active ones and begins a series of names."""
+    earlier = replace(me, generation=before)
+    jobs = [job(earlier, 1, "Completed"), job(earlier, 2)]
+
+    assert plan(me, TRAINING, jobs) == Plan(None, 1, superseded=(jobs[1],))
+
+
+def test_plan_after_a_clear_takes_its_own():
+    """A retry after a clear takes the job that the clear created."""
+    earlier, mine = job(replace(STORED, generation=1)), job(STORED)
+
+    assert plan(STORED, TRAINING, [earlier, mine]) == Plan(mine, 2, superseded=(earlier,))
+
+
+@LINES
+def test_plan_to_resume(me):
+    """With ``resume``, the job from before the clear is the candidate; an older one is superseded."""
+    older = job(replace(me, generation=0))
+    newer = job(replace(me, generation=1), created_at=BEGAN + 4000)
+
+    assert plan(me, TRAINING, [newer, older], OnClear.RESUME) == Plan(newer, 1, superseded=(older,))
+
+
+@pytest.mark.parametrize("me", [STORED, ROW], ids=["3.3", "2.11"])
+def test_plan_to_resume_after_an_edit_of_the_body(me):
+    """A job with another training is not resumed, but superseded."""
+    earlier = job(replace(me, generation=1), training=OTHER)
+
+    assert plan(me, TRAINING, [earlier], OnClear.RESUME) == Plan(None, 1, superseded=(earlier,))
+
+
+@LINES
+def test_plan_leaves_a_foreign_job_alone(me):
+    """A job of another run or deployment is neither the candidate nor superseded, and its name is not used again."""
+    foreign = job(replace(me, nonce="0ddba11e")) if me.nonce else job(created_at=1.0, training=OTHER)
+
+    assert plan(me, TRAINING, [foreign]) == Plan(None, 1 if me.nonce else 2, foreign=(foreign,))
+
+
+def test_plan_does_not_mention_a_foreign_job_that_has_ended():
+    """Nothing is lost on it."""
+    assert plan(STORED, TRAINING, [job(ME, phase="Completed")]) == Plan(None, 1)
+
+
+def test_plan_supersedes_a_duplicate():
+    """Two jobs of one name, on a platform with a lagging listing: one is kept."""
+    first, second = job(STORED), replace(job(STORED), id="again", created_at=BEGAN + 4000)
+
+    assert plan(STORED, TRAINING, [first, second]) == Plan(second, 2, superseded=(first,))
 
 
 @quick
@@ -310,15 +376,16 @@ def test_plan_ignores_foreign_jobs(foreign):
     st.lists(st.tuples(st.integers(1, 20), st.sampled_from(["Running", "Completed", "Failed", "Terminated"]))),
     st.randoms(use_true_random=False),
 )
-def test_plan_name_is_unused(rows, random):
-    """A new job never gets the name of an existing job, and an adopted job is a usable one of the task."""
-    jobs = [job("" if number == 1 else f"-{number}", phase) for number, phase in dict(rows).items()]
+def test_plan_number_is_unused(rows, random):
+    """A new job never gets the name of an existing job."""
+    jobs = [job(STORED, number, phase) for number, phase in dict(rows).items()]
     random.shuffle(jobs)
 
-    decision = plan(ME, jobs)
+    assert STORED.name(plan(STORED, TRAINING, jobs).number) not in {mine.name for mine in jobs}
 
-    if decision.adopt is None:
-        assert decision.name not in {mine.name for mine in jobs}
-    else:
-        assert decision.adopt in jobs
-        assert is_usable(decision.adopt)
+
+def test_treatment_of_a_clear_is_checked():
+    """An unknown word is an error that names both."""
+    assert OnClear.read("resume") is OnClear.RESUME
+    with pytest.raises(ModelArtsConfigurationError, match="on_clear must be 'restart' or 'resume', not 'adopt'"):
+        OnClear.read("adopt")

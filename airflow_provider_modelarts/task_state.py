@@ -1,0 +1,220 @@
+"""Airflow's state of a task whose process is told to end: whether a user ended the task, or only the process ends.
+
+A signal alone proves nothing: workers are restarted, heartbeats are missed, triggerers hang and are replaced. So a
+worker or trigger that is told to end asks Airflow for the task as it is now, and :func:`judge` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.comms import ToSupervisor
+
+JOB_ID_KEY = "training_job_id"  # of the XCom that names the job of the task's current try
+
+_ENDED_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+_RESTARTED_STATES = frozenset({None, "restarting"})  # of a task that is cleared; a retry never has them
+_STARTING_STATES = frozenset({"scheduled", "queued"})  # the XComs are still those of the try before
+
+WORKER_SECONDS = 3.5  # a worker is killed 5 seconds after its signal
+_TRIGGER_SECONDS = 20.0  # the first question of a fresh triggerer takes up to 8 seconds
+_QUESTION_SECONDS = 8.0
+_PAUSE_SECONDS = 0.5
+
+
+class Ending(Enum):
+    """Judgement of a task whose process is told to end."""
+
+    ENDED = auto()  # the task was marked or cleared, or its run was ended or deleted
+    INTERRUPTED = auto()  # only the process ends; the try is still the task's own
+    TAKEN_OVER = auto()  # another process has the job of this one: a later try, or another triggerer
+    UNKNOWN = auto()  # not settled yet, or Airflow does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """A task instance as Airflow has it now.
+
+    :param exists: False if there is no such task instance any more.
+    :param is_live: whether the row of this try is still there; workers only.
+    :param owner: the job in the XCom ``training_job_id``.
+    :param max_tries: changed by a clear; None where it cannot be asked.
+    """
+
+    state: str | None
+    exists: bool = True
+    is_live: bool = False
+    owner: str | None = None
+    max_tries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Task instance of a try, as its process knows it.
+
+    :param ti_id: id of the try's row; from Airflow 3 on.
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
+    ti_id: Any = None
+
+    @classmethod
+    def of(cls, ti: Any) -> TaskKey:
+        """Return the key of a task instance, on a worker or in a trigger."""
+        map_index = -1 if ti.map_index is None else ti.map_index
+        return cls(ti.dag_id, ti.task_id, ti.run_id, map_index, ti.try_number, getattr(ti, "id", None))
+
+
+def judge(facts: TaskFacts, job_id: str | None, max_tries: int | None) -> Ending:
+    """Decide whether the task has ended.
+
+    :param job_id: the job of the process that asks; None while its creation is not answered.
+    :param max_tries: of the task when that process began.
+    """
+    if not facts.exists or facts.state in _ENDED_STATES:
+        return Ending.ENDED
+    if None not in {facts.max_tries, max_tries} and facts.max_tries != max_tries:
+        return Ending.ENDED
+    if facts.is_live:
+        return Ending.INTERRUPTED
+    if facts.state in _RESTARTED_STATES:
+        return Ending.ENDED
+    if facts.owner is None:
+        return Ending.UNKNOWN
+    if job_id is not None and facts.owner != job_id:
+        return Ending.ENDED
+    return Ending.UNKNOWN if facts.state in _STARTING_STATES else Ending.TAKEN_OVER
+
+
+def learn_ending(ti: Any, job_id: str | None, max_tries: int | None) -> Ending:
+    """Ask Airflow, on a worker, until the ending is known or the time is up. An error means that it is unknown.
+
+    Blocks: call it in a thread, never in a signal handler.
+    """
+    asked = ThreadPoolExecutor(1, "modelarts-ask").submit(_ask_until_known, TaskKey.of(ti), job_id, max_tries)
+    done, _ = wait([asked], timeout=WORKER_SECONDS)
+    return asked.result() if done and not asked.exception() else Ending.UNKNOWN
+
+
+def _ask_until_known(key: TaskKey, job_id: str | None, max_tries: int | None) -> Ending:
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+    ask = _ask_supervisor if AIRFLOW_V_3_0_PLUS else _ask_database
+    deadline = time.monotonic() + WORKER_SECONDS
+    while (ending := judge(ask(key), job_id, max_tries)) is Ending.UNKNOWN and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    return ending
+
+
+async def learn_ending_in_trigger(ti: Any, job_id: str, max_tries: int | None) -> Ending:
+    """Ask Airflow, in a triggerer, until the ending is known or the time is up."""
+    key = TaskKey.of(ti)
+    deadline = time.monotonic() + _TRIGGER_SECONDS
+    while True:
+        ending = judge(await _ask_in_trigger(key), job_id, max_tries)
+        if ending is not Ending.UNKNOWN or time.monotonic() > deadline:
+            return ending
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _ask_supervisor(key: TaskKey) -> TaskFacts:
+    """Ask the supervisor of a worker of Airflow 3."""
+    from airflow.sdk.execution_time import task_runner
+
+    send: Any = task_runner.SUPERVISOR_COMMS.send
+    state, exists = _state_in(send(_states_of(key)), key)
+    return TaskFacts(state, exists, _is_live(send, key), _owner_in(send(_owner_of(key))))
+
+
+async def _ask_in_trigger(key: TaskKey) -> TaskFacts:
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+    if not AIRFLOW_V_3_0_PLUS:
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(_ask_database)(key)
+    from airflow.sdk.execution_time import task_runner
+
+    asend: Any = task_runner.SUPERVISOR_COMMS.asend
+    state, exists = _state_in(await _answered(asend(_states_of(key))), key)
+    return TaskFacts(state, exists, owner=_owner_in(await _answered(asend(_owner_of(key)))))
+
+
+async def _answered(question: Awaitable[Any]) -> Any:
+    """Return the answer to a question, which is not cancelled: answers may be in order of the questions."""
+    asked = asyncio.ensure_future(question)
+    done, _ = await asyncio.wait({asked}, timeout=_QUESTION_SECONDS)
+    if not done:
+        raise TimeoutError(f"Airflow did not answer within {_QUESTION_SECONDS:g} seconds")
+    return asked.result()
+
+
+def _states_of(key: TaskKey) -> ToSupervisor:
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    map_index = key.map_index if key.map_index >= 0 else None
+    return GetTaskStates(dag_id=key.dag_id, task_ids=[key.task_id], run_ids=[key.run_id], map_index=map_index)
+
+
+def _owner_of(key: TaskKey) -> ToSupervisor:
+    from airflow.sdk.execution_time.comms import GetXCom
+
+    map_index = key.map_index if key.map_index >= 0 else None
+    return GetXCom(key=JOB_ID_KEY, dag_id=key.dag_id, run_id=key.run_id, task_id=key.task_id, map_index=map_index)
+
+
+def _state_in(answer: Any, key: TaskKey) -> tuple[str | None, bool]:
+    """Return the state of a task instance, and whether there is one."""
+    states = answer.task_states.get(key.run_id, {})
+    name = key.task_id if key.map_index < 0 else f"{key.task_id}_{key.map_index}"
+    return states.get(name), name in states
+
+
+def _owner_in(answer: Any) -> str | None:
+    return answer.value if isinstance(answer.value, str) else None
+
+
+def _is_live(send: Any, key: TaskKey) -> bool:
+    """Return whether the row of a try is still there: a retry, a clear and a deletion remove it.
+
+    Airflow has no question for it; the assets of a row can be asked for with any row.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.comms import ValidateInletsAndOutlets
+
+    try:
+        send(ValidateInletsAndOutlets(ti_id=key.ti_id))
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") == 404:
+            return False
+        raise
+    return True
+
+
+def _ask_database(key: TaskKey) -> TaskFacts:
+    """Read the metadata database, which workers and triggerers of Airflow 2.11 reach."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XCom
+    from airflow.utils.session import create_session
+
+    names = {"dag_id": key.dag_id, "task_id": key.task_id, "run_id": key.run_id, "map_index": key.map_index}
+    with create_session() as session:
+        columns = TaskInstance.state, TaskInstance.try_number, TaskInstance.max_tries
+        row = session.query(*columns).filter_by(**names).one_or_none()
+        if row is None:
+            return TaskFacts(None, exists=False)
+        owner = XCom.get_one(key=JOB_ID_KEY, session=session, **names)
+    state, try_number, max_tries = row
+    is_live = state == "running" and try_number == key.try_number
+    return TaskFacts(state, True, is_live, owner if isinstance(owner, str) else None, max_tries)
