@@ -82,9 +82,12 @@ class Platform:
         return [
             listed_form(job, described=self.lists_descriptions)
             for job in list(self.jobs.values())[::-1]
-            if job["metadata"]["workspace_id"] == workspace_id
-            and self.now * 1000 >= job["metadata"]["create_time"] + self.listing_lag * 1000
+            if job["metadata"]["workspace_id"] == workspace_id and self.is_listed(job)
         ]
+
+    def is_listed(self, job):
+        """Return whether a search lists a job already."""
+        return self.now * 1000 >= job["metadata"]["create_time"] + self.listing_lag * 1000
 
     def stop(self, job_id):
         """Stop a job, and return it."""
