@@ -81,18 +81,22 @@ def _state_stores(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(name="task_is")
 def _task_is(monkeypatch):
-    """Return a function that sets what Airflow answers when a process asks for its task: state and other facts."""
+    """Return a function that sets what Airflow answers when a process asks for its task.
+
+    Its arguments are those of ``TaskFacts``; the owner is a task instance, whose XCom names the job.
+    """
     from airflow_provider_modelarts import task_state
 
-    def set_facts(state, **facts):
-        found = task_state.TaskFacts(state, **facts)
+    def set_facts(state, owner=None, **facts):
+        def ask(key):
+            return task_state.TaskFacts(state, owner=owner and owner.xcom.get("training_job_id"), **facts)
 
-        async def ask(key):
-            return found
+        async def ask_in_trigger(key):
+            return ask(key)
 
-        monkeypatch.setattr(task_state, "_ask_supervisor", lambda key: found)
-        monkeypatch.setattr(task_state, "_ask_database", lambda key: found)
-        monkeypatch.setattr(task_state, "_ask_in_trigger", ask)
+        monkeypatch.setattr(task_state, "_ask_supervisor", ask)
+        monkeypatch.setattr(task_state, "_ask_database", ask)
+        monkeypatch.setattr(task_state, "_ask_in_trigger", ask_in_trigger)
 
     return set_facts
 

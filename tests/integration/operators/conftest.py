@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-# Prints its metric as training scripts do. --sleep makes it slow, --fail makes it fail, --gate is a file it waits for.
+# Prints its metric as training scripts do. --sleep makes it slow, --fail makes it fail, as does a rate above --most;
+# --gate is a file it waits for.
 SCRIPT = """
 import argparse, json, pathlib, sys, time
 parser = argparse.ArgumentParser()
@@ -12,6 +13,7 @@ parser.add_argument("--learning_rate", type=float)
 parser.add_argument("--sleep", type=float, default=0)
 parser.add_argument("--gate", type=pathlib.Path)
 parser.add_argument("--fail", default="")
+parser.add_argument("--most", type=float, default=1)
 parser.add_argument("--train_url", type=pathlib.Path)
 given, _ = parser.parse_known_args()
 print("acc: %.6f" % (1 - abs(given.learning_rate - 0.3)), flush=True)
@@ -21,6 +23,8 @@ while given.gate and not given.gate.exists():
 if given.train_url:
     given.train_url.mkdir(parents=True, exist_ok=True)
     (given.train_url / "arguments.json").write_text(json.dumps(sys.argv[1:]))
+if given.learning_rate > given.most:
+    sys.exit("diverged")
 if given.fail:
     sys.exit("out of memory: " + given.fail)
 """
