@@ -258,7 +258,7 @@ def test_job_of_a_killed_task_is_stopped_in_time(connected, task_is):
 
     asyncio.run(kill())
 
-    assert [request.path.endswith("/actions") for request in connected.requests].count(True) == 2
+    assert [request.path.endswith("/actions") for request in connected.requests].count(True) >= 2
     assert ModelArtsClient(settings_of(connected)).get_training_job(job_id).phase in {"Terminating", "Terminated"}
 
 
