@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from local import ROOT, airflow_environment, client_of, print_step, run_emulator
-from stage import WAIT, WAITING, Stage, expect
-from throwaway import IS_AIRFLOW_3, Airflow, postgresql
+from stage import WAITING, Stage, expect, write_script
+from throwaway import Airflow, postgresql
 
 
 def main() -> int:
@@ -54,9 +54,7 @@ def main() -> int:
 
 def create_dags(home: Path, root: Path) -> Path:
     """Return a folder with the example DAGs and the DAGs of the failure checks."""
-    script = root / "demo-bucket" / "faults" / "wait.py"
-    script.parent.mkdir()
-    script.write_text(WAIT)
+    write_script(root)
     folder = shutil.copytree(ROOT / "example_dags", home / "dags")
     return shutil.copytree(ROOT / "tests" / "system" / "e2e_dags", folder, dirs_exist_ok=True)
 
@@ -118,12 +116,11 @@ def check_ended_tasks(stage: Stage) -> None:
         dag_id = f"end_{way}"
         stage.airflow.trigger(dag_id)
         stage.wait_for_poll(dag_id, way)
-        task = f"{stage.run_path(dag_id)}/taskInstances/train"
         job_id = stage.airflow.xcom(dag_id, "train", "training_job_id")
-        links = stage.airflow.call("GET", f"{task}/links")
+        links = stage.airflow.call("GET", f"{stage.run_path(dag_id)}/taskInstances/train/links")
         link = (links.get("extra_links") or links)["ModelArts training job"]
         expect("the link leads to the job", link.endswith(f"/training/detail/{job_id}"), links)
-        stage.airflow.call("PATCH", task, {"new_state": "failed", **({} if IS_AIRFLOW_3 else {"dry_run": False})})
+        stage.mark_failed(dag_id)
         stage.wait_for_phases(f"{dag_id}-", "Terminated")
         expect("one job was created, and is stopped", stage.phases(f"{dag_id}-") == ["Terminated"], dag_id)
 
@@ -152,8 +149,7 @@ def check_killed_worker(stage: Stage) -> None:
     stage.airflow.trigger("kill_worker")
     stage.wait_for_poll("kill_worker", "sync")
     os.kill(int(stage.airflow.query("select pid from task_instance where dag_id = 'kill_worker'")), signal.SIGKILL)
-    retried = "select state = 'running' and try_number > 1 from task_instance where dag_id = 'kill_worker'"
-    stage.airflow.wait_for(retried, "t")
+    stage.wait_for_retry("kill_worker")
     stage.finish_jobs("kill_worker")
     stage.wait_for_task("kill_worker", "success")
     expect("one job was created", stage.phases("kill_worker-") == ["Completed"], stage.phases("kill_worker-"))

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from local import ROOT, airflow_environment, client_of, print_step
-from throwaway import Airflow, postgresql
+from throwaway import IS_AIRFLOW_3, Airflow, postgresql
 
 from airflow_provider_modelarts.client import ModelArtsClient
 from modelarts_emulator import Emulator, running
@@ -60,9 +60,20 @@ class Stage:
             self.airflow.wait_for(f"{assigned} where dag_id = '{dag_id}'", "1")
             time.sleep(2)  # from the assignment of a trigger to its start
 
-    def wait_for_phases(self, name: str, *wanted: str) -> None:
+    def wait_for_retry(self, dag_id: str) -> None:
+        """Wait until a retry of the only task of a DAG waits for a job on a worker."""
+        stored = "select max(timestamp) from xcom where xcom.dag_id = task.dag_id and key = 'training_job_id'"
+        retried = f"select state = 'running' and try_number > 1 and ({stored}) > start_date from task_instance as task"
+        self.airflow.wait_for(f"{retried} where dag_id = '{dag_id}'", "t")
+
+    def mark_failed(self, dag_id: str) -> None:
+        """Mark the only task of a DAG as failed, as a user does."""
+        body = {"new_state": "failed", **({} if IS_AIRFLOW_3 else {"dry_run": False})}
+        self.airflow.call("PATCH", f"{self.run_path(dag_id)}/taskInstances/train", body)
+
+    def wait_for_phases(self, name: str, *wanted: str, seconds: float = 60) -> None:
         """Wait until jobs have these phases; exit after the timeout."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + seconds
         while (found := self.phases(name)) != [*wanted]:
             if time.monotonic() > deadline:
                 sys.exit(f"jobs {name}: expected phases {wanted}, found {found}")
@@ -93,9 +104,7 @@ def open_stage(
         database = stack.enter_context(postgresql(home / "postgresql"))
         root = home / "obs"
         shutil.copytree(ROOT / "example_dags" / "training", root / "demo-bucket" / "code")
-        script = root / "demo-bucket" / "faults" / "wait.py"
-        script.parent.mkdir()
-        script.write_text(WAIT)
+        write_script(root)
         emulator = stack.enter_context(running(scenarios=[], root=root))
         connection: dict[str, Any] = emulator.connection()
         connection["extra"] = {**connection["extra"], **(extra or {})}
@@ -105,6 +114,13 @@ def open_stage(
         print_step("Starting Airflow: scheduler, triggerer and server")
         airflow = stack.enter_context(Airflow(home, environment, database))
         yield Stage(airflow, stack.enter_context(client_of(local)), root), emulator
+
+
+def write_script(root: Path) -> None:
+    """Write the training script that runs until its gate file exists to the bucket of an emulator."""
+    script = root / "demo-bucket" / "faults" / "wait.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(WAIT)
 
 
 def expect(what: str, holds: bool, found: Any) -> None:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from local import AIRFLOW, run
 
@@ -129,7 +130,7 @@ class Airflow:
         run(["db", "migrate"], self._environment)
         for component in self._components:
             self.start(component)
-        self._wait_for_server()
+        self.wait_for_server()
         self._sign_in()
         return self
 
@@ -156,6 +157,19 @@ class Airflow:
         """End a component: it shuts down on SIGTERM, but not on SIGKILL."""
         self._processes.pop(name).end(how)
 
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Return the process of a component and all its descendants."""
+        process = psutil.Process(self._processes[name].pid)
+        return [process, *process.children(recursive=True)]
+
+    def wait_for_server(self) -> None:
+        """Wait until the server responds; exit after the timeout."""
+        deadline = time.monotonic() + 120
+        while not self._is_up():
+            if time.monotonic() > deadline:
+                sys.exit("the Airflow server did not start")
+            time.sleep(0.3)
+
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the REST API of Airflow; versions 1 and 2 agree in the endpoints used here."""
         response = self._session.request(method, f"{self.server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
@@ -172,6 +186,11 @@ class Airflow:
         yield "metadata database", self._database.dump()
         for path in [*self._home.glob("*.log"), *(self._home / "logs").rglob("*.log")]:
             yield path.name, path.read_text(errors="replace")
+
+    def task_log(self, dag_id: str) -> str:
+        """Return the logs of all tries and triggers of the tasks of a DAG."""
+        paths = sorted((self._home / "logs" / f"dag_id={dag_id}").rglob("*.log*"))
+        return "".join(path.read_text(errors="replace") for path in paths)
 
     def unpause(self, dag_id: str) -> None:
         """Unpause a DAG after Airflow has parsed it."""
@@ -218,13 +237,6 @@ class Airflow:
             f"select value from xcom where dag_id = '{dag_id}' and task_id = '{task_id}' and key = '{key}'"
         )
         return [json.loads(bytes.fromhex(text[2:]) if text.startswith(r"\x") else text) for text in texts.splitlines()]
-
-    def _wait_for_server(self) -> None:
-        deadline = time.monotonic() + 120
-        while not self._is_up():
-            if time.monotonic() > deadline:
-                sys.exit("the Airflow server did not start")
-            time.sleep(0.3)
 
     def _sign_in(self) -> None:
         if IS_AIRFLOW_3:
