@@ -15,6 +15,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from airflow.sdk.execution_time.comms import ToSupervisor
 
 JOB_ID_KEY = "training_job_id"  # of the XCom that names the job of the task's current try
@@ -115,6 +117,35 @@ def _ask_until_known(key: TaskKey, job_id: str | None, max_tries: int | None) ->
     while (ending := judge(ask(key), job_id, max_tries)) is Ending.UNKNOWN and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
     return ending
+
+
+def learn_ending_at_once(ti: Any, job_id: str | None) -> Ending:
+    """Ask Airflow once, on a worker of Airflow 3; an error means that the ending is unknown."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        return judge(_ask_supervisor(TaskKey.of(ti)), job_id, None)
+    except (AirflowRuntimeError, OSError, EOFError):
+        return Ending.UNKNOWN
+
+
+def must_ask_in_handler() -> bool:
+    """Return whether only the signal handler itself may ask: on Airflow 3.0 and 3.1, which have no lock for questions.
+
+    Two threads that ask at once get each other's answers there.
+    """
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
+
+    return AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS
+
+
+def has_interrupted_question(frame: FrameType | None) -> bool:
+    """Return whether a frame is within a question to Airflow's supervisor."""
+    while frame is not None:
+        if frame.f_code.co_name == "send" and frame.f_globals.get("__name__") == "airflow.sdk.execution_time.comms":
+            return True
+        frame = frame.f_back
+    return False
 
 
 async def learn_ending_in_trigger(ti: Any, job_id: str, max_tries: int | None) -> Ending:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,13 +13,14 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsError, with_hint
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
 from airflow_provider_modelarts.operators.base import ModelArtsBaseOperator
+from airflow_provider_modelarts.operators.interruption import Interruption, is_retry_left
 from airflow_provider_modelarts.task_exceptions import (
     ModelArtsSearchFailedError,
     ModelArtsTaskInterruptedError,
     ModelArtsTrainingJobFailedError,
     as_task_errors,
 )
-from airflow_provider_modelarts.task_state import JOB_ID_KEY, Ending, learn_ending
+from airflow_provider_modelarts.task_state import JOB_ID_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.core.progress import FailureCause
 
 _TRIGGER_FAILED = "__fail__"  # the method that Airflow resumes with if a trigger timed out or raised
-_MAX_END_SECONDS = 60.0  # Airflow 2.11 kills a process so long after its signal, 3.3 after 5 seconds
 _ON_JOB_FAILURE = ("retry", "fail")
 
 
@@ -63,10 +62,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
     _hyperparameters_given: bool
     _job_id: str | None = None
     _creating: JobRequest | None = None
-    _context: Context | None = None
-    _ending: threading.Thread | None = None
-    _interrupted: threading.Event
-    _must_stop = False
+    _interruption: Interruption | None = None
 
     def make_poller(self, training_job_id: str) -> Poller:
         """Return a poller of the job."""
@@ -98,12 +94,15 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         """Create or adopt the job, and wait for its end."""
         from airflow_provider_modelarts.core.xcom import job_summary
 
-        with self._killable(context):
+        with self._interruptible(context) as interruption:
             with as_task_errors():
                 job = self._acquire(context).job
+            if interruption.join():
+                self._stop_job_or_warn()
+                raise ModelArtsTaskInterruptedError(f"the task was ended while it created training job {job.id}")
             if not self.wait_for_completion:
                 return job_summary(job)
-            return self._wait(context, job.id)
+            return self._wait(context, job.id, interruption)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, JSON]:
         """Resume with the event of the trigger."""
@@ -127,22 +126,17 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         retry, if there is one.
         """
         self._read_job_id(context)
-        with self._killable(context):
+        with self._interruptible(context):
             if next_method == _TRIGGER_FAILED:
                 self._end_after_failed_trigger(str((next_kwargs or {}).get("error")), context)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Stop the job if the task was ended or has exceeded its ``execution_timeout``; not if only the worker ends.
-
-        Airflow calls this in a signal handler. The interrupted process may hold the locks of Airflow's messages and of
-        the log, so that a thread asks, decides and logs.
-        """
+        """Stop the job if the task was ended or has exceeded its ``execution_timeout``; not if only the worker ends."""
         if isinstance(sys.exc_info()[1], AirflowTaskTimeout):  # it may have cut an answer of Airflow: ask nothing
             self._stop_job_or_warn()
-        elif self._context is not None and (self._ending is None or not self._ending.is_alive()):
-            self._ending = threading.Thread(target=self._end, args=(self._context,), daemon=True)
-            self._ending.start()
+        elif self._interruption is not None:
+            self._interruption.begin()
 
     def job_body(self) -> dict[str, JSON]:
         """Return the body of CreateTrainingJob; validates all arguments before any request."""
@@ -174,32 +168,22 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             self.log.info("The training job whose creation was interrupted is being stopped")
 
     @contextmanager
-    def _killable(self, context: Context) -> Iterator[None]:
-        """Let ``on_kill`` work, and wait for its thread at the end."""
-        self._interrupted = threading.Event()
-        self._context = context
+    def _interruptible(self, context: Context) -> Iterator[Interruption]:
+        """Let ``on_kill`` work, and wait for its judgement at the end."""
+        self._interruption = Interruption(context, lambda: self._job_id, self._stop_job_or_warn, self._log_continuation)
         try:
-            yield
+            yield self._interruption
         finally:
-            if self._ending:
-                self._ending.join(_MAX_END_SECONDS)
+            self._interruption.join()
 
-    def _end(self, context: Context) -> None:
-        """Decide what becomes of the job after a signal, on a thread."""
-        ti = context["ti"]
-        ending = learn_ending(ti, self._job_id, ti.max_tries)
-        self._must_stop = ending is Ending.ENDED or (ending is not Ending.TAKEN_OVER and not _is_retry_left(context))
-        if self._must_stop:
-            self._stop_job_or_warn()
-        else:
-            self.log.warning(
-                "The worker was told to end, but the task has not ended: training job %s goes on; a retry adopts it",
-                self._job_id or "",
-            )
-        self._interrupted.set()
+    def _log_continuation(self) -> None:
+        self.log.warning(
+            "The worker was told to end, but the task has not ended: training job %s goes on; a retry adopts it",
+            self._job_id or "",
+        )
 
     def _end_after_failed_trigger(self, error: str, context: Context) -> None:
-        if "timeout" in error.lower() or not _is_retry_left(context):
+        if "timeout" in error.lower() or not is_retry_left(context):
             self._stop_job_or_warn()
         else:
             self.log.warning("The trigger failed: training job %s goes on, and a retry adopts it", self._job_id)
@@ -254,7 +238,6 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         context["ti"].xcom_push(key=JOB_ID_KEY, value=job.id)
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
         self._log_acquired(request, acquired)
-        self._check_ending()
         return acquired
 
     def _check_arguments(self) -> None:
@@ -278,15 +261,6 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
         return cause is FailureCause.TRIALS or (cause is FailureCause.JOB and self.on_job_failure == "fail")
 
-    def _check_ending(self) -> None:
-        """Stop a job that was created while the task was being ended."""
-        if self._ending is None:
-            return
-        self._ending.join(_MAX_END_SECONDS)
-        if self._must_stop:
-            self._stop_job_or_warn()
-            raise ModelArtsTaskInterruptedError(f"the task was ended while it created training job {self._job_id}")
-
     def _log_acquired(self, request: JobRequest, acquired: Acquired) -> None:
         job = acquired.job
         if acquired.adopted:
@@ -306,7 +280,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
                 other.name,
             )
 
-    def _wait(self, context: Context, training_job_id: str) -> dict[str, JSON]:
+    def _wait(self, context: Context, training_job_id: str, interruption: Interruption) -> dict[str, JSON]:
         from airflow_provider_modelarts.core.progress import State
 
         poller = self.make_poller(training_job_id)
@@ -314,7 +288,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         if polled.state is State.WAITING and self.deferrable:
             self._defer(context, training_job_id)
         while polled.state is State.WAITING:
-            if self._interrupted.wait(self._interval()):
+            if interruption.wait(self._interval()):
                 raise ModelArtsTaskInterruptedError(f"the worker was told to end while training job {self._job_id} ran")
             polled = self._poll(poller)
         if polled.state is State.FAILED:
@@ -380,8 +354,3 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             self.log.warning(
                 "Failed to stop training job %s, which may still be running: %s", self._job_id or "", error
             )
-
-
-def _is_retry_left(context: Context) -> bool:
-    ti = context["ti"]
-    return bool(ti.try_number <= (ti.max_tries or 0))

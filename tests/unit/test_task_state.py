@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from airflow_provider_modelarts.task_state import Ending, TaskFacts, judge
+from airflow_provider_modelarts.task_state import Ending, TaskFacts, has_interrupted_question, judge
 
 ENDED, INTERRUPTED, TAKEN_OVER, UNKNOWN = Ending.ENDED, Ending.INTERRUPTED, Ending.TAKEN_OVER, Ending.UNKNOWN
 
@@ -65,3 +67,19 @@ def test_judgement_in_a_trigger(facts, ending):
 def test_judgement_before_the_job_is_known(facts, ending):
     """A job that the retry has may be the one whose creation is not answered."""
     assert judge(facts, None, 2) is ending
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "interrupted"),
+    [
+        ("airflow.sdk.execution_time.comms", "send", True),
+        ("airflow.sdk.execution_time.comms", "other", False),
+        ("smtplib", "send", False),
+    ],
+)
+def test_interrupted_question(module, function, interrupted):
+    """A signal handler is within a question if it has interrupted ``send`` of Airflow's messages."""
+    scope = {"__name__": module, "handle": lambda: has_interrupted_question(sys._getframe())}
+    exec(f"def inner(): return handle()\ndef {function}(): return inner()", scope)  # noqa: S102
+
+    assert scope[function]() is interrupted

@@ -9,11 +9,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from airflow.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException
 from integration.task_runs import TaskInstance, context_of, run_task
 
 from airflow_provider_modelarts import task_state
 from airflow_provider_modelarts.hooks.modelarts import ModelArtsHook
+from airflow_provider_modelarts.operators import interruption
 from airflow_provider_modelarts.operators.modelarts import (
     ModelArtsHyperparameterSearchOperator,
     ModelArtsTrainingJobOperator,
@@ -104,6 +105,25 @@ def test_job_of_a_worker_that_is_told_to_end(cloud, body, task_is, try_number, f
     wait_until_told_to_end(cloud, operator(body(sleep=30)), ti)
 
     assert settled() == [phase]
+
+
+@pytest.mark.parametrize(("state", "phase"), [("failed", "Terminated"), ("running", "Running")])
+def test_job_of_a_worker_that_asks_in_its_handler(cloud, body, task_is, monkeypatch, state, phase):
+    """On Airflow 3.0 and 3.1 no thread may ask; a handler that interrupts a question tries again."""
+    ti = TaskInstance(max_tries=2)
+    questions = iter([True, True, False])
+    monkeypatch.setattr(interruption, "must_ask_in_handler", lambda: True)
+    monkeypatch.setattr(interruption, "has_interrupted_question", lambda frame: next(questions))
+    task, before = operator(body(sleep=30)), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+    task_is(state, is_live=True)
+    try:
+        wait_until_told_to_end(cloud, task, ti)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert settled() == [phase]
+    assert next(questions, "asked three times") == "asked three times"
 
 
 @pytest.mark.parametrize(("try_number", "phase"), [(FIRST, "Running"), (LAST, "Terminated")])
