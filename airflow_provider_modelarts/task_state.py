@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -26,8 +25,7 @@ _RESTARTED_STATES = frozenset({None, "restarting"})  # of a task that is cleared
 _STARTING_STATES = frozenset({"scheduled", "queued"})  # the XComs are still those of the try before
 
 WORKER_SECONDS = 3.5  # a worker is killed 5 seconds after its signal
-_TRIGGER_SECONDS = 20.0  # the first question of a fresh triggerer takes up to 8 seconds
-_QUESTION_SECONDS = 8.0
+TRIGGER_SECONDS = 20.0  # Airflow allows on_kill 30; the first question of a fresh triggerer takes up to ten
 _PAUSE_SECONDS = 0.5
 
 
@@ -149,14 +147,22 @@ def has_interrupted_question(frame: FrameType | None) -> bool:
 
 
 async def learn_ending_in_trigger(ti: Any, job_id: str, max_tries: int | None) -> Ending:
-    """Ask Airflow, in a triggerer, until the ending is known or the time is up."""
-    key = TaskKey.of(ti)
-    deadline = time.monotonic() + _TRIGGER_SECONDS
-    while True:
-        ending = judge(await _ask_in_trigger(key), job_id, max_tries)
-        if ending is not Ending.UNKNOWN or time.monotonic() > deadline:
-            return ending
+    """Ask Airflow, in a triggerer, until the ending is known or the time is up. An error means that it is unknown.
+
+    A question that takes too long is not cancelled: Airflow may answer questions in their order.
+    """
+    asked = asyncio.ensure_future(_ask_until_known_in_trigger(ti, job_id, max_tries))
+    done, _ = await asyncio.wait({asked}, timeout=TRIGGER_SECONDS)
+    return asked.result() if done and not asked.exception() else Ending.UNKNOWN
+
+
+async def _ask_until_known_in_trigger(ti: Any, job_id: str, max_tries: int | None) -> Ending:
+    key, deadline = TaskKey.of(ti), time.monotonic() + TRIGGER_SECONDS
+    while (ending := judge(await _ask_in_trigger(key), job_id, max_tries)) is Ending.UNKNOWN:
+        if time.monotonic() > deadline:
+            break
         await asyncio.sleep(_PAUSE_SECONDS)
+    return ending
 
 
 def _ask_supervisor(key: TaskKey) -> TaskFacts:
@@ -178,17 +184,8 @@ async def _ask_in_trigger(key: TaskKey) -> TaskFacts:
     from airflow.sdk.execution_time import task_runner
 
     asend: Any = task_runner.SUPERVISOR_COMMS.asend
-    state, exists = _state_in(await _answered(asend(_states_of(key))), key)
-    return TaskFacts(state, exists, owner=_owner_in(await _answered(asend(_owner_of(key)))))
-
-
-async def _answered(question: Awaitable[Any]) -> Any:
-    """Return the answer to a question, which is not cancelled: answers may be in order of the questions."""
-    asked = asyncio.ensure_future(question)
-    done, _ = await asyncio.wait({asked}, timeout=_QUESTION_SECONDS)
-    if not done:
-        raise TimeoutError(f"Airflow did not answer within {_QUESTION_SECONDS:g} seconds")
-    return asked.result()
+    state, exists = _state_in(await asend(_states_of(key)), key)
+    return TaskFacts(state, exists, owner=_owner_in(await asend(_owner_of(key))))
 
 
 def _states_of(key: TaskKey) -> ToSupervisor:

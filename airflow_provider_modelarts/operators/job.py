@@ -178,7 +178,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
     def _log_continuation(self) -> None:
         self.log.warning(
-            "The worker was told to end, but the task has not ended: training job %s goes on; a retry adopts it",
+            "The worker was told to end, but Airflow reports no end of the task: training job %s goes on for the retry",
             self._job_id or "",
         )
 

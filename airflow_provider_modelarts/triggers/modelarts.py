@@ -182,13 +182,15 @@ class _ModelArtsBaseTrigger(BaseTrigger):
 
     async def _stop_if_ended(self) -> None:
         """Stop the job if its task has ended; log a failure to do so."""
-        ending = await self._learn_ending()
+        ending = await learn_ending_in_trigger(self.task_instance, self.training_job_id, self.generation)
         if ending is not Ending.ENDED:
-            await self._write_log(
-                logging.INFO,
-                "The trigger was cancelled, but its task has not ended: training job %s goes on",
-                self.training_job_id,
+            reason = (
+                "Airflow does not say whether its task has ended"
+                if ending is Ending.UNKNOWN
+                else "its task has not ended"
             )
+            message = "The trigger was cancelled, but %s: training job %s goes on"
+            await self._write_log(logging.INFO, message, reason, self.training_job_id)
             return
         from airflow_provider_modelarts.api.flows import stop_job
 
@@ -201,18 +203,6 @@ class _ModelArtsBaseTrigger(BaseTrigger):
         else:
             message = "Training job %s is being stopped because its task was ended"
             await self._write_log(logging.INFO, message, self.training_job_id)
-
-    async def _learn_ending(self) -> Ending:
-        """Ask Airflow; any error means that it is unknown whether the task has ended."""
-        asked = asyncio.ensure_future(
-            learn_ending_in_trigger(self.task_instance, self.training_job_id, self.generation)
-        )
-        await asyncio.wait({asked})
-        error = asked.exception()
-        if error is None:
-            return asked.result()
-        await self._write_log(logging.WARNING, "Airflow cannot be asked for the state of the task: %r", error)
-        return Ending.UNKNOWN
 
     def _failed_call(self, error: ModelArtsError) -> TriggerOutcome:
         return TriggerOutcome(self.training_job_id, "error", error=error_to_dict(error))
