@@ -55,6 +55,8 @@ class Stage:
         """Wait until the job of a task is Running, and a worker or the triggerer polls it."""
         self.wait_for_task(dag_id, WAITING[way])
         self.wait_for_phases(f"{dag_id}-", "Running")
+        stored = "select count(*) > 0 from xcom where key = 'training_job_id'"
+        self.airflow.wait_for(f"{stored} and dag_id = '{dag_id}'", "t")
         if way == "deferred":
             assigned = "select count(triggerer_id) from trigger join task_instance on trigger.id = trigger_id"
             self.airflow.wait_for(f"{assigned} where dag_id = '{dag_id}'", "1")
