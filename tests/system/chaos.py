@@ -1,8 +1,10 @@
-"""Run hundreds of searches with faulty responses and a triggerer that is killed.
+"""Run hundreds of searches with faulty responses, workers that are told to end, and triggerers that die or stall.
 
-The emulator runs the searches. Each search is a task with retries, as in Airflow: a worker creates the search and
-defers, a triggerer in a separate process polls, a worker selects the best trial. The triggerer is killed and restarted
-three times. The exit code is 0 only if every search ended with its best trial, and none was lost or created twice.
+The emulator runs the searches. Each search is a task with retries, as in Airflow: a worker creates the search and waits
+or defers, a triggerer in a separate process polls, a worker selects the best trial. The triggerer is killed and
+restarted three times; once it stalls, another takes over, and it kills the triggers that it has lost, as Airflow does.
+Every fifth worker gets a signal. No task is ended, so that no job may be stopped. The exit code is 0 only if every
+search ended with its best trial, and none was lost, created twice or stopped.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import json
 import logging
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,15 +34,19 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")  # before Airf
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_modelarts import task_state
 from airflow_provider_modelarts.exceptions import ModelArtsError
 from airflow_provider_modelarts.operators.modelarts import ModelArtsHyperparameterSearchOperator
-from airflow_provider_modelarts.task_exceptions import ModelArtsTrainingJobFailedError
+from airflow_provider_modelarts.task_exceptions import ModelArtsTaskInterruptedError, ModelArtsTrainingJobFailedError
 from modelarts_emulator import Emulator, running
 from modelarts_emulator.documents import TableStyle
 
 BEGAN = datetime.now(UTC)
 TRIALS = 2
-KILLS = (0.2, 0.4, 0.6)  # shares of the searches with an event at which the triggerer is killed
+KILLS = (0.2, 0.4, 0.6)  # shares of the deferred searches with an event at which the triggerer is killed
+STALL = 0.5  # the same, at which it stalls
+STALL_SECONDS = 8.0
+INTERRUPTED = 5  # every fifth worker gets a signal
 MAX_TRIES = 6
 
 SCRIPT = """
@@ -51,25 +59,43 @@ time.sleep(2)
 print("acc:", 1 - abs(given.x - given.best))
 """
 
-#: Triggerer: runs the triggers in a folder, and writes their events.
-TRIGGERER = """
-import asyncio, importlib, json, pathlib, sys
+#: Triggerer: runs the triggers in a folder, and writes their events. When it has stalled, it kills all triggers.
+TRIGGERER = f"""
+import asyncio, importlib, json, pathlib, sys, time, types
+from airflow_provider_modelarts import task_state
+from airflow_provider_modelarts.triggers import modelarts
 folder = pathlib.Path(sys.argv[1])
 
-async def wait(path):
-    module, name, arguments = json.loads(path.read_text())
-    trigger = getattr(importlib.import_module(module), name)(**arguments)
+async def ask(key):
+    return task_state.TaskFacts("deferred", owner=(folder / key.task_id).read_text())
+
+task_state._ask_in_trigger = ask
+
+async def wait(trigger, path):
     event = await anext(trigger.run())
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(event.payload))
     draft.rename(path.with_suffix(".event"))
 
+def load(path):
+    module, name, arguments, ti = json.loads(path.read_text())
+    trigger = getattr(importlib.import_module(module), name)(**arguments)
+    trigger.task_instance = types.SimpleNamespace(**ti)
+    return trigger
+
 async def main():
-    waits = {}
+    waits, at = {{}}, time.monotonic()
     while True:
+        at, before = time.monotonic(), at
+        if at - before > {STALL_SECONDS - 2}:
+            for trigger, task in waits.values():
+                task.cancel()
+            await asyncio.gather(*(trigger.on_kill() for trigger, task in waits.values() if not task.done()))
+            sys.exit()
         for path in folder.glob("*.trigger"):
             if path not in waits and not path.with_suffix(".event").exists():
-                waits[path] = asyncio.create_task(wait(path))
+                trigger = load(path)
+                waits[path] = trigger, asyncio.create_task(wait(trigger, path))
         await asyncio.sleep(0.1)
 
 asyncio.run(main())
@@ -78,9 +104,13 @@ asyncio.run(main())
 
 @dataclass
 class TaskInstance:
-    """Stand-in for a task instance of Airflow, with its XComs."""
+    """Stand-in for a task instance of Airflow, with its XComs.
+
+    :param owners: folder with the id of the job of each task.
+    """
 
     task_id: str
+    owners: Path
     try_number: int = 1
     max_tries: int = MAX_TRIES - 1
     dag_id: str = "chaos"
@@ -92,6 +122,8 @@ class TaskInstance:
     def xcom_push(self, key: str, value: Any) -> None:
         """Store an XCom."""
         self.xcom[key] = value
+        if key == "training_job_id":
+            (self.owners / self.task_id).write_text(str(value))
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
         """Return an XCom."""
@@ -103,7 +135,9 @@ class Triggerer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.folder = folder
         self.kills = 0
+        self.has_stalled = False
         self._start()
 
     def _start(self) -> None:
@@ -115,17 +149,27 @@ class Triggerer:
         self.kills += 1
         self._start()
 
+    def stall(self) -> None:
+        """Let the process stall while another takes over, and go on until it ends itself."""
+        stalled, self.has_stalled = self._process, True
+        stalled.send_signal(signal.SIGSTOP)
+        self._start()
+        time.sleep(STALL_SECONDS)
+        stalled.send_signal(signal.SIGCONT)
+        stalled.wait()
+
     def kill(self) -> None:
         """Kill the process."""
         self._process.kill()
         self._process.wait()
 
-    def wait(self, name: str, trigger: Any) -> dict[str, Any]:
-        """Pass a trigger to the process as the metadata database does, and return its event."""
+    def wait(self, ti: TaskInstance, trigger: Any) -> dict[str, Any]:
+        """Pass the trigger of a task to the process as the metadata database does, and return its event."""
         path, arguments = trigger.serialize()
         module, _, cls = path.rpartition(".")
-        draft = self._folder / f"{name}.new"
-        draft.write_text(json.dumps([module, cls, arguments]))
+        draft = self._folder / f"{ti.task_id}-{ti.try_number}.new"
+        known = {name: getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index", "try_number")}
+        draft.write_text(json.dumps([module, cls, arguments, known]))
         draft.rename(draft.with_suffix(".trigger"))
         event = draft.with_suffix(".event")
         while not event.exists():
@@ -181,13 +225,18 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
     """Run all tasks, and kill the triggerer in between."""
     folder = home / "triggers"
     folder.mkdir()
+    for line in ("_ask_supervisor", "_ask_database"):
+        setattr(task_state, line, lambda key: task_state.TaskFacts("running", is_live=True))
     triggerer = Triggerer(folder)
     try:
         with ThreadPoolExecutor(max_workers=searches) as tasks:
             running_tasks = [tasks.submit(run_task, number, triggerer) for number in range(searches)]
             while not all(task.done() for task in running_tasks):
-                if triggerer.kills < len(KILLS) and triggerer.fired() >= KILLS[triggerer.kills] * searches:
+                share = triggerer.fired() / (searches / 2)
+                if triggerer.kills < len(KILLS) and share >= KILLS[triggerer.kills]:
                     triggerer.restart()
+                if not triggerer.has_stalled and share >= STALL:
+                    triggerer.stall()
                 time.sleep(0.1)
             for lost in filter(None, (task.exception() for task in running_tasks)):
                 print(f"lost: {lost!r}")
@@ -198,15 +247,15 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
 
 def run_task(number: int, triggerer: Triggerer) -> Outcome:
     """Run one task as Airflow does, with its retries."""
-    ti = TaskInstance(f"search-{number}")
+    ti = TaskInstance(f"search-{number}", triggerer.folder)
     time.sleep(number * 0.05)  # a scheduler does not start all tasks at once either
     while True:
         try:
             return run_try(number, ti, triggerer)
-        except (ModelArtsError, ModelArtsTrainingJobFailedError):
+        except (ModelArtsError, ModelArtsTrainingJobFailedError, ModelArtsTaskInterruptedError):
             if ti.try_number == MAX_TRIES:
                 raise
-            ti = TaskInstance(ti.task_id, try_number=ti.try_number + 1)
+            ti = TaskInstance(ti.task_id, ti.owners, try_number=ti.try_number + 1)
 
 
 def run_try(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
@@ -216,11 +265,14 @@ def run_try(number: int, ti: TaskInstance, triggerer: Triggerer) -> Outcome:
         "outlet_events": {},
         "dag_run": SimpleNamespace(start_date=BEGAN, clear_number=0, logical_date=None),
     }
+    worker = operator(number, context)
+    if number % INTERRUPTED == 0 and ti.try_number == 1:
+        threading.Timer(random.Random(number).uniform(0, 5), worker.on_kill).start()
     try:
-        config = operator(number, context).execute(context)
+        config = worker.execute(context)
         fired_at = time.time()
     except TaskDeferred as deferred:
-        event = triggerer.wait(f"{number}-{ti.try_number}", deferred.trigger)
+        event = triggerer.wait(ti, deferred.trigger)
         fired_at = time.time()
         config = operator(number, context).execute_complete(context, event)
     return Outcome(ti.xcom["training_job_id"], config, ti.try_number, fired_at)
@@ -242,7 +294,7 @@ def operator(number: int, context: Any) -> Any:
         algorithm={"name": "tpe_search", "num_samples": TRIALS, "seed": number},
         poll_interval=0.5,
         retries=MAX_TRIES - 1,
-        deferrable=True,
+        deferrable=number % 2 == 0,
     )
     context["ti"].task = made
     made.pre_execute(context)
@@ -260,10 +312,12 @@ def report(emulator: Emulator, outcomes: list[Outcome], kills: int, seconds: flo
     faulty, jobs = sum(faults.values()), {job.id: job for job in emulator.project.jobs()}
     wrong = [outcome for outcome in outcomes if dict(outcome.config) != expected_config(jobs[outcome.job_id])]
     delays = [outcome.fired_at - ended_at(jobs[outcome.job_id]) for outcome in outcomes]
+    stopped = [job.id for job in jobs.values() if job.document()["status"]["phase"].startswith("Terminat")]
     for name, value in {
         "seed": options.seed,
         "searches": options.searches,
         "kills of the triggerer": kills,
+        "signals to workers": -(-options.searches // INTERRUPTED),
         "faulty responses": f"{faulty} of {requests} ({faulty / requests:.0%})",
         **{f"- {name}": count for name, count in sorted(faults.items())},
         "task tries": sum(outcome.tries for outcome in outcomes),
@@ -271,13 +325,14 @@ def report(emulator: Emulator, outcomes: list[Outcome], kills: int, seconds: flo
         "lost searches": options.searches - len(outcomes),
         "jobs created": len(jobs),
         "duplicate jobs": len(jobs) - options.searches,
+        "jobs stopped that nobody ended": len(stopped),
         "longest delay": f"{max(delays):.1f} s from the end of a search to the event",
         "median delay": f"{statistics.median(delays):.1f} s",
         "requests sent per request required": f"{requests / (requests - faulty):.2f}",
         "duration": f"{seconds:.0f} s",
     }.items():
         print(f"{name:36}{value}")
-    return 1 if wrong or len(jobs) != options.searches or len(outcomes) != options.searches else 0
+    return 1 if wrong or stopped or len(jobs) != options.searches or len(outcomes) != options.searches else 0
 
 
 def expected_config(job: Any) -> dict[str, object]:
