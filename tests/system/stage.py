@@ -23,7 +23,7 @@ WAIT = """
 import argparse, pathlib, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--gate")
-gate = pathlib.Path(__file__).with_name(parser.parse_args().gate)
+gate = pathlib.Path(__file__).with_name(parser.parse_known_args()[0].gate)
 while not gate.exists():
     time.sleep(0.1)
 """

@@ -175,7 +175,11 @@ class Airflow:
         response = self._session.request(method, f"{self.server}/api/v{2 if IS_AIRFLOW_3 else 1}/{path}", json=body)
         if not response.ok:
             sys.exit(f"{method} {path}: {response.status_code} {response.text}")
-        return response.json()
+        return response.json() if response.content else None
+
+    def run(self, *arguments: str) -> str:
+        """Run an Airflow command and return its output."""
+        return run([*arguments], self._environment)
 
     def query(self, sql: str) -> str:
         """Return the result of a query to the metadata database as text."""
@@ -197,10 +201,14 @@ class Airflow:
         self.wait_for(f"select count(*) > 0 from serialized_dag where dag_id = '{dag_id}'", "t")
         self.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, **conf: object) -> None:
-        """Start a DAG run."""
+    def trigger(self, dag_id: str, *, run_id: str | None = None, **conf: object) -> None:
+        """Start a DAG run.
+
+        :param run_id: its id; one that Airflow chooses when None.
+        """
         self.unpause(dag_id)
-        self.call("POST", f"dags/{dag_id}/dagRuns", {"conf": conf, **({"logical_date": None} if IS_AIRFLOW_3 else {})})
+        body = {"conf": conf, **({"dag_run_id": run_id} if run_id else {})}
+        self.call("POST", f"dags/{dag_id}/dagRuns", {**body, **({"logical_date": None} if IS_AIRFLOW_3 else {})})
 
     def clear(self, dag_id: str, task_id: str) -> None:
         """Clear a task in all runs of a DAG."""
@@ -208,7 +216,7 @@ class Airflow:
             body = {"dry_run": False, "task_ids": [task_id], "only_failed": False}
             self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
         else:  # the API of Airflow 2.11 does not save the clearing of a running task; UI and command line do
-            run(["tasks", "clear", dag_id, "--task-regex", task_id, "--yes"], self._environment)
+            self.run("tasks", "clear", dag_id, "--task-regex", task_id, "--yes")
 
     def wait_for(self, sql: str, *wanted: str, seconds: float = 180) -> str:
         """Wait until a query returns one of the expected values; exit after the timeout."""
