@@ -32,13 +32,15 @@ RUN_ID = "the-run"
 RETRY_SECONDS = 5  # of all connections: a call fails soon
 PARALLEL_CHECKS = 5
 LOG_CHARS = 2000  # of a log in the output of a failed check
+# the first trial fails, after the others have ended: the search is Completed when it is polled next
 FAIL_ONCE = """
-import pathlib, sys
+import pathlib, sys, time
 try:
     pathlib.Path(__file__).with_name("has-failed").mkdir()
 except FileExistsError:
     print("acc: 0.5")
 else:
+    time.sleep(3)
     sys.exit("the data set has no labels")
 """
 printing = Lock()  # of one line at a time
@@ -105,9 +107,8 @@ class Scene(Stage):
         self.airflow.call("DELETE", path)
 
     def wait_for_end(self, dag_id: str) -> str:
-        """Wait until the only task of a DAG has ended, and return its state."""
-        sql = f"select state from task_instance where dag_id = '{dag_id}'"
-        return self.airflow.wait_for(sql, "success", "failed")
+        """Wait until the run of a DAG has ended, and return its state."""
+        return self.airflow.wait_for(f"select state from dag_run where dag_id = '{dag_id}'", "success", "failed")
 
     def kill_worker(self, dag_id: str) -> None:
         """Kill the worker of the only task of a DAG, and wait until the next try has sent some requests."""
@@ -141,7 +142,7 @@ def check_recreated_run(scene: Scene) -> None:
         scene.step(f"running, deleting and running {dag_id}")
         scene.finish_jobs(dag_id)
         scene.trigger(dag_id, x=1)
-        scene.wait_for_task(dag_id, "success")
+        scene.wait_for_end(dag_id)
         scene.delete_run(dag_id)
         if is_refused:
             scene.emulator.respond_next("/training-jobs", method="POST", status=500)
@@ -323,7 +324,8 @@ def fail_in_outage(scene: Scene, dag_id: str, way: str) -> None:
     scene.wait_for_poll(dag_id, way)
     scene.step("waiting until the task fails in an outage")
     with outage(scene.emulator):
-        scene.wait_for_task(dag_id, "failed")
+        state = scene.wait_for_end(dag_id)
+        scene.expect("the task fails", state == "failed", state)
     scene.expect_jobs(dag_id, ("1", "Running"))
     log = scene.airflow.task_log(dag_id)
     scene.expect("the error names on_clear", 'on_clear="resume"' in log.replace("\\", ""), log[-LOG_CHARS:])
@@ -354,8 +356,7 @@ def check_lagging_listing(scene: Scene) -> None:
     scene.finish_jobs("lagging_listing")
     scene.step("losing the responses of three creations")
     scene.trigger("lagging_listing")
-    ended = "select count(*) from task_instance where dag_id = 'lagging_listing' and state in ('success', 'failed')"
-    scene.airflow.wait_for(ended, "3")
+    scene.wait_for_end("lagging_listing")
     jobs = scene.jobs()
     scene.expect("each task has one job", sorted(job.x for job in jobs) == ["0", "1", "2"], jobs)
     results = scene.airflow.xcoms("lagging_listing", "train", "return_value")
