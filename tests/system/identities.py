@@ -172,7 +172,7 @@ def check_workspace(scene: Scene) -> None:
         scene.step(f"killing the worker of try {number}")
         scene.kill_worker("workspace")
     scene.finish_jobs("workspace")
-    scene.wait_for_end("workspace")
+    scene.expect_result("workspace", scene.jobs("workspace")[-1])
     scene.expect_jobs("workspace", ("1", "Completed"))
     scene.step("clearing the task")
     scene.airflow.clear("workspace", "train")
