@@ -20,7 +20,7 @@ side_by_side = output=$$(mktemp); $(1) > $$output 2>&1 & first=$$!; $(2); second
 # everything starts twice as fast with compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test unit lint format coverage e2e browser chaos bench bench-slow audit package clean help
+.PHONY: demo check test unit lint format coverage e2e e2e-slow browser chaos bench bench-slow audit package clean help
 
 help:
 	@echo "make demo        run the example DAG on the ModelArts emulator"
@@ -31,8 +31,9 @@ help:
 	@echo "make format      fix import order and formatting"
 	@echo "make coverage    run the tests, and fail when fewer branches of the package are run than before"
 	@echo "make e2e         run the example DAGs, and pipelines with a real scheduler on PostgreSQL, which must be installed"
+	@echo "make e2e-slow    end workers, triggerers and servers of a real Airflow while their tasks wait (five minutes)"
 	@echo "make browser     use connection form, trials tab and report in Chromium; it and PostgreSQL must be installed"
-	@echo "make chaos       run 300 searches while 30 % of all responses are faulty and the triggerer is killed"
+	@echo "make chaos       run 300 searches while 30 % of all responses are faulty, and workers and triggerers die"
 	@echo "make bench       measure the costs of the package, compared with other providers (a quarter of an hour)"
 	@echo "make bench-slow  measure how many waits real triggerers hold, on PostgreSQL, which must be installed"
 	@echo "make audit       check the dependencies for known vulnerabilities"
@@ -76,6 +77,10 @@ e2e: $(INSTALLED)
 	@echo "==> Running the example DAGs on Airflow $(AIRFLOW)"
 	@$(BIN)/python -m pytest -q tests/system
 	@$(BIN)/python tests/system/e2e.py
+	@$(BIN)/python tests/system/identities.py
+
+e2e-slow: $(INSTALLED)
+	@$(BIN)/python tests/system/endings.py
 
 browser: $(BROWSER)
 	@$(BIN)/python tests/system/browser.py
