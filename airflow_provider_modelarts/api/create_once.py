@@ -137,12 +137,16 @@ def acquire_job(
 
 def stop_unanswered(request: JobRequest) -> Flow[bool]:
     """Stop the job of a task whose creation was interrupted; return False if none was found."""
-    for seconds in (0.0, 1.0, 2.0, 4.0):
-        yield Sleep(seconds)
+    left = request.search_seconds
+    for pause in _pauses():
         decision = plan(request.identity, request.training, (yield from _similar(request)))
         if decision.candidate and is_active(decision.candidate):
             yield from stop_job(decision.candidate.id)
             return True
+        if left <= 0:
+            break
+        yield Sleep(min(pause, left))
+        left -= pause
     return False
 
 

@@ -269,7 +269,7 @@ def test_cleared_task_stops_the_stored_job_that_is_not_listed():
     assert platform.phases() == {before.name(): "Terminating", TASK.name(): "Creating"}
 
 
-@pytest.mark.parametrize("listing_lag", [0, 3])
+@pytest.mark.parametrize("listing_lag", [0, 3, 30])
 def test_job_of_interrupted_creation_is_stopped(listing_lag):
     """A job whose creation was interrupted before the response is found and stopped, even if listings lag."""
     platform = Platform()
