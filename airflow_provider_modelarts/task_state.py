@@ -25,7 +25,7 @@ _RESTARTED_STATES = frozenset({None, "restarting"})  # of a task that is cleared
 _STARTING_STATES = frozenset({"scheduled", "queued"})  # the XComs are still those of the try before
 
 WORKER_SECONDS = 3.5  # a worker is killed 5 seconds after its signal
-TRIGGER_SECONDS = 20.0  # Airflow allows on_kill 30; the first question of a fresh triggerer takes up to ten
+TRIGGER_SECONDS = 60.0  # the first question of a fresh triggerer takes ten seconds, more on a busy machine
 _PAUSE_SECONDS = 0.5
 
 
