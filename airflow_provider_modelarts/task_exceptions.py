@@ -4,7 +4,7 @@
 
     AirflowException
     ├── ModelArtsTrainingJobFailedError     a job that the task created failed; a retry creates a new one
-    ├── ModelArtsTaskInterruptedError       the worker was told to end; a retry adopts the job
+    ├── ModelArtsTaskInterruptedError       the worker received SIGTERM; a retry adopts the job
     └── AirflowFailException                no retry of the task can succeed
         ├── ModelArtsSearchFailedError      the search or its job failed or was stopped; ``soft_fail`` skips
         ├── ModelArtsBestTrialError         the trials were read, but none can be selected as the best
@@ -32,11 +32,14 @@ class ModelArtsTrainingJobFailedError(AirflowException):
 
 
 class ModelArtsTaskInterruptedError(AirflowException):
-    """The process of the task was told to end before its job had ended."""
+    """The process of the task received SIGTERM before its job had ended.
+
+    A retry adopts the job, unless the task was ended.
+    """
 
 
 class ModelArtsSearchFailedError(AirflowFailException):
-    """The search, or a training job, failed or was stopped."""
+    """The search, or a training job, failed or was stopped, and no retry can help."""
 
 
 class ModelArtsBestTrialError(AirflowFailException):

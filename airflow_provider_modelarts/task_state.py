@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 JOB_ID_KEY = "training_job_id"  # of the XCom that names the job of the task's current try
 
 _ENDED_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-_RESTARTED_STATES = frozenset({None, "restarting"})  # of a task that is cleared; a retry never has them
-_STARTING_STATES = frozenset({"scheduled", "queued"})  # the XComs are still those of the try before
+_CLEARED_STATE = "restarting"  # of a task that is cleared while it runs; a retry never has it
+_STARTING_STATES = frozenset({None, "scheduled", "queued"})  # the XComs are still those of the try before
 
 WORKER_SECONDS = 3.5  # a worker is killed 5 seconds after its signal
 TRIGGER_SECONDS = 60.0  # the first question of a fresh triggerer takes ten seconds, more on a busy machine
@@ -32,10 +32,15 @@ _PAUSE_SECONDS = 0.5
 class Ending(Enum):
     """Judgement of a task whose process is told to end."""
 
-    ENDED = auto()  # the task was marked or cleared, or its run was ended or deleted
+    ENDED = auto()  # the task was marked, or its run was ended or deleted, or it has another job
+    CLEARED = auto()  # the task begins anew
     INTERRUPTED = auto()  # only the process ends; the try is still the task's own
+    STARTING = auto()  # a later try is about to start, after a clear, a retry or a restart of the scheduler
     TAKEN_OVER = auto()  # another process has the job of this one: a later try, or another triggerer
-    UNKNOWN = auto()  # not settled yet, or Airflow does not answer
+    UNKNOWN = auto()  # Airflow does not answer, or a later try has no job yet
+
+
+_UNSETTLED = frozenset({Ending.STARTING, Ending.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,14 @@ class TaskFacts:
     """A task instance as Airflow has it now.
 
     :param exists: False if there is no such task instance any more.
-    :param is_live: whether the row of this try is still there; workers only.
+    :param is_live: whether the row of this try is still there; None in a trigger, which cannot ask for it.
     :param owner: the job in the XCom ``training_job_id``.
     :param max_tries: changed by a clear; None where it cannot be asked.
     """
 
     state: str | None
     exists: bool = True
-    is_live: bool = False
+    is_live: bool | None = None
     owner: str | None = None
     max_tries: int | None = None
 
@@ -82,19 +87,20 @@ def judge(facts: TaskFacts, job_id: str | None, max_tries: int | None) -> Ending
     :param job_id: the job of the process that asks; None while its creation is not answered.
     :param max_tries: of the task when that process began.
     """
-    if not facts.exists or facts.state in _ENDED_STATES:
+    if not facts.exists:
         return Ending.ENDED
-    if None not in {facts.max_tries, max_tries} and facts.max_tries != max_tries:
+    if facts.state == _CLEARED_STATE or (None not in {facts.max_tries, max_tries} and facts.max_tries != max_tries):
+        return Ending.CLEARED
+    has_ended = facts.state in _ENDED_STATES
+    if has_ended and facts.is_live is not False:
         return Ending.ENDED
-    if facts.is_live:
+    if facts.is_live and facts.state not in _STARTING_STATES:
         return Ending.INTERRUPTED
-    if facts.state in _RESTARTED_STATES:
-        return Ending.ENDED
+    if facts.state in _STARTING_STATES:
+        return Ending.STARTING
     if facts.owner is None:
-        return Ending.UNKNOWN
-    if job_id is not None and facts.owner != job_id:
-        return Ending.ENDED
-    return Ending.UNKNOWN if facts.state in _STARTING_STATES else Ending.TAKEN_OVER
+        return Ending.ENDED if has_ended else Ending.UNKNOWN
+    return Ending.TAKEN_OVER if facts.owner == (job_id or facts.owner) else Ending.ENDED
 
 
 def learn_ending(ti: Any, job_id: str | None, max_tries: int | None) -> Ending:
@@ -111,8 +117,8 @@ def _ask_until_known(key: TaskKey, job_id: str | None, max_tries: int | None) ->
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
     ask = _ask_supervisor if AIRFLOW_V_3_0_PLUS else _ask_database
-    deadline = time.monotonic() + WORKER_SECONDS
-    while (ending := judge(ask(key), job_id, max_tries)) is Ending.UNKNOWN and time.monotonic() < deadline:
+    deadline = time.monotonic() + WORKER_SECONDS - 2 * _PAUSE_SECONDS
+    while (ending := judge(ask(key), job_id, max_tries)) in _UNSETTLED and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
     return ending
 
@@ -157,8 +163,8 @@ async def learn_ending_in_trigger(ti: Any, job_id: str, max_tries: int | None) -
 
 
 async def _ask_until_known_in_trigger(ti: Any, job_id: str, max_tries: int | None) -> Ending:
-    key, deadline = TaskKey.of(ti), time.monotonic() + TRIGGER_SECONDS
-    while (ending := judge(await _ask_in_trigger(key), job_id, max_tries)) is Ending.UNKNOWN:
+    key, deadline = TaskKey.of(ti), time.monotonic() + TRIGGER_SECONDS - 2 * _PAUSE_SECONDS
+    while (ending := judge(await _ask_in_trigger(key), job_id, max_tries)) in _UNSETTLED:
         if time.monotonic() > deadline:
             break
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -180,7 +186,7 @@ async def _ask_in_trigger(key: TaskKey) -> TaskFacts:
     if not AIRFLOW_V_3_0_PLUS:
         from asgiref.sync import sync_to_async
 
-        return await sync_to_async(_ask_database)(key)
+        return replace(await sync_to_async(_ask_database)(key), is_live=None)
     from airflow.sdk.execution_time import task_runner
 
     asend: Any = task_runner.SUPERVISOR_COMMS.asend
@@ -244,5 +250,4 @@ def _ask_database(key: TaskKey) -> TaskFacts:
             return TaskFacts(None, exists=False)
         owner = XCom.get_one(key=JOB_ID_KEY, session=session, **names)
     state, try_number, max_tries = row
-    is_live = state == "running" and try_number == key.try_number
-    return TaskFacts(state, True, is_live, owner if isinstance(owner, str) else None, max_tries)
+    return TaskFacts(state, True, try_number == key.try_number, owner if isinstance(owner, str) else None, max_tries)

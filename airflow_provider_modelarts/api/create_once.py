@@ -58,7 +58,8 @@ class JobRequest:
 
     :param body: of CreateTrainingJob; its name is replaced, its description gets a mark.
     :param on_clear: treatment of the jobs from before a clear.
-    :param known_id: id of the last job that the task has stored; it spares a search.
+    :param known_id: id of the last job that the task has stored.
+    :param known_is_own: whether this generation has stored it; no other proof is required.
     :param posted: the ``POST`` of an earlier try whose response was not stored.
     :param stops_others: stop the other active jobs of the task.
     :param search_seconds: how long to search for a job whose creation got no response.
@@ -68,13 +69,14 @@ class JobRequest:
     body: Mapping[str, JSON]
     on_clear: OnClear = OnClear.RESTART
     known_id: str | None = None
+    known_is_own: bool = False
     posted: Posted | None = None
     search_seconds: float = 90.0
     stops_others: bool = True
 
     @property
     def training(self) -> Training:
-        """What the job trains."""
+        """Content of the training."""
         return Training.of(self.body)
 
     @property
@@ -89,11 +91,13 @@ class Acquired:
 
     :param adopted: whether an earlier try created it.
     :param left: active jobs of the same task and run id that were left alone, because they are not provably its own.
+    :param superseded: other active jobs of the task, which were stopped unless ``stops_others`` is False.
     """
 
     job: TrainingJob
     adopted: bool
     left: tuple[TrainingJob, ...] = ()
+    superseded: tuple[TrainingJob, ...] = ()
 
 
 class CreationLog(Protocol):
@@ -122,24 +126,34 @@ def acquire_job(
     :raises ModelArtsError: as the platform refuses; a note says so when it stays unknown whether a job was created.
     """
     known = (yield from _show(request.known_id)) if request.known_id else None
-    is_own = known and request.identity.relation(known, request.training) is Relation.OWN
-    if known and is_own and (yield from _is_usable(known, is_healthy)):
+    if known and request.known_is_own and (yield from _is_usable(known, is_healthy)):
         return Acquired(known, adopted=True)
     decision = yield from _find(request, known, clock)
     for other in decision.superseded if request.stops_others else ():
         yield from stop_job(other.id)
     candidate = decision.candidate
     if candidate and (yield from _is_usable(candidate, is_healthy)):
-        return Acquired(candidate, adopted=True, left=decision.foreign)
-    created = yield from _create(request, decision.number, log)
-    return replace(created, left=decision.foreign)
+        return Acquired(candidate, True, decision.foreign, decision.superseded)
+    created = yield from _create(request, _first_number(request, decision), log)
+    return replace(created, left=decision.foreign, superseded=decision.superseded)
 
 
-def stop_unanswered(request: JobRequest) -> Flow[bool]:
-    """Stop the job of a task whose creation was interrupted; return False if none was found."""
-    left = request.search_seconds
+def _first_number(request: JobRequest, decision: Plan) -> int:
+    """Return the number of the next job; that of a ``POST`` without a job may be reserved."""
+    posted = request.identity.read_name(request.posted.name) if request.posted else None
+    if posted and request.posted and request.identity.name(posted.number) == request.posted.name:
+        return max(decision.number, posted.number + 1)
+    return decision.number
+
+
+def stop_unanswered(request: JobRequest, search_seconds: float) -> Flow[bool]:
+    """Stop the job of a task whose creation was interrupted; return False if none was found.
+
+    :param search_seconds: how long the job may be missing in the listing.
+    """
+    left = search_seconds
     for pause in _pauses():
-        decision = plan(request.identity, request.training, (yield from _similar(request)))
+        decision = plan(request.identity, request.training, (yield from _similar(request)), request.on_clear)
         if decision.candidate and is_active(decision.candidate):
             yield from stop_job(decision.candidate.id)
             return True
@@ -179,15 +193,18 @@ def _create(request: JobRequest, first_number: int, log: CreationLog) -> Flow[Ac
         error = answer
         if not _is_name_taken(error):
             break
-    error.add_note(f"No training job named {name} was found since. A retry of the task searches for it again.")
+    error.add_note(
+        f"No training job named {name} was found within {request.search_seconds:g} seconds. A retry searches again."
+    )
     raise error
 
 
 def _post(request: JobRequest, name: str, log: CreationLog) -> Flow[TrainingJob | ModelArtsError]:
     """Create a job; return the error after which the job may exist."""
+    create = operations.create_training_job(_named(request, name))
     log.begin(name)
     try:
-        job: TrainingJob = yield operations.create_training_job(_named(request, name))
+        job: TrainingJob = yield create
     except (ModelArtsTransportError, ModelArtsServerError, ModelArtsProtocolError) as error:
         return error
     except ModelArtsApiError as error:
@@ -232,7 +249,8 @@ def _similar(request: JobRequest) -> Flow[list[TrainingJob]]:
     )
     jobs = [job for job in page.jobs if request.identity.read_name(job.name)]
     for place, job in enumerate(jobs):
-        if not job.description and not request.identity.nonce_is_proof:  # a listing may leave it out
+        is_needed = not request.identity.nonce_is_proof or request.on_clear is OnClear.RESUME
+        if is_needed and not job.description:  # a listing may leave it out
             jobs[place] = (yield from _show(job.id)) or job
     return jobs
 

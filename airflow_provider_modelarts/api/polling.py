@@ -70,7 +70,9 @@ class SearchPoller:
         now = clock()
         progress = assess(snapshot.job, snapshot.listing, self.policy, now)
         state, message = progress.state, progress.message
-        if state is State.WAITING and self._is_reached(snapshot):
+        # a search that was stopped at the goal is done for a later try too
+        is_open = state is State.WAITING or progress.cause is FailureCause.STOPPED
+        if is_open and self._is_reached(snapshot):
             state, message = State.DONE, f"training job {snapshot.job.id} has reached {self.stop_when!r}"
         line = self._log.line_if_new(progress_line(snapshot, progress), now, aside=time_left(snapshot, progress))
         return PollResult(state, message, search_summary(snapshot.job, progress), line, progress.cause)
@@ -109,7 +111,7 @@ class JobPoller:
 def _out_of_time(what: str, log: ChangeLog) -> str:
     return (
         f"{what} did not end within the timeout or execution_timeout of its task. A sensor leaves it running, an "
-        f"operator stops it. {log.last_seen()}"
+        f"operator stops it unless cancel_on_kill is False. {log.last_seen()}"
     )
 
 

@@ -74,7 +74,7 @@ class TaskIdentity:
 
     @property
     def stem(self) -> str:
-        """Begin of the names of the task's jobs, the same in all runs with this id and in all generations."""
+        """Prefix of the names of the task's jobs, the same in all runs with this id and in all generations."""
         words = [self.prefix, self.dag_id, self.task_id]
         readable = "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word) for word in words if word)
         reserved = _FINGERPRINT_CHARS + _NONCE_CHARS + 2 + _GENERATION_CHARS + _NUMBER_CHARS
@@ -104,7 +104,8 @@ class TaskIdentity:
     def described(self, description: str, training: Training) -> str:
         """Return a description followed by the mark of a job, within the platform's 256 characters."""
         mark = f"[airflow {self.fingerprint} {training.digest}]"
-        return f"{description[: _MAX_DESCRIPTION_CHARS - len(mark) - 1]} {mark}".strip()
+        own = _MARK.sub("", description).strip()  # a body may be a copy of an earlier job
+        return f"{own[: _MAX_DESCRIPTION_CHARS - len(mark) - 1]} {mark}".strip()
 
     def relation(self, job: TrainingJob, training: Training) -> Relation | None:
         """Return the relation of a job to this task; None for a job of another task.
@@ -159,10 +160,14 @@ class Training:
         content = json.dumps([algorithm, parameters, resource], sort_keys=True)
         return cls(sha256(content.encode()).hexdigest()[:_DIGEST_CHARS], parameters)
 
+    def is_marked_in(self, job: TrainingJob) -> bool:
+        """Return whether the mark of a job names this training."""
+        return _MARK.findall(job.description)[-1:] == [self.digest]
+
     def is_that_of(self, job: TrainingJob) -> bool:
         """Return whether a job trains this, by its mark; by its hyperparameters if the description was edited."""
-        if mark := _MARK.search(job.description):
-            return mark[1] == self.digest
+        if _MARK.search(job.description):
+            return self.is_marked_in(job)
         echoed = _parameters(child(dict(job.raw), "algorithm", "parameters"))
         return all(echoed.get(name, value) == value for name, value in self.parameters.items())
 
@@ -192,16 +197,16 @@ def plan(
 ) -> Plan:
     """Decide which job to adopt, which to stop, and which to leave alone.
 
-    The newest job of this generation is the candidate; without one, and with ``resume``, the newest of the earlier
-    generations that has the same training. All other active jobs of the task are superseded: a user who clears a task
-    wants its work done again, not twice at once.
+    The newest job of this generation is the candidate; without one, and with ``resume``, the most advanced of the
+    earlier generations whose mark names the same training. All other active jobs of the task are superseded: a user who
+    clears a task wants its work done again, not twice at once.
 
     :param jobs: all jobs that the platform lists under a similar name; those of other tasks are ignored.
     """
     related = {wanted: [job for job in jobs if identity.relation(job, training) is wanted] for wanted in Relation}
     own, earlier = related[Relation.OWN], related[Relation.EARLIER]
-    resumable = [job for job in earlier if training.is_that_of(job)] if on_clear is OnClear.RESUME else []
-    candidate = max(own, key=_progress, default=None) or max(resumable, key=_progress, default=None)
+    resumable = [job for job in earlier if training.is_marked_in(job)] if on_clear is OnClear.RESUME else []
+    candidate = max(own, key=_progress, default=None) or max(resumable, key=_health, default=None)
     taken = [number for job in jobs if identity.name(number := _number(job)) == job.name]
     return Plan(
         candidate=candidate,
@@ -220,6 +225,12 @@ def _number(job: TrainingJob) -> int:
 def _progress(job: TrainingJob) -> tuple[bool, float, int]:
     """Return a key by which an active job is above all others, and a newer one above an older one."""
     return is_active(job), job.created_at, _number(job)
+
+
+def _health(job: TrainingJob) -> tuple[bool, bool, float, int]:
+    """Return a key by which an active job is above a Completed one, and that above all others."""
+    active, created_at, number = _progress(job)
+    return active, job.phase is JobPhase.COMPLETED, created_at, number
 
 
 def is_active(job: TrainingJob) -> bool:

@@ -33,6 +33,7 @@ class FailureCause(StrEnum):
     STOPPED = "stopped"  # it was stopped
     TRIALS = "trials"  # more of its trials ended in ERROR than tolerated
     TABLE = "table"  # it is Completed, but its trials are not
+    NO_TRIALS = "no trials"  # it is Completed without any
 
 
 class Verdict(NamedTuple):
@@ -154,10 +155,11 @@ def _stopped(message: str) -> Verdict:
 
 def _decide(job: TrainingJob, listing: Listing, policy: WaitPolicy, expected: int | None, now: float) -> Verdict:
     trials = listing.trials
-    if job.phase.is_failure:
-        return _failure(job)
     failed = [trial for trial in trials if trial.status is TrialStatus.ERROR]
-    if len(failed) > policy.max_failed_trials:
+    too_many_failed = len(failed) > policy.max_failed_trials
+    if job.phase.is_failure:  # whenever the search is looked at, its failed trials are the cause
+        return _failure(job)._replace(cause=FailureCause.TRIALS if too_many_failed else FailureCause.JOB)
+    if too_many_failed:
         message = (
             f"{len(failed)} of {len(trials)} trials of training job {job.id} ended in ERROR: {_named(failed)}; "
             f"max_failed_trials is {policy.max_failed_trials}"
@@ -192,7 +194,7 @@ def _decide_completed(
     listed = len(listing.trials)
     if not listed and not listing.total:
         message = f"training job {job.id} is Completed and has no trials: it has no hyperparameter search"
-        return Verdict(State.FAILED, message, FailureCause.TABLE)
+        return Verdict(State.FAILED, message, FailureCause.NO_TRIALS)
     if not unfinished and listed >= listing.total:
         return Verdict(State.DONE, f"all {listed} trials of training job {job.id} have ended")
     lag = _named(unfinished) if unfinished else f"{listing.total - listed} of {listing.total} not listed"

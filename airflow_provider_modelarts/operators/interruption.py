@@ -30,16 +30,24 @@ class Interruption:
 
     :param job_id: returns the id of the job; None while its creation is not answered.
     :param stop: stops the job.
-    :param leave: logs that the job goes on.
+    :param leave: logs that the job keeps running.
+    :param resumes: whether a clear of the task leaves the job to the next try.
     """
 
     def __init__(
-        self, context: Context, job_id: Callable[[], str | None], stop: Callable[[], None], leave: Callable[[], None]
+        self,
+        context: Context,
+        *,
+        job_id: Callable[[], str | None],
+        stop: Callable[[], None],
+        leave: Callable[[], None],
+        resumes: bool,
     ) -> None:
         self._context = context
         self._job_id = job_id
         self._stop = stop
         self._leave = leave
+        self._resumes = resumes
         self._judged = threading.Event()
         self._thread: threading.Thread | None = None
         self._stops = False
@@ -61,26 +69,42 @@ class Interruption:
         self._thread = threading.Thread(target=self._decide, args=(learn,), daemon=True)
         self._thread.start()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a signal."""
+        return self._thread is not None
+
     def wait(self, seconds: float) -> bool:
         """Return after some seconds, or as soon as a signal is judged; return whether one is."""
         return self._judged.wait(seconds)
 
-    def join(self) -> bool:
-        """Wait for the judgement of a signal; return whether it stops the job."""
+    def stops(self) -> bool:
+        """Wait for the judgement of a signal, if there was one; return whether it stops the job."""
+        return self.has_begun and self._judged.wait(_MAX_SECONDS) and self._stops
+
+    def join(self) -> None:
+        """Wait until the job is stopped, if it has to be."""
         if self._thread is not None:
             self._thread.join(_MAX_SECONDS)
-        return self._stops
 
     def _learn(self) -> Ending:
         ti = self._context["ti"]
         return learn_ending(ti, self._job_id(), ti.max_tries)
 
     def _decide(self, learn: Callable[[], Ending]) -> None:
-        ending = learn()
-        nobody_continues = ending is not Ending.TAKEN_OVER and not is_retry_left(self._context)
-        self._stops = ending is Ending.ENDED or nobody_continues
-        (self._stop if self._stops else self._leave)()
+        self._stops = self._is_to_stop(learn())
         self._judged.set()
+        (self._stop if self._stops else self._leave)()
+
+    def _is_to_stop(self, ending: Ending) -> bool:
+        match ending:
+            case Ending.ENDED:
+                return True
+            case Ending.CLEARED:
+                return not self._resumes
+            case Ending.STARTING | Ending.TAKEN_OVER:
+                return False
+        return not is_retry_left(self._context)
 
 
 def is_retry_left(context: Context) -> bool:

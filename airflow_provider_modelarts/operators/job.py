@@ -6,9 +6,10 @@ import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowTaskTimeout
 
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError, ModelArtsError, with_hint
 from airflow_provider_modelarts.links.modelarts import ModelArtsTrainingJobLink
@@ -23,7 +24,7 @@ from airflow_provider_modelarts.task_exceptions import (
 from airflow_provider_modelarts.task_state import JOB_ID_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import AirflowException, Context
     from airflow.triggers.base import BaseTrigger
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.core.jobs import TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.progress import FailureCause
+    from airflow_provider_modelarts.operators.job_record import JobRecord
 
 _TRIGGER_FAILED = "__fail__"  # the method that Airflow resumes with if a trigger timed out or raised
 _ON_JOB_FAILURE = ("retry", "fail")
@@ -43,7 +45,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
     """Creation of one training job per task, and the wait for its end.
 
     The name of the job is derived from DAG, task, run and map index: a retry of the task finds the job of an earlier
-    try by it. Clearing the task changes the name.
+    try by it.
     """
 
     template_ext: Sequence[str] = (".json",)
@@ -62,7 +64,10 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
     _hyperparameters_given: bool
     _job_id: str | None = None
     _creating: JobRequest | None = None
+    _known_id: str | None = None
+    _is_posted = False
     _interruption: Interruption | None = None
+    _was_told_to_end = False
 
     def make_poller(self, training_job_id: str) -> Poller:
         """Return a poller of the job."""
@@ -96,13 +101,14 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
         with self._interruptible(context) as interruption:
             with as_task_errors():
-                job = self._acquire(context).job
-            if interruption.join():
+                acquired = self._acquire(context, interruption)
+            job = acquired.job
+            if interruption.stops():
                 self._stop_job_or_warn()
                 raise ModelArtsTaskInterruptedError(f"the task was ended while it created training job {job.id}")
-            if not self.wait_for_completion:
-                return job_summary(job)
-            return self._wait(context, job.id, interruption)
+            if self.wait_for_completion or (acquired.adopted and job.phase.is_failure):
+                return self._wait(context, job.id, interruption)
+            return job_summary(job)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, JSON]:
         """Resume with the event of the trigger."""
@@ -125,6 +131,8 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         Stop the job if Airflow reports a timeout of the trigger. A trigger that failed otherwise leaves the job to the
         retry, if there is one.
         """
+        event = (next_kwargs or {}).get("event")
+        self._job_id = event.get("training_job_id") if isinstance(event, dict) else None
         self._read_job_id(context)
         with self._interruptible(context):
             if next_method == _TRIGGER_FAILED:
@@ -137,6 +145,8 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             self._stop_job_or_warn()
         elif self._interruption is not None:
             self._interruption.begin()
+        else:
+            self._was_told_to_end = True
 
     def job_body(self) -> dict[str, JSON]:
         """Return the body of CreateTrainingJob; validates all arguments before any request."""
@@ -162,31 +172,44 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         from airflow_provider_modelarts.api.create_once import stop_unanswered
         from airflow_provider_modelarts.api.flows import stop_job
 
-        if self._job_id and self.hook.run(stop_job(self._job_id)):
-            self.log.info("Training job %s is being stopped", self._job_id)
-        elif not self._job_id and self._creating and self.hook.run(stop_unanswered(self._creating)):
-            self.log.info("The training job whose creation was interrupted is being stopped")
+        job_id = self._job_id or self._known_id
+        if job_id and self.hook.run(stop_job(job_id)):
+            self.log.info("Training job %s is being stopped", job_id)
+        elif not self._job_id and self._creating:
+            seconds = self._creating.search_seconds if self._is_posted else 0.0
+            if self.hook.run(stop_unanswered(self._creating, seconds)):
+                self.log.info("The training job whose creation was interrupted is being stopped")
 
     @contextmanager
     def _interruptible(self, context: Context) -> Iterator[Interruption]:
         """Let ``on_kill`` work, and wait for its judgement at the end."""
-        self._interruption = Interruption(context, lambda: self._job_id, self._stop_job_or_warn, self._log_continuation)
+        self._interruption = Interruption(
+            context,
+            job_id=lambda: self._job_id,
+            stop=self._stop_job_or_warn,
+            leave=self._log_continuation,
+            resumes=self.on_clear == "resume",
+        )
         try:
+            if self._was_told_to_end:
+                self._interruption.begin()
+                raise ModelArtsTaskInterruptedError("the worker received SIGTERM before it executed the task")
             yield self._interruption
         finally:
             self._interruption.join()
 
     def _log_continuation(self) -> None:
-        self.log.warning(
-            "The worker was told to end, but Airflow reports no end of the task: training job %s goes on for the retry",
-            self._job_id or "",
-        )
+        if job_id := self._job_id or self._known_id:
+            self.log.warning(
+                "The worker received SIGTERM, but Airflow reports no end of the task: training job %s keeps running",
+                job_id,
+            )
 
     def _end_after_failed_trigger(self, error: str, context: Context) -> None:
         if "timeout" in error.lower() or not is_retry_left(context):
             self._stop_job_or_warn()
         else:
-            self.log.warning("The trigger failed: training job %s goes on, and a retry adopts it", self._job_id)
+            self.log.warning("The trigger failed: training job %s keeps running, and a retry adopts it", self._job_id)
 
     def _read_job_id(self, context: Context) -> None:
         ti = context["ti"]
@@ -209,7 +232,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
 
         return coerce.seconds("poll_interval", self.poll_interval)
 
-    def _acquire(self, context: Context) -> Acquired:
+    def _acquire(self, context: Context, interruption: Interruption) -> Acquired:
         """Adopt the job of an earlier try, or create a job, and store its id."""
         from airflow_provider_modelarts.api.create_once import JobRequest, acquire_job
         from airflow_provider_modelarts.core.job_identity import OnClear
@@ -218,27 +241,36 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         self._check_arguments()
         body, on_clear = self.job_body(), OnClear.read(self.on_clear)
         settings, record = self.hook.get_conn().settings, JobRecord.read(context)
+        identity = identity_of(context, settings.job_name_prefix, record)
         request = JobRequest(
-            identity_of(context, settings.job_name_prefix, record),
+            identity,
             body,
             on_clear,
             known_id=record.job_id,
+            known_is_own=record.generation == identity.generation,
             posted=record.posted,
             search_seconds=settings.retry.total,
             stops_others=self.cancel_on_kill,
         )
-        self._creating = request
+        self._creating, self._known_id = request, record.job_id
         if request.posted:
             self.log.info("Searching for training job %s, whose creation got no response", request.posted.name)
+        log = _CreationLog(record, partial(self._begin_creation, interruption))
         with self._call_errors(record.job_id):
-            acquired = self.hook.run(acquire_job(request, is_healthy=self._is_healthy, log=record, clock=time.time))
+            acquired = self.hook.run(acquire_job(request, is_healthy=self._is_healthy, log=log, clock=time.time))
         job = acquired.job
-        self._job_id, self._creating = job.id, None
-        record.finish(job.id)
+        self._job_id = job.id
+        self._log_acquired(request, acquired)
+        record.finish(job.id, identity.generation)
         context["ti"].xcom_push(key=JOB_ID_KEY, value=job.id)
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
-        self._log_acquired(request, acquired)
         return acquired
+
+    def _begin_creation(self, interruption: Interruption) -> None:
+        """Refuse to create a job in a process that was told to end."""
+        if interruption.has_begun:
+            raise ModelArtsTaskInterruptedError("the worker received SIGTERM before it created a training job")
+        self._is_posted = True
 
     def _check_arguments(self) -> None:
         self._interval()
@@ -251,15 +283,19 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         from airflow_provider_modelarts.core.progress import State
 
         polled: PollResult = yield from self.make_poller(job.id).poll(time.time)
-        if polled.state is State.FAILED:
-            return self._is_final(polled.cause)
+        match polled.state:
+            case State.DONE:
+                return True
+            case State.FAILED:
+                return self._is_final(polled.cause)
         return job.phase is not JobPhase.TERMINATING
 
     def _is_final(self, cause: FailureCause | None) -> bool:
         """Return whether a new job would fail alike, or is not wanted."""
         from airflow_provider_modelarts.core.progress import FailureCause
 
-        return cause is FailureCause.TRIALS or (cause is FailureCause.JOB and self.on_job_failure == "fail")
+        is_final = cause in {FailureCause.TRIALS, FailureCause.NO_TRIALS}
+        return is_final or (cause is FailureCause.JOB and self.on_job_failure == "fail")
 
     def _log_acquired(self, request: JobRequest, acquired: Acquired) -> None:
         job = acquired.job
@@ -267,15 +303,20 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             since = datetime.fromtimestamp(job.created_at, UTC).isoformat(timespec="seconds")
             self.log.info("Adopted training job %s (%s), which exists since %s", job.id, job.name, since)
             if not request.training.is_that_of(job):
-                self.log.warning("Training job %s was created from another body than this try's", job.id)
+                self.log.warning(
+                    "The result of training job %s is used, although its body differs from that of this try", job.id
+                )
         else:
             self.log.info("Created training job %s (%s)", job.id, job.name)
             if self.hyperparameters:
                 self.log.info("Hyperparameters of training job %s: %s", job.id, self.hyperparameters)
+        for other in acquired.superseded:
+            what = "is being stopped" if self.cancel_on_kill else "keeps running, because cancel_on_kill is False"
+            self.log.info("Training job %s (%s) from before the clear %s", other.id, other.name, what)
         for other in acquired.left:
             self.log.warning(
-                "Training job %s (%s) is at work and left alone: another run or deployment may have created it. Give "
-                "each deployment its own job_name_prefix in its connection",
+                "Training job %s (%s) is active, and not provably created by this run: it is left alone. Stop it if no "
+                "run requires it, and give each deployment its own job_name_prefix in its connection",
                 other.id,
                 other.name,
             )
@@ -289,7 +330,9 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             self._defer(context, training_job_id)
         while polled.state is State.WAITING:
             if interruption.wait(self._interval()):
-                raise ModelArtsTaskInterruptedError(f"the worker was told to end while training job {self._job_id} ran")
+                raise ModelArtsTaskInterruptedError(
+                    f"the worker received SIGTERM while training job {self._job_id} was running"
+                )
             polled = self._poll(poller)
         if polled.state is State.FAILED:
             raise self._failure(polled.message, polled.cause)
@@ -314,7 +357,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             training_job_id=training_job_id,
             poll_interval=self._interval(),
             stop_on_kill=self.cancel_on_kill,
-            generation=context["ti"].max_tries,
+            generation=None if self.on_clear == "resume" else context["ti"].max_tries,
         )
 
     @contextmanager
@@ -327,8 +370,9 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
                 if job_id is None:
                     raise
                 advice = (
-                    f"Training job {job_id} may still be running: a retry adopts it. After the last retry, clear the "
-                    'task with on_clear="resume" to adopt it; with "restart", the default, a clear stops it.'
+                    f"Training job {job_id} may still be running: a retry adopts it. After the last retry, set "
+                    'on_clear="resume" on the task and clear it to adopt the job; with "restart", the default, a clear '
+                    "stops the job."
                 )
                 raise with_hint(error, advice).with_traceback(error.__traceback__) from error.__cause__
 
@@ -339,7 +383,9 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         if self._job_id:
             message = f"{message}\n{self.hook.run(explain_failure(self._job_id))}".rstrip()
             self._stop_job_or_warn()
-        return (ModelArtsSearchFailedError if self._is_final(cause) else ModelArtsTrainingJobFailedError)(message)
+        if not self._is_final(cause):
+            return ModelArtsTrainingJobFailedError(message)
+        return ModelArtsSearchFailedError(f"{message}\nThe task is not retried. Clear it to create another job.")
 
     def _stop_job_or_warn(self) -> None:
         """Stop the job, unless ``cancel_on_kill`` is False."""
@@ -350,7 +396,21 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         """Stop the job; only log a failure to do so, which must not hide why the task ends."""
         try:
             self.stop_job()
-        except ModelArtsError as error:
+        except (ModelArtsError, AirflowNotFoundException) as error:
             self.log.warning(
                 "Failed to stop training job %s, which may still be running: %s", self._job_id or "", error
             )
+
+
+class _CreationLog:
+    """Record of a job, with a check before each creation."""
+
+    def __init__(self, record: JobRecord, check: Callable[[], None]) -> None:
+        self.refuse = record.refuse
+        self._record = record
+        self._check = check
+
+    def begin(self, name: str) -> None:
+        """Record that the ``POST`` of a job is about to be sent."""
+        self._check()
+        self._record.begin(name)

@@ -183,14 +183,12 @@ class _ModelArtsBaseTrigger(BaseTrigger):
     async def _stop_if_ended(self) -> None:
         """Stop the job if its task has ended; log a failure to do so."""
         ending = await learn_ending_in_trigger(self.task_instance, self.training_job_id, self.generation)
-        if ending is not Ending.ENDED:
+        if ending not in {Ending.ENDED, Ending.CLEARED}:
             reason = (
-                "Airflow does not say whether its task has ended"
-                if ending is Ending.UNKNOWN
-                else "its task has not ended"
+                "another process waits for it" if ending is Ending.TAKEN_OVER else "Airflow reports no end of its task"
             )
-            message = "The trigger was cancelled, but %s: training job %s goes on"
-            await self._write_log(logging.INFO, message, reason, self.training_job_id)
+            message = "The trigger was cancelled, but training job %s keeps running: %s"
+            await self._write_log(logging.INFO, message, self.training_job_id, reason)
             return
         from airflow_provider_modelarts.api.flows import stop_job
 
@@ -271,7 +269,7 @@ class ModelArtsHyperparameterSearchTrigger(_ModelArtsBaseTrigger):
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
     :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
-    :param generation: the task's ``max_tries`` when it deferred, which a clear changes.
+    :param generation: the task's ``max_tries`` when it deferred, which a clear changes; None if a clear stops no job.
     :param expected_trials: number of trials that the search will run; its own ``num_samples`` when None.
     :param max_failed_trials: number of trials that may end in ERROR.
     :param accept_stopped: treat a stopped search as completed, if one of its trials has ended.
@@ -341,7 +339,7 @@ class ModelArtsTrainingJobTrigger(_ModelArtsBaseTrigger):
     :param deadline: seconds since the epoch; absolute, so that a restart of the triggerer does not move it.
     :param ignore_errors: continue after a failed call, as a sensor with ``silent_fail``.
     :param stop_on_kill: stop the job when the task is ended; for a task that created the job.
-    :param generation: the task's ``max_tries`` when it deferred, which a clear changes.
+    :param generation: the task's ``max_tries`` when it deferred, which a clear changes; None if a clear stops no job.
     :param accept_stopped: treat a stopped job as completed.
     """
 

@@ -85,8 +85,10 @@ ON_A_WORKER = {
     "marked failed": ({"task": "failed"}, MINE, 200, Ending.ENDED),
     "run deleted": ({}, MINE, 404, Ending.ENDED),
     "task removed": ({"other": "running"}, MINE, 404, Ending.ENDED),
-    "cleared": ({"task": "restarting"}, MINE, 404, Ending.ENDED),
+    "cleared": ({"task": "restarting"}, MINE, 404, Ending.CLEARED),
     "evicted": ({"task": "running"}, MINE, 200, Ending.INTERRUPTED),
+    "zombie whose retry succeeded": ({"task": "success"}, MINE, 404, Ending.TAKEN_OVER),
+    "scheduler restarted": ({"task": None}, MINE, 404, Ending.STARTING),
     "zombie": ({"task": "running"}, MINE, 404, Ending.TAKEN_OVER),
     "zombie of a task with another job": ({"task": "running"}, "job-2", 404, Ending.ENDED),
     "zombie of a task without a job": ({"task": "running"}, None, 404, Ending.UNKNOWN),
@@ -119,7 +121,7 @@ def test_ending_that_is_not_settled_is_asked_again(supervised):
     """The retry is queued: its XComs are still those of the try before."""
     supervisor = supervised({"task": "queued"}, live=404)
 
-    assert learn_ending(ti(), MINE, 2) is Ending.UNKNOWN
+    assert learn_ending(ti(), MINE, 2) is Ending.STARTING
     assert len(supervisor.questions) > 3
 
 
@@ -128,7 +130,7 @@ IN_A_TRIGGER = {
     "run deleted": ({}, MINE, Ending.ENDED),
     "cleared": ({"task": "deferred"}, "job-2", Ending.ENDED),
     "taken over": ({"task": "deferred"}, MINE, Ending.TAKEN_OVER),
-    "scheduled": ({"task": "scheduled"}, MINE, Ending.UNKNOWN),
+    "scheduled": ({"task": "scheduled"}, MINE, Ending.STARTING),
     "server away": (api_error(None), MINE, Ending.UNKNOWN),
 }
 

@@ -8,26 +8,43 @@ import pytest
 
 from airflow_provider_modelarts.task_state import Ending, TaskFacts, has_interrupted_question, judge
 
-ENDED, INTERRUPTED, TAKEN_OVER, UNKNOWN = Ending.ENDED, Ending.INTERRUPTED, Ending.TAKEN_OVER, Ending.UNKNOWN
+ENDED, CLEARED, INTERRUPTED = Ending.ENDED, Ending.CLEARED, Ending.INTERRUPTED
+STARTING, TAKEN_OVER, UNKNOWN = Ending.STARTING, Ending.TAKEN_OVER, Ending.UNKNOWN
+
+
+def live(state, **facts):
+    """Return what Airflow answers to a worker whose row is still there."""
+    return TaskFacts(state, is_live=True, **facts)
+
+
+def gone(state, **facts):
+    """Return what Airflow answers to a worker whose row is not there any more."""
+    return TaskFacts(state, is_live=False, **facts)
+
 
 #: What Airflow answers to a worker whose job is ``mine``.
 ON_A_WORKER = {
-    "marked failed": (TaskFacts("failed", is_live=True, owner="mine"), ENDED),
-    "marked success": (TaskFacts("success", is_live=True, owner="mine"), ENDED),
-    "end of the run by dagrun_timeout": (TaskFacts("skipped", is_live=True), ENDED),
-    "removed": (TaskFacts("removed", is_live=True), ENDED),
-    "run deleted": (TaskFacts(None, exists=False), ENDED),
-    "cleared": (TaskFacts("restarting", owner="mine"), ENDED),
-    "cleared and not scheduled yet": (TaskFacts(None), ENDED),
-    "cleared and running again": (TaskFacts("running", owner="other"), ENDED),
-    "cleared and deferred again": (TaskFacts("deferred", owner="other"), ENDED),
-    "eviction": (TaskFacts("running", is_live=True, owner="mine"), INTERRUPTED),
-    "eviction during the creation": (TaskFacts("running", is_live=True), INTERRUPTED),
-    "zombie whose retry adopted the job": (TaskFacts("running", owner="mine"), TAKEN_OVER),
-    "zombie whose retry deferred": (TaskFacts("deferred", owner="mine"), TAKEN_OVER),
-    "zombie whose retry waits": (TaskFacts("up_for_retry", owner="mine"), TAKEN_OVER),
-    "zombie whose retry is queued": (TaskFacts("queued", owner="mine"), UNKNOWN),
-    "zombie whose retry has no job yet": (TaskFacts("running"), UNKNOWN),
+    "marked failed": (live("failed", owner="mine"), ENDED),
+    "marked success": (live("success", owner="mine"), ENDED),
+    "end of the run by dagrun_timeout": (live("skipped"), ENDED),
+    "removed": (live("removed"), ENDED),
+    "run deleted": (TaskFacts(None, exists=False, is_live=False), ENDED),
+    "cleared": (gone("restarting", owner="mine"), CLEARED),
+    "cleared on 2.11": (live("restarting", owner="mine", max_tries=2), CLEARED),
+    "cleared and running again": (gone("running", owner="other"), ENDED),
+    "cleared and deferred again": (gone("deferred", owner="other"), ENDED),
+    "cleared and failed again without a job": (gone("failed"), ENDED),
+    "eviction": (live("running", owner="mine"), INTERRUPTED),
+    "eviction during the creation": (live("running"), INTERRUPTED),
+    "scheduler restarted": (gone(None, owner="mine"), STARTING),
+    "scheduler restarted on 2.11": (live(None, owner="mine", max_tries=2), STARTING),
+    "zombie whose retry adopted the job": (gone("running", owner="mine"), TAKEN_OVER),
+    "zombie whose retry deferred": (gone("deferred", owner="mine"), TAKEN_OVER),
+    "zombie whose retry succeeded": (gone("success", owner="mine"), TAKEN_OVER),
+    "zombie whose retry failed in an outage": (gone("failed", owner="mine"), TAKEN_OVER),
+    "zombie whose retry is to come": (gone("up_for_retry", owner="mine"), TAKEN_OVER),
+    "zombie whose retry is queued": (gone("queued", owner="mine"), STARTING),
+    "zombie whose retry has no job yet": (gone("running"), UNKNOWN),
 }
 
 
@@ -40,8 +57,9 @@ def test_judgement_on_a_worker(facts, ending):
 IN_A_TRIGGER = {
     "marked failed": (TaskFacts("failed", owner="mine"), ENDED),
     "run deleted": (TaskFacts(None, exists=False), ENDED),
-    "cleared": (TaskFacts("scheduled", owner="mine"), UNKNOWN),
-    "cleared on 2.11": (TaskFacts("scheduled", owner="mine", max_tries=5), ENDED),
+    "cleared": (TaskFacts("scheduled", owner="mine"), STARTING),
+    "cleared and not scheduled yet": (TaskFacts(None, owner="mine"), STARTING),
+    "cleared on 2.11": (TaskFacts("scheduled", owner="mine", max_tries=5), CLEARED),
     "cleared and deferred again": (TaskFacts("deferred", owner="other"), ENDED),
     "run created again": (TaskFacts("deferred", owner="other", max_tries=2), ENDED),
     "taken over by another triggerer": (TaskFacts("deferred", owner="mine"), TAKEN_OVER),
@@ -59,9 +77,10 @@ def test_judgement_in_a_trigger(facts, ending):
 @pytest.mark.parametrize(
     ("facts", "ending"),
     [
-        (TaskFacts("failed", is_live=True), ENDED),
-        (TaskFacts("running", owner="other"), TAKEN_OVER),
-        (TaskFacts("running"), UNKNOWN),
+        (live("failed"), ENDED),
+        (gone("running", owner="other"), TAKEN_OVER),
+        (gone("success", owner="other"), TAKEN_OVER),
+        (gone("running"), UNKNOWN),
     ],
 )
 def test_judgement_before_the_job_is_known(facts, ending):
@@ -83,3 +102,8 @@ def test_interrupted_question(module, function, interrupted):
     exec(f"def inner(): return handle()\ndef {function}(): return inner()", scope)  # noqa: S102
 
     assert scope[function]() is interrupted
+
+
+def test_judgement_of_a_task_that_resumes_its_job():
+    """Without a generation, a clear stops no job: the next try may adopt it."""
+    assert judge(TaskFacts("scheduled", owner="mine", max_tries=5), "mine", None) is STARTING

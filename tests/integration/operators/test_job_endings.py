@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from integration.task_runs import TaskInstance, context_of, run_task
 
 from airflow_provider_modelarts import task_state
@@ -43,9 +44,7 @@ def search(body, ti=None, **arguments):
             search_space={"learning_rate": {"min": 0.0, "max": 1.0}},
             objective={"metric": "acc", "mode": "max", "regex": "acc: ([0-9.]+)"},
             algorithm={"name": "tpe_search", "num_samples": 3, "seed": 1},
-            poll_interval=0.05,
-            deferrable=False,
-            **arguments,
+            **{"poll_interval": 0.05, "deferrable": False, **arguments},
         ),
         ti,
     )
@@ -91,8 +90,10 @@ ON_A_WORKER = {
     "run deleted": (FIRST, {"state": None, "exists": False}, "Terminated"),
     "evicted": (FIRST, {"state": "running", "is_live": True}, "Running"),
     "evicted on the last try": (LAST, {"state": "running", "is_live": True}, "Terminated"),
-    "woken after the retry took over": (FIRST, {"state": "running"}, "Running"),
-    "woken after a clear took over": (LAST, {"state": "running"}, "Running"),
+    "scheduler restarted on the last try": (LAST, {"state": None, "is_live": False}, "Running"),
+    "woken after the retry took over": (FIRST, {"state": "running", "is_live": False}, "Running"),
+    "woken after the retry succeeded": (FIRST, {"state": "success", "is_live": False}, "Running"),
+    "woken after a clear took over": (LAST, {"state": "running", "is_live": False}, "Running"),
 }
 
 
@@ -107,6 +108,7 @@ def test_job_of_a_worker_that_is_told_to_end(cloud, body, task_is, try_number, f
     assert settled() == [phase]
 
 
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2.11 has a database instead")
 @pytest.mark.parametrize(("state", "phase"), [("failed", "Terminated"), ("running", "Running")])
 def test_job_of_a_worker_that_asks_in_its_handler(cloud, body, task_is, monkeypatch, state, phase):
     """On Airflow 3.0 and 3.1 no thread may ask; a handler that interrupts a question tries again."""
@@ -159,6 +161,62 @@ def test_job_of_an_ended_task_that_may_not_stop_it(cloud, body, task_is, try_num
     wait_until_told_to_end(cloud, operator(body(sleep=30), cancel_on_kill=False), ti)
 
     assert settled() == ["Running"]
+
+
+@pytest.mark.parametrize(("on_clear", "phase"), [("restart", "Terminated"), ("resume", "Running")])
+def test_job_of_a_task_that_is_cleared_while_it_runs(cloud, body, task_is, on_clear, phase):
+    """A task that resumes leaves the job to the next try."""
+    ti = TaskInstance()
+    task_is("restarting", owner=ti, is_live=False)
+
+    wait_until_told_to_end(cloud, operator(body(sleep=30), on_clear=on_clear), ti)
+
+    assert settled() == [phase]
+
+
+def test_task_that_is_ended_before_it_executes_creates_no_job(cloud, body, task_is):
+    """Airflow 3 executes a task even if it received SIGTERM while its templates were rendered."""
+    task_is("failed", is_live=True)
+    task = operator(body())
+    task.on_kill()
+
+    with pytest.raises(ModelArtsTaskInterruptedError, match="before it executed the task"):
+        task.execute(context_of(TaskInstance()))
+
+    assert phases() == []
+
+
+def test_task_that_is_ended_before_the_creation_creates_no_job(cloud, body, task_is):
+    """The signal arrives while the task searches for its job."""
+    task_is("running", is_live=True)
+    task = operator(body())
+    cloud.on_request = lambda request: signal.raise_signal(signal.SIGUSR1)
+    before = signal.signal(signal.SIGUSR1, lambda *_: task.on_kill())
+    try:
+        with pytest.raises(ModelArtsTaskInterruptedError, match="before it created a training job"):
+            task.execute(context_of(TaskInstance()))
+    finally:
+        cloud.on_request = None
+        signal.signal(signal.SIGUSR1, before)
+
+    assert phases() == []
+
+
+def test_task_that_is_ended_while_it_adopts_its_job_stops_it(cloud, body, task_is):
+    """The signal arrives before the response to the look at the stored job."""
+    ti = started(body(sleep=30))
+    task_is("failed", is_live=True)
+    task = operator(body(sleep=30))
+    cloud.on_request = lambda request: signal.raise_signal(signal.SIGUSR1)
+    before = signal.signal(signal.SIGUSR1, lambda *_: task.on_kill())
+    try:
+        with pytest.raises(ModelArtsTaskInterruptedError):
+            task.execute(context_of(ti.next_try()))
+    finally:
+        cloud.on_request = None
+        signal.signal(signal.SIGUSR1, before)
+
+    assert settled() == ["Terminated"]
 
 
 def test_retry_adopts_the_job_of_an_evicted_worker(cloud, body, task_is):
@@ -224,7 +282,7 @@ def test_job_of_a_trigger_that_cannot_ask(cloud, body, task_log):
     asyncio.run(trigger_of(started(body(sleep=30))).on_kill())
 
     assert settled() == ["Running"]
-    assert "The trigger was cancelled, but Airflow does not say whether its task has ended" in task_log()
+    assert "keeps running: Airflow reports no end of its task" in task_log()
 
 
 def test_job_of_a_killed_trigger_that_may_not_stop_it(cloud, body, task_is):
@@ -299,6 +357,40 @@ def test_search_whose_trials_failed_is_not_run_again(cloud, body):
     assert phases() == ["Completed"]
 
 
+def test_search_of_which_all_trials_failed_is_not_run_again(cloud, body):
+    """The job is Failed too, and the script is at fault whenever the search is polled."""
+    first = search(body(fail="always"), TaskInstance(max_tries=2))
+    second = search(body(fail="always"), first.ti.next_try())
+
+    assert isinstance(first.error, ModelArtsSearchFailedError)
+    assert isinstance(second.error, ModelArtsSearchFailedError)
+    assert len(phases()) == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_search_that_was_stopped_at_its_goal_is_not_run_again(cloud, body, deferrable):
+    """The process dies after the stop: the retry finds the stopped search, and the same best trial."""
+    arguments = {"stop_when": 0.1, "deferrable": deferrable}
+    first = search(body(sleep=0.2), TaskInstance(max_tries=2), **arguments)
+    second = search(body(sleep=0.2), first.ti.next_try(), **arguments)
+
+    assert (first.state, second.state) == ("success", "success"), second.message
+    assert second.value == first.value
+    assert settled() == ["Terminated"]
+
+
+def test_resumed_job_is_adopted_by_a_retry(cloud, body):
+    """A retry of the task that resumed adopts the job, even if the DAG says ``restart`` again."""
+    ti = started(body(sleep=1))
+    resumed = replace(ti, try_number=4, max_tries=5, xcom={})
+    run_task(lambda: operator(body(sleep=1), on_clear="resume", wait_for_completion=False), resumed)
+
+    retried = run_task(lambda: operator(body(sleep=1)), resumed.next_try())
+
+    assert retried.state == "success", retried.message
+    assert len(phases()) == (1 if AIRFLOW_V_3_0_PLUS else 2)  # Airflow 2.11 has no store for it
+
+
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_job_that_failed_is_followed_by_another(cloud, body, deferrable):
     """The error says that the script failed, and the retry creates a second job."""
@@ -320,6 +412,15 @@ def test_job_that_failed_for_good_is_not_followed_by_another(cloud, body, deferr
     assert isinstance(first.error, ModelArtsSearchFailedError)
     assert isinstance(second.error, ModelArtsSearchFailedError)
     assert phases() == ["Failed"]
+
+
+def test_job_that_failed_for_good_fails_a_task_that_does_not_wait(cloud, body):
+    """A retry that finds the failed job does not return it as a success."""
+    arguments = {"on_job_failure": "fail"}
+    first = run_task(lambda: operator(body(fail="gpu0"), **arguments), TaskInstance(max_tries=2))
+    second = run_task(lambda: operator(body(fail="gpu0"), wait_for_completion=False, **arguments), first.ti.next_try())
+
+    assert isinstance(second.error, ModelArtsSearchFailedError)
 
 
 def test_cleared_task_that_resumes_adopts_its_job(cloud, body):

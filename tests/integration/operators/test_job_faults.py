@@ -319,9 +319,9 @@ def test_task_that_is_cleared_creates_a_new_job_and_stops_the_earlier_one(cloud,
 def test_two_deployments_with_the_same_dag_have_a_job_each(cloud, connect, body):
     """The connections differ in ``job_name_prefix``: neither deployment adopts or stops the job of the other."""
     made = {}
-    for prefix in ("prod", "test"):
+    for row, prefix in enumerate(("prod", "test")):
         connect(cloud, job_name_prefix=prefix)
-        first = train(body(sleep=0.3), wait_for_completion=False)
+        first = train(body(sleep=0.3), TaskInstance(run_row=row), wait_for_completion=False)
         made[prefix] = train(body(sleep=0.3), first.ti.next_try()).value["training_job_id"]
 
     assert [job.id for job in jobs()] == [made["test"], made["prod"]]

@@ -9,6 +9,7 @@ import pytest
 from integration.task_runs import StateStore, TaskInstance
 
 from airflow_provider_modelarts.api.create_once import Posted
+from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 from airflow_provider_modelarts.operators.job_record import JobRecord, identity_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,11 +59,23 @@ def test_record_of_a_creation_with_a_response(store, end):
     """A later try does not search for it."""
     record = JobRecord.read(context(store))
     record.begin("job-name")
-    record.finish("job-1") if end == "finish" else record.refuse()
+    record.finish("job-1", 2) if end == "finish" else record.refuse()
 
     later = JobRecord.read(context(store))
 
     assert (later.posted, later.job_id) == (None, "job-1" if end == "finish" else None)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["text", [], {}, {"nonce": None}, {"nonce": "5ca1ab1e"}, {"nonce": "5ca1ab1e", "job_id": 5, "generation": 2}],
+)
+def test_record_that_is_not_one(store, stored):
+    """A new nonce would hide the jobs of the task."""
+    store.set("modelarts_job", stored, retention=timedelta(days=1))
+
+    with pytest.raises(ModelArtsConfigurationError, match="the task state store holds no record of a job under"):
+        JobRecord.read(context(store))
 
 
 def test_record_without_a_store():
@@ -70,9 +83,9 @@ def test_record_without_a_store():
     record = JobRecord.read(context())
     record.begin("job-name")
     record.refuse()
-    record.finish("job-1")
+    record.finish("job-1", 2)
 
-    assert record == JobRecord(None, "", "job-1", None)
+    assert record == JobRecord(None, "", "job-1", 2)
 
 
 def test_identity_on_airflow_3_3(store):
@@ -91,7 +104,14 @@ def test_identity_on_airflow_2_11():
 
     assert nonces[0] == nonces[1] != nonces[2]
     assert len(nonces[0]) == 8
-    assert not identity_of(context(id=17), "", JobRecord(None)).nonce_is_proof
+    assert not identity_of(context(id=17), "", JobRecord(None)).nonce_is_proof  # on SQLite, as in these tests
+
+
+def test_identity_on_airflow_2_11_with_postgresql(monkeypatch):
+    """PostgreSQL never gives the id of a row again: it is proof."""
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://host/airflow")
+
+    assert identity_of(context(id=17), "", JobRecord(None)).nonce_is_proof
 
 
 def test_identity_on_airflow_3_0():

@@ -131,8 +131,8 @@ def test_failed_call_of_a_wait_says_that_the_job_may_still_be_running(cloud, con
     run = train(body(sleep=30), TaskInstance(), deferrable=deferrable)
 
     assert run.state == "failed"
-    assert f"Training job {job_id} may still be running: a retry adopts it. After the last retry, clear" in run.message
-    assert 'on_clear="resume" to adopt it' in run.message
+    assert f"Training job {job_id} may still be running: a retry adopts it." in run.message
+    assert 'set on_clear="resume" on the task and clear it to adopt the job' in run.message
 
 
 def test_job_id_is_pushed_before_the_wait(cloud, body):

@@ -12,6 +12,7 @@ from airflow_provider_modelarts.api.flows import Sleep
 from airflow_provider_modelarts.core.job_identity import OnClear, TaskIdentity, Training
 from airflow_provider_modelarts.exceptions import (
     ModelArtsApiError,
+    ModelArtsConfigurationError,
     ModelArtsError,
     ModelArtsNotFoundError,
     ModelArtsServerError,
@@ -208,6 +209,7 @@ def test_job_of_a_deleted_run_is_not_adopted(identity, created):
     assert not acquired.adopted
     assert platform.phases()[name] == "Running"
     assert [other.name for other in acquired.left] == [name]
+    assert acquired.superseded == ()
 
 
 def test_cleared_task_stops_its_active_jobs():
@@ -250,6 +252,16 @@ def test_cleared_task_that_resumes_adopts_the_earlier_job(phase):
     assert platform.created == []
 
 
+def test_cleared_task_that_resumes_needs_the_description():
+    """A listing without descriptions hides no other training."""
+    before = replace(TASK, generation=1)
+    other = {**BODY, "spec": {"resource": {"node_count": 2}}}
+    platform = Platform(job(before.name(), "Completed", body=other))
+    platform.lists_descriptions = False
+
+    assert not acquire(platform, on_clear=OnClear.RESUME).adopted
+
+
 @pytest.mark.parametrize("phase", ["Failed", "Terminated"])
 def test_cleared_task_that_resumes_after_a_failure_creates_a_job(phase):
     """There is nothing to resume."""
@@ -276,13 +288,13 @@ def test_job_of_interrupted_creation_is_stopped(listing_lag):
     acquire(platform)
     platform.listing_lag = listing_lag
 
-    assert platform.run(stop_unanswered(JobRequest(TASK, BODY)))
+    assert platform.run(stop_unanswered(JobRequest(TASK, BODY), 90.0))
     assert platform.phases() == {TASK.name(): "Terminating"}
 
 
 def test_interrupted_creation_that_never_arrived_stops_nothing():
     """Nothing is stopped if the platform lists no job of the task."""
-    assert not Platform().run(stop_unanswered(JobRequest(TASK, BODY)))
+    assert not Platform().run(stop_unanswered(JobRequest(TASK, BODY), 90.0))
 
 
 def test_retry_adopts_the_stored_job_without_a_search():
@@ -290,7 +302,14 @@ def test_retry_adopts_the_stored_job_without_a_search():
     platform = Platform(job(TASK.name(), "Running"))
     platform.listed = lambda _: pytest.fail("no search is required")
 
-    assert acquire(platform, known_id=f"id-of-{TASK.name()}").adopted
+    assert acquire(platform, known_id=f"id-of-{TASK.name()}", known_is_own=True).adopted
+
+
+def test_retry_adopts_the_stored_job_under_any_name():
+    """The prefix of the deployment was edited, or the job was resumed from before a clear."""
+    platform = Platform(job("another-name", "Running"))
+
+    assert acquire(platform, known_id="id-of-another-name", known_is_own=True).adopted
 
 
 def test_stored_job_that_was_deleted_is_replaced():
@@ -361,8 +380,16 @@ def test_retry_after_a_creation_that_never_arrived_searches_for_five_minutes():
 
     acquire(platform, posted=Posted(TASK.name(), NOW - 100))
 
-    assert platform.created == [TASK.name()]
+    assert platform.created == [TASK.name(2)]
     assert platform.slept == 200.0
+
+
+def test_retry_after_reserved_names_tries_the_next():
+    """The name of the last try was refused, and no job has it."""
+    platform = Platform()
+    platform.reserved = {TASK.name(number) for number in range(1, 6)}
+
+    assert acquire(platform, posted=Posted(TASK.name(5), NOW - 400)).job.name == TASK.name(6)
 
 
 def test_retry_after_a_creation_that_arrived_late_adopts_it():
@@ -398,6 +425,17 @@ def test_creation_is_recorded_before_it_is_sent():
 
     assert log.lines == [TASK.name(), "refused"]
     assert platform.slept == 0
+
+
+def test_creation_that_cannot_be_sent_is_not_recorded():
+    """A body that is not JSON is an error before the record."""
+    log = Log()
+    body = {**BODY, "spec": {"resource": {"node_count": float("nan")}}}
+
+    with pytest.raises(ModelArtsConfigurationError, match="the body is not JSON"):
+        acquire(Platform(), body=body, log=log)
+
+    assert log.lines == []
 
 
 def test_reserved_name_is_followed_by_the_next():

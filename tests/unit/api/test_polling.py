@@ -16,7 +16,8 @@ TRIALS = f"{JOB}/autosearch-trials"
 ALGORITHM = "/v2/{project_id}/algorithms/alg-1"
 STARTED = 1_700_000_000.0
 OUT_OF_TIME = (
-    "did not end within the timeout or execution_timeout of its task. A sensor leaves it running, an operator stops it."
+    "did not end within the timeout or execution_timeout of its task. A sensor leaves it running, an operator stops it "
+    "unless cancel_on_kill is False."
 )
 FROM_ALGORITHM = {"search": None, "algorithm_id": "alg-1"}
 

@@ -207,6 +207,28 @@ def test_training_of_a_body_with_another_name_or_folder(change):
     assert Training.of({**BODY, **change}).digest == TRAINING.digest
 
 
+def test_description_that_is_copied_from_another_job():
+    """The mark of the other job is replaced."""
+    copied = replace(ME, dag_id="other").described("nightly", OTHER)
+
+    assert ME.described(copied, TRAINING) == f"nightly [airflow b3fa10c66d66 {TRAINING.digest}]"
+
+
+def test_plan_to_resume_prefers_a_completed_job():
+    """A newer job that failed has no result."""
+    completed = job(replace(STORED, generation=0), phase="Completed")
+    failed = job(replace(STORED, generation=1), phase="Failed", created_at=BEGAN + 4000)
+
+    assert plan(STORED, TRAINING, [failed, completed], OnClear.RESUME).candidate == completed
+
+
+def test_plan_to_resume_without_a_mark():
+    """A job whose description was edited is not provably of the same request."""
+    edited = job(replace(STORED, generation=1), description="edited")
+
+    assert plan(STORED, TRAINING, [edited], OnClear.RESUME) == Plan(None, 1, superseded=(edited,))
+
+
 @pytest.mark.parametrize(
     ("description", "echoed", "same"),
     [
