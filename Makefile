@@ -31,7 +31,7 @@ help:
 	@echo "make format      fix import order and formatting"
 	@echo "make coverage    run the tests, and fail when fewer branches of the package are run than before"
 	@echo "make e2e         run the example DAGs, and pipelines with a real scheduler on PostgreSQL, which must be installed"
-	@echo "make e2e-slow    end workers, triggerers and servers of a real Airflow while their tasks wait (five minutes)"
+	@echo "make e2e-slow    end workers, triggerers and servers while tasks wait (five minutes); PostgreSQL must be installed"
 	@echo "make browser     use connection form, trials tab and report in Chromium; it and PostgreSQL must be installed"
 	@echo "make chaos       run 300 searches while 30 % of all responses are faulty, and workers and triggerers die"
 	@echo "make bench       measure the costs of the package, compared with other providers (a quarter of an hour)"

@@ -30,7 +30,8 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
 
     One task creates one search: a retry adopts the search of an earlier try if that is running or Completed, and
     creates a new one if it failed or was stopped. Clearing the task creates a new search and stops the earlier one. The
-    search is stopped when the task is ended or exceeds its ``execution_timeout``.
+    search is stopped when the task is ended, but not when only its worker or triggerer is. ``on_clear``,
+    ``on_job_failure`` and ``cancel_on_kill`` change this.
 
     XCom ``training_job_id`` is pushed before the wait begins.
 
@@ -61,12 +62,13 @@ class ModelArtsHyperparameterSearchOperator(TrainingJobBaseOperator, BestTrialMi
     :param on_not_better: ``skip`` or ``fail`` the task if the best trial does not beat ``only_if_better_than``.
         (templated)
     :param wait_for_completion: wait for the end of the search; if False, return once the job is created.
-    :param cancel_on_kill: stop the search when the task is ended, exceeds its ``execution_timeout``, fails, or dies on
-        its last try, and stop earlier ones after a clear; if False, never.
-    :param on_clear: after a clear of the task, ``restart``: stop the earlier search and create another; or ``resume``:
-        adopt it if it is active or Completed and has the same body. (templated)
-    :param on_job_failure: after a search whose phase is Failed or Abnormal, ``retry``: create another if the task has
-        retries; or ``fail`` the task without a retry. (templated)
+    :param cancel_on_kill: stop the search when the task is ended or exceeds its ``execution_timeout``, when more of
+        its trials fail than tolerated, when its last try dies, and after a clear. If False, stop it at ``stop_when``
+        only.
+    :param on_clear: after a clear of the task, ``restart`` stops the earlier search and creates another; ``resume``
+        adopts it if it is active or Completed and trains the same. (templated)
+    :param on_job_failure: after a search whose phase is Failed or Abnormal, ``retry`` creates another if the task has
+        retries; ``fail`` fails the task without a retry. (templated)
     :param poll_interval: seconds between two polls. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param modelarts_conn_id: id of the connection. (templated)

@@ -26,7 +26,8 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
 
     One task creates one job: a retry adopts the job of an earlier try if that job is running or Completed, and creates
     a new job if it failed or was stopped. Clearing the task creates a new job and stops the earlier one. The job is
-    stopped when the task is ended or exceeds its ``execution_timeout``.
+    stopped when the task is ended, but not when only its worker or triggerer is. ``on_clear``, ``on_job_failure`` and
+    ``cancel_on_kill`` change this.
 
     XCom ``training_job_id`` is pushed before the wait begins. The events of asset outlets carry the summary as
     ``extra["training_job"]``.
@@ -36,12 +37,12 @@ class ModelArtsTrainingJobOperator(TrainingJobBaseOperator):
     :param hyperparameters: values for ``algorithm.parameters`` of the body, such as the config of the best trial; a
         mapping or JSON text. An empty rendered value raises an error; ``{}`` sets none. (templated)
     :param wait_for_completion: wait for the end of the job; if False, return once the job is created.
-    :param cancel_on_kill: stop the job when the task is ended, exceeds its ``execution_timeout``, fails, or dies on
-        its last try, and stop earlier ones after a clear; if False, never.
-    :param on_clear: after a clear of the task, ``restart``: stop the earlier job and create another; or ``resume``:
-        adopt it if it is active or Completed and has the same body. (templated)
-    :param on_job_failure: after a job whose phase is Failed or Abnormal, ``retry``: create another if the task has
-        retries; or ``fail`` the task without a retry. (templated)
+    :param cancel_on_kill: stop the job when the task is ended or exceeds its ``execution_timeout``, when its last try
+        dies, and after a clear. If False, leave it running.
+    :param on_clear: after a clear of the task, ``restart`` stops the earlier job and creates another; ``resume``
+        adopts it if it is active or Completed and trains the same. (templated)
+    :param on_job_failure: after a job whose phase is Failed or Abnormal, ``retry`` creates another if the task has
+        retries; ``fail`` fails the task without a retry. (templated)
     :param poll_interval: seconds between two polls. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param modelarts_conn_id: id of the connection. (templated)
