@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,6 +158,45 @@ def late_zombie(stage: Stage, emulator: Emulator) -> None:
 
 
 @check()
+def late_success(stage: Stage, emulator: Emulator) -> None:
+    """A worker that continues after its retry has succeeded does not stop the job."""
+    name, made = "late_success", sum(map(is_creation, emulator.requests))
+    emulator.respond_next("/training-jobs", method="POST", drop=True, delay=3, executes=True)
+    stage.airflow.trigger(name)
+    wait_until(lambda: sum(map(is_creation, emulator.requests)) > made, lambda: f"{name}: no job was created")
+    supervisor, task = worker_of(stage, name)
+    with suspended([supervisor, task]):
+        stage.wait_for_task(name, "success")
+    psutil.wait_procs([task], timeout=GRACE_SECONDS)
+    expect_running(stage, name, seconds=5)
+    stage.finish_jobs(name)
+
+
+@check()
+def ended_while_rendering(stage: Stage, emulator: Emulator) -> None:
+    """A task that is ended before it is executed creates no job."""
+    name = "ended_while_rendering"
+    stage.airflow.trigger(name)
+    stage.airflow.wait_for(
+        f"select state = 'running' and pid is not null from task_instance where dag_id = '{name}'", "t"
+    )
+    _, task = worker_of(stage, name)
+    stage.mark_failed(name)
+    psutil.wait_procs([task], timeout=60)
+    expect(f"{name}: no job was created", stage.phases(f"{name}-") == [], stage.phases(f"{name}-"))
+
+
+@check()
+def resumed_worker(stage: Stage, emulator: Emulator) -> None:
+    """A task that is cleared while it waits keeps its job if it resumes."""
+    for name, way in (("resumed_worker", "sync"), ("resumed_trigger", "deferred")):
+        start(stage, way, name)
+        stage.airflow.clear(name, "train")
+    for name in ("resumed_worker", "resumed_trigger"):
+        expect_adopted(stage, name)
+
+
+@check()
 def ended_during_creation(stage: Stage, emulator: Emulator) -> None:
     """The job whose creation was not answered before its task was marked failed is stopped after a clear."""
     name = "ended_during_creation"
@@ -204,6 +243,25 @@ def rolling_restart(stage: Stage, emulator: Emulator) -> None:
     stage.airflow.end("scheduler", signal.SIGKILL)
     stage.airflow.start("scheduler")
     expect_all(partial(expect_adopted, stage, name), *(partial(expect_stopped, stage, dag_id) for dag_id in last))
+
+
+@check(takes="all")
+def killed_scheduler(stage: Stage, emulator: Emulator) -> None:
+    """A scheduler that is killed without its workers stops no job."""
+    airflow, name = stage.airflow, "killed_scheduler"
+    start(stage, "sync", name)
+    _, task = worker_of(stage, name)
+    scheduler = airflow.processes("scheduler")[0]
+    workers = [task, *(parent for parent in task.parents() if scheduler in parent.parents())]
+    airflow.kill_without("scheduler", workers)
+    try:
+        airflow.start("scheduler")
+        psutil.wait_procs([task], timeout=90)
+        expect_adopted(stage, name)
+    finally:
+        for process in workers:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @check(takes="all", airflow=(3,))

@@ -63,10 +63,10 @@ class Stage:
             time.sleep(2)  # from the assignment of a trigger to its start
 
     def wait_for_retry(self, dag_id: str) -> None:
-        """Wait until a retry of the only task of a DAG waits for a job on a worker."""
+        """Wait until a later try of the only task of a DAG waits for a job."""
         stored = "select max(timestamp) from xcom where xcom.dag_id = task.dag_id and key = 'training_job_id'"
-        retried = f"select state = 'running' and try_number > 1 and ({stored}) > start_date from task_instance as task"
-        self.airflow.wait_for(f"{retried} where dag_id = '{dag_id}'", "t")
+        waits = f"state in ('running', 'deferred') and try_number > 1 and ({stored}) > start_date"
+        self.airflow.wait_for(f"select {waits} from task_instance as task where dag_id = '{dag_id}'", "t")
 
     def mark_failed(self, dag_id: str) -> None:
         """Mark the only task of a DAG as failed, as a user does."""

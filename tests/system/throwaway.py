@@ -162,6 +162,12 @@ class Airflow:
         process = psutil.Process(self._processes[name].pid)
         return [process, *process.children(recursive=True)]
 
+    def kill_without(self, name: str, kept: Iterable[psutil.Process]) -> None:
+        """Kill the processes of a component, except some that outlive it."""
+        for process in set(self.processes(name)) - set(kept):
+            process.kill()
+        self._processes.pop(name)
+
     def wait_for_server(self) -> None:
         """Wait until the server responds; exit after the timeout."""
         deadline = time.monotonic() + 120
