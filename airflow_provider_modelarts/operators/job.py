@@ -24,7 +24,7 @@ from airflow_provider_modelarts.task_exceptions import (
 from airflow_provider_modelarts.task_state import JOB_ID_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import AirflowException, Context
     from airflow.triggers.base import BaseTrigger
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from airflow_provider_modelarts.core.jobs import TrainingJob
     from airflow_provider_modelarts.core.json_values import JSON
     from airflow_provider_modelarts.core.progress import FailureCause
-    from airflow_provider_modelarts.operators.job_record import JobRecord
 
 _TRIGGER_FAILED = "__fail__"  # the method that Airflow resumes with if a trigger timed out or raised
 _ON_JOB_FAILURE = ("retry", "fail")
@@ -87,12 +86,11 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
     def pre_execute(self, context: Context) -> None:
         """Read the id of the job that a deferred task waits for, so that ``on_kill`` can stop the job at once.
 
-        Airflow 2.11 ends a task that has exceeded its ``execution_timeout`` without resuming it.
+        Airflow 2.11 ends a task that has exceeded its ``execution_timeout`` without resuming it. Its task instance has
+        a ``next_method``; that of Airflow 3 has none, where the log would show an error for a missing XCom.
         """
         super().pre_execute(context)
-        if getattr(
-            context["ti"], "next_method", None
-        ):  # of Airflow 2.11; a missing XCom is an error in Airflow 3's log
+        if getattr(context["ti"], "next_method", None):
             self._read_job_id(context)
 
     def execute(self, context: Context) -> dict[str, JSON]:
@@ -255,9 +253,9 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         self._creating, self._known_id = request, record.job_id
         if request.posted:
             self.log.info("Searching for training job %s, whose creation got no response", request.posted.name)
-        log = _CreationLog(record, partial(self._begin_creation, interruption))
+        record.check_creation = partial(self._check_creation, interruption)
         with self._call_errors(record.job_id):
-            acquired = self.hook.run(acquire_job(request, is_healthy=self._is_healthy, log=log, clock=time.time))
+            acquired = self.hook.run(acquire_job(request, is_healthy=self._is_healthy, log=record, clock=time.time))
         job = acquired.job
         self._job_id = job.id
         self._log_acquired(request, acquired)
@@ -266,7 +264,7 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
         ModelArtsTrainingJobLink.push(context, self.hook, job.id)
         return acquired
 
-    def _begin_creation(self, interruption: Interruption) -> None:
+    def _check_creation(self, interruption: Interruption) -> None:
         """Refuse to create a job in a process that was told to end."""
         if interruption.has_begun:
             raise ModelArtsTaskInterruptedError("the worker received SIGTERM before it created a training job")
@@ -400,17 +398,3 @@ class TrainingJobBaseOperator(ModelArtsBaseOperator):
             self.log.warning(
                 "Failed to stop training job %s, which may still be running: %s", self._job_id or "", error
             )
-
-
-class _CreationLog:
-    """Record of a job, with a check before each creation."""
-
-    def __init__(self, record: JobRecord, check: Callable[[], None]) -> None:
-        self.refuse = record.refuse
-        self._record = record
-        self._check = check
-
-    def begin(self, name: str) -> None:
-        """Record that the ``POST`` of a job is about to be sent."""
-        self._check()
-        self._record.begin(name)

@@ -16,6 +16,8 @@ from airflow_provider_modelarts.core.job_identity import TaskIdentity
 from airflow_provider_modelarts.exceptions import ModelArtsConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
 _STORE_KEY = "modelarts_job"
@@ -32,6 +34,7 @@ class JobRecord:
     :param nonce: random digits of the task, in the names of its jobs; empty without a store.
     :param generation: of the task that has stored the job.
     :param posted: a creation whose response is not stored.
+    :param check_creation: called before each creation; raises an error to prevent it.
     """
 
     store: Any
@@ -39,6 +42,7 @@ class JobRecord:
     job_id: str | None = None
     generation: int | None = None
     posted: Posted | None = None
+    check_creation: Callable[[], None] | None = None
 
     @classmethod
     def read(cls, context: Context) -> JobRecord:
@@ -61,6 +65,8 @@ class JobRecord:
 
     def begin(self, name: str) -> None:
         """Record that the ``POST`` of a job is about to be sent."""
+        if self.check_creation:
+            self.check_creation()
         self.posted = Posted(name, time.time())
         self._write()
 
