@@ -19,8 +19,13 @@ from airflow_provider_modelarts.client import ModelArtsClient
 ROOT = Path(__file__).resolve().parents[2]
 AIRFLOW = [sys.executable, "-m", "airflow"]
 
-# The examples poll every 30 seconds, which suits the cloud. Here a training takes seconds.
+# The examples poll every 30 seconds, which suits the cloud. Here a training takes seconds, and a job that is not listed
+# after half a minute was never created.
 _POLICY = """
+from airflow_provider_modelarts.api import create_once
+
+create_once.MAX_LISTING_LAG = 30
+
 def task_policy(task):
     for name in ("poke_interval", "poll_interval"):
         if hasattr(task, name):
