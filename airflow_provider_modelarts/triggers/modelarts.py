@@ -194,13 +194,14 @@ class _ModelArtsBaseTrigger(BaseTrigger):
 
         try:
             async with await self._hook().get_async_conn(is_urgent=True) as client:
-                await client.run(stop_job(self.training_job_id))
+                is_stopping = await client.run(stop_job(self.training_job_id))
         except ModelArtsError as error:
             message = "Failed to stop training job %s, whose task was ended and which may still be running: %s"
             await self._write_log(logging.ERROR, message, self.training_job_id, error)
         else:
-            message = "Training job %s is being stopped because its task was ended"
-            await self._write_log(logging.INFO, message, self.training_job_id)
+            outcome = "is being stopped" if is_stopping else "has already ended"
+            message = "The task was ended: training job %s %s"
+            await self._write_log(logging.INFO, message, self.training_job_id, outcome)
 
     def _failed_call(self, error: ModelArtsError) -> TriggerOutcome:
         return TriggerOutcome(self.training_job_id, "error", error=error_to_dict(error))

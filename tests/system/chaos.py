@@ -44,8 +44,8 @@ from modelarts_emulator.documents import TableStyle
 BEGAN = datetime.now(UTC)
 TRIALS = 2
 KILLS = (0.2, 0.4, 0.6)  # shares of the deferred searches with an event at which the triggerer is killed
-STALL = 0.5  # the same, at which it stalls
-STALL_SECONDS = 8.0
+STALL = 0.1  # the same, at which it stalls as soon as it is busy
+STALL_SECONDS = 1.0  # shorter than a search: its job is at work when the triggerer continues
 INTERRUPTED = 5  # every fifth worker gets a signal
 MAX_TRIES = 6
 
@@ -60,8 +60,8 @@ print("acc:", 1 - abs(given.x - given.best))
 """
 
 #: Triggerer: runs the triggers in a folder, and writes their events. When it has stalled, it kills all triggers.
-TRIGGERER = f"""
-import asyncio, importlib, json, pathlib, sys, time, types
+TRIGGERER = """
+import asyncio, importlib, json, os, pathlib, sys, types
 from airflow_provider_modelarts import task_state
 from airflow_provider_modelarts.triggers import modelarts
 folder = pathlib.Path(sys.argv[1])
@@ -84,10 +84,10 @@ def load(path):
     return trigger
 
 async def main():
-    waits, at = {{}}, time.monotonic()
+    waits = {}
+    (folder / f"{os.getpid()}.ready").touch()
     while True:
-        at, before = time.monotonic(), at
-        if at - before > {STALL_SECONDS - 2}:
+        if (folder / f"{os.getpid()}.stalled").exists():
             for trigger, task in waits.values():
                 task.cancel()
             await asyncio.gather(*(trigger.on_kill() for trigger, task in waits.values() if not task.done()))
@@ -96,6 +96,8 @@ async def main():
             if path not in waits and not path.with_suffix(".event").exists():
                 trigger = load(path)
                 waits[path] = trigger, asyncio.create_task(wait(trigger, path))
+        if sum(not task.done() for _, task in waits.values()) >= 5:
+            (folder / f"{os.getpid()}.busy").touch()
         await asyncio.sleep(0.1)
 
 asyncio.run(main())
@@ -140,8 +142,13 @@ class Triggerer:
         self.has_stalled = False
         self._start()
 
+    def _open(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", TRIGGERER, str(self._folder)])
+
     def _start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-c", TRIGGERER, str(self._folder)])
+        self._process = self._open()
+        while not (self._folder / f"{self._process.pid}.ready").exists():
+            time.sleep(0.05)
 
     def restart(self) -> None:
         """Kill the process, and start another."""
@@ -149,12 +156,17 @@ class Triggerer:
         self.kills += 1
         self._start()
 
+    def is_busy(self) -> bool:
+        """Return whether the process has several triggers."""
+        return (self.folder / f"{self._process.pid}.busy").exists()
+
     def stall(self) -> None:
         """Let the process stall while another takes over, and go on until it ends itself."""
         stalled, self.has_stalled = self._process, True
         stalled.send_signal(signal.SIGSTOP)
-        self._start()
+        self._process = self._open()
         time.sleep(STALL_SECONDS)
+        (self.folder / f"{stalled.pid}.stalled").touch()
         stalled.send_signal(signal.SIGCONT)
         stalled.wait()
 
@@ -235,7 +247,7 @@ def run_all(home: Path, searches: int) -> tuple[list[Outcome], int]:
                 share = triggerer.fired() / (searches / 2)
                 if triggerer.kills < len(KILLS) and share >= KILLS[triggerer.kills]:
                     triggerer.restart()
-                if not triggerer.has_stalled and share >= STALL:
+                if not triggerer.has_stalled and share >= STALL and triggerer.is_busy():
                     triggerer.stall()
                 time.sleep(0.1)
             for lost in filter(None, (task.exception() for task in running_tasks)):
