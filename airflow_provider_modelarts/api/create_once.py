@@ -6,8 +6,10 @@ earlier try by it, and a ``POST`` without a response is resolved by a search for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from airflow_provider_modelarts.api import operations
@@ -52,7 +54,7 @@ class Posted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobRequest:
     """Job that a task asks for.
 
@@ -74,7 +76,7 @@ class JobRequest:
     search_seconds: float = 90.0
     stops_others: bool = True
 
-    @property
+    @cached_property
     def training(self) -> Training:
         """Content of the training."""
         return Training.of(self.body)
@@ -151,16 +153,12 @@ def stop_unanswered(request: JobRequest, search_seconds: float) -> Flow[bool]:
 
     :param search_seconds: how long the job may be missing in the listing.
     """
-    left = search_seconds
-    for pause in _pauses():
+    for pause in _pauses(search_seconds):
+        yield Sleep(pause)
         decision = plan(request.identity, request.training, (yield from _similar(request)), request.on_clear)
         if decision.candidate and is_active(decision.candidate):
             yield from stop_job(decision.candidate.id)
             return True
-        if left <= 0:
-            break
-        yield Sleep(min(pause, left))
-        left -= pause
     return False
 
 
@@ -171,14 +169,14 @@ def _is_usable(job: TrainingJob, is_healthy: Callable[[TrainingJob], Flow[bool]]
 def _find(request: JobRequest, known: TrainingJob | None, clock: Callable[[], float]) -> Flow[Plan]:
     """Search for the jobs of the task; after a ``POST`` that may have arrived, until its job must be listed."""
     posted = request.posted
-    for pause in _pauses():
+    deadline = posted.at + MAX_LISTING_LAG if posted else 0.0
+    for pause in _pauses(math.inf):
+        yield Sleep(max(0.0, min(pause, deadline - clock())))
         jobs = yield from _similar(request)
         if known and known.id not in {job.id for job in jobs}:
             jobs.append(known)
-        left = posted.at + MAX_LISTING_LAG - clock() if posted else 0.0
-        if left <= 0 or (posted and posted.name in {job.name for job in jobs}):
+        if clock() >= deadline or (posted and posted.name in {job.name for job in jobs}):
             break
-        yield Sleep(min(pause, left))
     return plan(request.identity, request.training, jobs, request.on_clear)
 
 
@@ -221,25 +219,23 @@ def _is_name_taken(error: ModelArtsError) -> bool:
 
 def _search(request: JobRequest, name: str) -> Flow[TrainingJob | None]:
     """Return the job of a name; None if the search does not list it in time, or lists that of another task."""
-    left = request.search_seconds
-    for pause in _pauses():
+    for pause in _pauses(request.search_seconds):
+        yield Sleep(pause)
         for job in (yield from _similar(request)):
             if job.name == name:
                 is_own = request.identity.relation(job, request.training) is Relation.OWN
                 return job if is_own else None
-        if left <= 0:
-            return None
-        yield Sleep(min(pause, left))
-        left -= pause
     return None
 
 
-def _pauses() -> Iterator[float]:
-    """Yield the seconds between two searches, without an end."""
-    pause = 1.0
-    while True:
+def _pauses(seconds: float) -> Iterator[float]:
+    """Yield the seconds before each search: none before the first, and a given time in all."""
+    pause, left = 0.0, seconds
+    yield pause
+    while left > 0:
+        pause = min(2 * pause or 1.0, _MAX_DELAY, left)
+        left -= pause
         yield pause
-        pause = min(2 * pause, _MAX_DELAY)
 
 
 def _similar(request: JobRequest) -> Flow[list[TrainingJob]]:
