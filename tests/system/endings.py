@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 import psutil
 from local import ROOT, client_of, print_step
-from stage import Stage, expect, open_stage, write_script
+from stage import Stage, expect, open_stage, wait_until, write_script
 from throwaway import IS_AIRFLOW_3
 
 from modelarts_emulator import Emulator, SeenRequest, running
@@ -163,7 +163,7 @@ def late_success(stage: Stage, emulator: Emulator) -> None:
     name, made = "late_success", sum(map(is_creation, emulator.requests))
     emulator.respond_next("/training-jobs", method="POST", drop=True, delay=3, executes=True)
     stage.airflow.trigger(name)
-    wait_until(lambda: sum(map(is_creation, emulator.requests)) > made, lambda: f"{name}: no job was created")
+    wait_until(lambda: sum(map(is_creation, emulator.requests)) > made, f"{name} creates a job")
     wait_for_process(stage, name)
     supervisor, task = worker_of(stage, name)
     with suspended([supervisor, task]):
@@ -203,7 +203,7 @@ def ended_during_creation(stage: Stage, emulator: Emulator) -> None:
     emulator.listing_lag = LISTING_LAG
     emulator.respond_next("/training-jobs", method="POST", drop=True, delay=30, executes=True)
     stage.airflow.trigger(name)
-    wait_until(lambda: any(map(is_creation, emulator.requests)), lambda: f"{name}: no job was created")
+    wait_until(lambda: any(map(is_creation, emulator.requests)), f"{name} creates a job")
     expect_restarted(stage, name)
     emulator.listing_lag = 0.0
     expect(f"{name}: no other job was created", len(stage.phases(name)) == 2, stage.phases(name))
@@ -328,15 +328,6 @@ def suspended(processes: list[psutil.Process]) -> Iterator[None]:
     finally:
         for process in processes:
             process.resume()
-
-
-def wait_until(condition: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 60) -> None:
-    """Wait until a condition holds; exit with a message after the timeout."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit(otherwise())
-        time.sleep(0.3)
 
 
 def expect_all(*expectations: Callable[[], None]) -> None:

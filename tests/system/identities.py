@@ -23,7 +23,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from local import ROOT, airflow_environment, client_of, print_step
-from stage import WAIT, Stage, expect, open_stage
+from stage import Stage, expect, open_stage, wait_until, write_script
 from throwaway import IS_AIRFLOW_3, SERVER, Airflow, postgresql
 
 from modelarts_emulator import Emulator, SeenRequest, running
@@ -125,15 +125,6 @@ def read_job(document: Mapping[str, Any]) -> Job:
     metadata, parameters = document["metadata"], document["algorithm"]["parameters"]
     values = {parameter["name"]: parameter["value"] for parameter in parameters}
     return Job(metadata["id"], metadata["name"], document["status"]["phase"], values["x"])
-
-
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait until a condition holds; end the check after the timeout."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            sys.exit(f"after {seconds} seconds it is not true that {what}")
-        time.sleep(0.1)
 
 
 def check_recreated_run(scene: Scene) -> None:
@@ -424,10 +415,8 @@ def open_scenes(names: Sequence[str]) -> Iterator[list[Scene]]:
 
 def open_scene(stack: ExitStack, airflow: Airflow, name: str, emulator: Emulator, dags: Path) -> Scene:
     """Return the scene of a check, with the scripts of its jobs in the emulator's bucket."""
-    scripts = emulator.root / "demo-bucket" / "faults"
-    scripts.mkdir(parents=True)
-    (scripts / "wait.py").write_text(WAIT)
-    (scripts / "fail_once.py").write_text(FAIL_ONCE)
+    write_script(emulator.root)
+    write_script(emulator.root, "fail_once.py", FAIL_ONCE)
     client = stack.enter_context(client_of({"connection": connection_to(emulator)}))
     return Scene(airflow, client, emulator.root, name, emulator, dags)
 

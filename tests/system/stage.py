@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,16 +88,13 @@ class Stage:
 
 
 @contextmanager
-def open_stage(
-    dags: Path, *, settings: Mapping[str, str] | None = None, extra: Mapping[str, object] | None = None
-) -> Iterator[tuple[Stage, Emulator]]:
+def open_stage(dags: Path, *, settings: Mapping[str, str]) -> Iterator[tuple[Stage, Emulator]]:
     """Start PostgreSQL, an emulator and Airflow; yield the stage, and the emulator for its faults.
 
     The script ``/demo-bucket/faults/wait.py`` runs until the file that its argument ``gate`` names exists.
 
     :param dags: file or folder of the DAGs.
     :param settings: environment variables of all components of Airflow.
-    :param extra: extra fields of the connection.
     """
     with tempfile.TemporaryDirectory(prefix="modelarts-e2e-") as folder, ExitStack() as stack:
         home = Path(folder)
@@ -108,21 +105,28 @@ def open_stage(
         shutil.copytree(ROOT / "example_dags" / "training", root / "demo-bucket" / "code")
         write_script(root)
         emulator = stack.enter_context(running(scenarios=[], root=root))
-        connection: dict[str, Any] = emulator.connection()
-        connection["extra"] = {**connection["extra"], **(extra or {})}
-        local = {"connection": connection}
-        environment = {**airflow_environment(home, database.address, local), **(settings or {})}
+        local = {"connection": emulator.connection()}
+        environment = {**airflow_environment(home, database.address, local), **settings}
         environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags)
         print_step("Starting Airflow: scheduler, triggerer and server")
         airflow = stack.enter_context(Airflow(home, environment, database))
         yield Stage(airflow, stack.enter_context(client_of(local)), root), emulator
 
 
-def write_script(root: Path) -> None:
-    """Write the training script that runs until its gate file exists to the bucket of an emulator."""
-    script = root / "demo-bucket" / "faults" / "wait.py"
-    script.parent.mkdir(parents=True)
-    script.write_text(WAIT)
+def write_script(root: Path, name: str = "wait.py", text: str = WAIT) -> None:
+    """Write a training script to the bucket of an emulator; by default, one that runs until its gate file exists."""
+    script = root / "demo-bucket" / "faults" / name
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(text)
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until a condition holds; exit after the timeout."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit(f"after {seconds} seconds it is not true that {what}")
+        time.sleep(0.1)
 
 
 def expect(what: str, holds: bool, found: Any) -> None:

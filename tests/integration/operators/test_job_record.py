@@ -1,4 +1,4 @@
-"""What Airflow keeps of a task and its job, on each line of Airflow."""
+"""Record of a task and its job, on each line of Airflow."""
 
 from __future__ import annotations
 

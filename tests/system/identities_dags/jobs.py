@@ -42,6 +42,7 @@ create_dag("recreated_run_at_work", "recreated_run_at_work", deferrable=True)
 create_dag("recreated_run_stopped", "recreated_run_at_work", deferrable=True)
 create_dag("two_deployments", "two_deployments")
 create_dag("restart_after_outage", "restart_after_outage", retries=1)
+create_dag("resume_after_outage", "resume_after_outage", on_clear="resume", deferrable=True, retries=1)
 
 with DAG(dag_id="failed_trials", schedule=None):
     ModelArtsHyperparameterSearchOperator(
